@@ -1,0 +1,596 @@
+"""
+The words of the design as data: nothing in here reads, decides or acts.
+
+All times are aware UTC datetimes; all durations are timedeltas; money is US dollars.
+Everything is frozen: a change is a new value (:func:`dataclasses.replace`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, TypeAlias
+
+__all__ = [
+    "Alternative",
+    "Approval",
+    "Arn",
+    "Attempt",
+    "Call",
+    "CallRecord",
+    "Diagnosis",
+    "Finding",
+    "Healthy",
+    "Incident",
+    "Intent",
+    "Json",
+    "Ledger",
+    "MetricQuery",
+    "Mode",
+    "Observation",
+    "Outcome",
+    "Phase",
+    "Plan",
+    "Queries",
+    "Query",
+    "Refusal",
+    "ResourceRead",
+    "Severity",
+    "Sick",
+    "Signal",
+    "Step",
+    "SwitchState",
+    "Target",
+    "Unknown",
+    "Verdict",
+]
+
+Json: TypeAlias = Any
+"""A value that JSON can carry. (mypy's recursive aliases and pydantic disagree about a precise one.)"""
+
+
+# -- names ---------------------------------------------------------------------------------------------------------
+
+_ARN = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):(?P<service>[a-z0-9-]+):(?P<region>[a-z0-9-]*):(?P<account>\d{12}|):"
+    r"(?P<resource>[\x21-\x7e]{1,1024})",
+    re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Arn:
+    """
+    An Amazon Resource Name, taken apart.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
+    """
+
+    partition: str
+    service: str
+    region: str
+    account: str
+    resource: str
+
+    @classmethod
+    def parse(cls, text: str) -> Arn:
+        """Take ``arn:partition:service:region:account:resource`` apart. Raises ValueError on anything else."""
+        match = _ARN.fullmatch(text)
+        if match is None:
+            msg = f"not an ARN: {text[:200]!r} (expected arn:partition:service:region:account:resource)"
+            raise ValueError(msg)
+        return cls(**match.groupdict())
+
+    def __str__(self) -> str:
+        return f"arn:{self.partition}:{self.service}:{self.region}:{self.account}:{self.resource}"
+
+    @property
+    def kind(self) -> str:
+        """What sort of thing it names: ``sqs:queue``, ``ecs:service``, ``lambda:function``, ``s3:bucket`` and so on."""
+        if self.service in _BARE:
+            return f"{self.service}:{_BARE[self.service]}"
+        return f"{self.service}:{re.split('[:/]', self.resource, maxsplit=1)[0]}"
+
+    @property
+    def name(self) -> str:
+        """The last part: the queue's, service's or function's own name."""
+        return re.split("[:/]", self.resource)[-1]
+
+
+_BARE = {"sqs": "queue", "s3": "bucket", "sns": "topic"}
+
+
+class Mode(StrEnum):
+    """How far a remediation may go on a target: ``observe`` < ``approve`` < ``auto``."""
+
+    OBSERVE = "observe"
+    APPROVE = "approve"
+    AUTO = "auto"
+
+    @property
+    def rank(self) -> int:
+        """0 for the most careful, 2 for the freest."""
+        return list(Mode).index(self)
+
+
+class Severity(StrEnum):
+    """How fast a person should look; 1 is the worst. The five runbooks' own scales map onto it (R20)."""
+
+    SEV1 = "SEV1"
+    SEV2 = "SEV2"
+    SEV3 = "SEV3"
+    SEV4 = "SEV4"
+
+
+class SwitchState(StrEnum):
+    """
+    The kill switch.
+
+    ``on`` lets the guardrails decide. ``paused`` lets nothing new start, but what we started is stopped and what we
+    lent is taken back. ``halted`` lets nothing be written at all. Missing or unreadable counts as ``halted``.
+    """
+
+    ON = "on"
+    PAUSED = "paused"
+    HALTED = "halted"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """
+    One AWS resource under care, as registered in the configuration.
+
+    ``group`` is the system it belongs to. ``consumer`` (of a dead-letter queue or queue) is the service that drains it,
+    ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
+    """
+
+    arn: Arn
+    group: str
+    mode: Mode | None = None
+    protected: bool = False
+    remediations: tuple[str, ...] = ()
+    consumer: Arn | None = None
+    source: Arn | None = None
+    queue: Arn | None = None
+
+    @property
+    def linked(self) -> tuple[Arn, ...]:
+        """Targets whose sickness can be the same failure as ours."""
+        return tuple(arn for arn in (self.consumer, self.source, self.queue) if arn is not None)
+
+
+# -- what to read --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class MetricQuery:
+    """
+    One CloudWatch metric over the last ``minutes``.
+
+    ``dimensions`` are sorted (name, value) pairs, ``period`` is seconds.
+
+    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricStat.html
+    """
+
+    namespace: str
+    metric: str
+    dimensions: tuple[tuple[str, str], ...]
+    stat: str
+    period: int = 60
+    minutes: int = 15
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ResourceRead:
+    """
+    One resource's state: ``kind`` names the batched reader in :mod:`nightshift.signals`, ``key`` is the ARN.
+
+    ``sqs.queue`` = its attributes, ``sqs.exists`` = whether it is listed, ``ecs.service`` = DescribeServices.
+    """
+
+    kind: str
+    key: str
+
+
+Query: TypeAlias = MetricQuery | ResourceRead
+Queries: TypeAlias = tuple[Query, ...]
+
+
+# -- what was seen -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A measured value against its threshold, over a window: what a report shows first."""
+
+    name: str
+    value: float
+    threshold: float
+    window: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A symptom seen on a target, with its evidence. Evidence is counts, names and hashes: never a message's body."""
+
+    remediation: str
+    target: str
+    symptom: str
+    signals: tuple[Signal, ...] = ()
+    evidence: tuple[str, ...] = ()
+    severity: Severity = Severity.SEV3
+
+
+@dataclass(frozen=True, slots=True)
+class Healthy:
+    """The target was read, and nothing is wrong with it."""
+
+    summary: str = "healthy"
+
+
+@dataclass(frozen=True, slots=True)
+class Sick:
+    """The target was read, and this is wrong with it."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The target could not be read well enough to say. Never acts, never counts as cured, is reported."""
+
+    reason: str
+
+
+Observation: TypeAlias = Healthy | Sick | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """A cause that was considered and rejected, and why."""
+
+    cause: str
+    why_not: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """
+    The cause, with evidence, and the rejected alternatives.
+
+    ``facts`` is what :meth:`Remediation.plan` needs to think: JSON data with stable values only (no clock, no counts
+    that move by themselves), because the plan's hash is made from it.
+    """
+
+    target: str
+    cause: str
+    evidence: tuple[str, ...] = ()
+    rejected: tuple[Alternative, ...] = ()
+    facts: Mapping[str, Json] = field(default_factory=dict)
+
+
+# -- what to do ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    One AWS call that a plan may make: the unit of permission, audit, approval and undo.
+
+    ``params`` are fixed: the call is made with exactly these. ``free`` names parameters whose values are known only
+    when the call is made (a receipt handle, a body); any other parameter is refused. ``times`` bounds how often it may
+    be made. ``resource`` is the ARN IAM checks. ``grants`` is what AWS does in our name while serving the call, as
+    (action, ARN) pairs: permission it needs besides its own. ``before`` is what was there. ``stops`` marks a call that
+    only stops or takes back what we did ourselves: it stays allowed while the kill switch is ``paused``.
+    """
+
+    service: str
+    operation: str
+    resource: str
+    params: Mapping[str, Json] = field(default_factory=dict)
+    free: tuple[str, ...] = ()
+    times: int = 1
+    grants: tuple[tuple[str, str], ...] = ()
+    before: Mapping[str, Json] = field(default_factory=dict)
+    why: str = ""
+    stops: bool = False
+
+    @property
+    def action(self) -> str:
+        """What IAM calls it: ``ecs:UpdateService``."""
+        return f"{self.service}:{_IAM_NAMES.get((self.service, self.operation), self.operation)}"
+
+
+_IAM_NAMES = {
+    ("s3", "ListObjectsV2"): "ListBucket",
+    ("s3", "HeadObject"): "GetObject",
+    ("s3", "HeadBucket"): "ListBucket",
+    ("s3", "CopyObject"): "PutObject",
+    ("lambda", "Invoke"): "InvokeFunction",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """
+    Calls made in one tick, then ``settle`` before anybody looks whether they helped.
+
+    ``undo`` is armed before the calls are made: what takes this step back (or stops it), as calls with ``stops=True``.
+    """
+
+    name: str
+    calls: tuple[Call, ...]
+    settle: timedelta
+    undo: tuple[Call, ...] = ()
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """
+    A list of AWS calls, each with what was there before, plus undo, settle time, cost per hour and risk.
+
+    ``lease`` is how long what the plan changes may stay changed; ``None`` for a plan that changes nothing lasting.
+    ``undo_by_hand`` is the line a person would type. ``cost_per_hour`` is US dollars; 0.0 is a known zero.
+    """
+
+    remediation: str
+    target: str
+    summary: str
+    steps: tuple[Step, ...]
+    risk: str
+    undo_by_hand: str
+    cost_per_hour: float = 0.0
+    lease: timedelta | None = None
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Every call of every step, undo included: what the plan is permission for."""
+        return tuple(call for step in self.steps for call in (*step.calls, *step.undo))
+
+    @cached_property
+    def hash(self) -> str:
+        """
+        Sixteen hexadecimal digits over everything the plan would do and what it found before.
+
+        Equal plans hash equally whoever computes it and in whatever order mappings were filled; prose does not count.
+        """
+        essence = {
+            "remediation": self.remediation,
+            "target": self.target,
+            "cost_per_hour": self.cost_per_hour,
+            "lease": self.lease.total_seconds() if self.lease else None,
+            "steps": [
+                {
+                    "name": step.name,
+                    "settle": step.settle.total_seconds(),
+                    "calls": [_essence(call) for call in step.calls],
+                    "undo": [_essence(call) for call in step.undo],
+                }
+                for step in self.steps
+            ],
+        }
+        text = json.dumps(essence, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _essence(call: Call) -> dict[str, Json]:
+    return {
+        "action": call.action,
+        "resource": call.resource,
+        "params": dict(call.params),
+        "free": sorted(call.free),
+        "grants": sorted(map(list, call.grants)),
+        "times": call.times,
+        "before": dict(call.before),
+    }
+
+
+class Outcome(StrEnum):
+    """What became of a call. ``unknown`` is never treated as either of the others."""
+
+    DONE = "done"
+    NOT_DONE = "not done"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """A call that was made: what the report shows and the account's audit trail must confirm."""
+
+    at: datetime
+    step: str
+    action: str
+    resource: str
+    outcome: Outcome
+    request_id: str = ""
+    before: Mapping[str, Json] = field(default_factory=dict)
+    after: Mapping[str, Json] = field(default_factory=dict)
+    error: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """
+    Where the messages went: ``moved = processed + returned + quarantined + remaining``.
+
+    ``moved`` left the dead-letter queue by our hand. ``processed`` were finished by the consumer, ``returned`` came
+    back to the dead-letter queue, ``quarantined`` are stored apart, ``remaining`` wait in the source queue. ``left``
+    were looked at and left where they are. ``uncertain`` is how many sends have an unknown outcome: at most that many
+    messages may exist twice.
+    """
+
+    moved: int = 0
+    processed: int = 0
+    returned: int = 0
+    quarantined: int = 0
+    remaining: int = 0
+    left: int = 0
+    uncertain: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every message that we moved is accounted for."""
+        return self.moved == self.processed + self.returned + self.quarantined + self.remaining
+
+    def __bool__(self) -> bool:
+        return any((self.moved, self.quarantined, self.left, self.uncertain))
+
+
+# -- the incident --------------------------------------------------------------------------------------------------
+
+
+class Phase(StrEnum):
+    """
+    Where an incident stands.
+
+    ``open`` seen, not acted on (or held by a guardrail) → ``awaiting`` approval → ``acting`` intent written, calls
+    being made → ``settling`` waiting for the step to take effect → ``verifying`` looking for health → ``leased`` fixed,
+    what was temporary is still out → ``closed``.
+    """
+
+    OPEN = "open"
+    AWAITING = "awaiting"
+    ACTING = "acting"
+    SETTLING = "settling"
+    VERIFYING = "verifying"
+    LEASED = "leased"
+    CLOSED = "closed"
+
+
+class Verdict(StrEnum):
+    """
+    How an incident, or one attempt of it, ended.
+
+    ``fixed`` our change was followed by health. ``recovered`` it healed without us. ``ineffective`` our change did not
+    help (an attempt's verdict; the incident tries again or escalates). ``unverifiable`` nobody can tell. ``refused`` a
+    guardrail said no. ``escalated`` a person must act now. ``reverted`` what we changed was put back and the target was
+    not cured. ``broken`` Nightshift itself failed on the record.
+    """
+
+    FIXED = "fixed"
+    RECOVERED = "recovered"
+    INEFFECTIVE = "ineffective"
+    UNVERIFIABLE = "unverifiable"
+    REFUSED = "refused"
+    ESCALATED = "escalated"
+    REVERTED = "reverted"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a guardrail said, kept. ``retry_after`` is None for "never". ``link`` is the target that must heal first."""
+
+    guard: str
+    reason: str
+    numbers: Mapping[str, Json] = field(default_factory=dict)
+    retry_after: timedelta | None = None
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """
+    What we are about to do, written before we do it, so that a crash afterwards cannot make us forget.
+
+    ``known`` names the calls of it whose outcome was learned (``action resource``). ``undo``: what is done is taken
+    back.
+    """
+
+    attempt: int
+    step: int
+    plan_hash: str
+    written_at: datetime
+    deadline: datetime
+    known: tuple[str, ...] = ()
+    undo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """
+    A question to a person, and the answer.
+
+    Bound to the plan's hash and to ``expires_at``; single use (``used_at``). ``by`` is the caller's IAM identity as STS
+    tells it.
+    """
+
+    plan_hash: str
+    asked_at: datetime
+    expires_at: datetime
+    answer: str = ""  # "", "approved" or "denied"
+    by: str = ""
+    why: str = ""
+    answered_at: datetime | None = None
+    used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One application of a plan, and what it led to."""
+
+    number: int
+    plan_hash: str
+    started_at: datetime
+    verdict: Verdict | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """
+    One record per target and failure.
+
+    ``look_at`` is when to look again; ``deadline`` when to stop trying and say so. ``notices`` names the transitions a
+    person was already told of. ``hold_until`` is when a guardrail that said "later" is asked again. ``lent`` says that
+    something temporary of ours is out. ``scratch`` is the remediation's own memory between steps (JSON).
+    """
+
+    id: str
+    remediation: str
+    target: str
+    group: str
+    opened_at: datetime
+    look_at: datetime
+    deadline: datetime
+    finding: Finding
+    phase: Phase = Phase.OPEN
+    severity: Severity = Severity.SEV3
+    diagnosis: Diagnosis | None = None
+    plan: Plan | None = None
+    step: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    intent: Intent | None = None
+    approval: Approval | None = None
+    refusal: Refusal | None = None
+    hold_until: datetime | None = None
+    calls: tuple[CallRecord, ...] = ()
+    ledger: Ledger = Ledger()
+    links: tuple[str, ...] = ()
+    healthy_looks: int = 0
+    sick_looks: int = 0
+    unknown_looks: int = 0
+    settle_until: datetime | None = None
+    verify_until: datetime | None = None
+    lease_ends: datetime | None = None
+    lent: bool = False
+    verdict: Verdict | None = None
+    why: str = ""
+    notices: tuple[str, ...] = ()
+    scratch: Mapping[str, Json] = field(default_factory=dict)
+    closed_at: datetime | None = None
+    config_hash: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether there is still something to do for it."""
+        return self.phase is not Phase.CLOSED

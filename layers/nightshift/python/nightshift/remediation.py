@@ -1,0 +1,304 @@
+"""
+The contract: what one failure and its cure have to say for themselves.
+
+A remediation is one file in :mod:`nightshift.remediations`, named by the failure. The spine calls its methods in the
+order of their definition here; everything that is the same for all of them (guardrails, leases, retries, budgets,
+permissions, reports) is not in here. Settings are the class's own pydantic fields, validated where they are written.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+
+from nightshift.model import (
+    Call,
+    Diagnosis,
+    Finding,
+    Incident,
+    Json,
+    Ledger,
+    MetricQuery,
+    Mode,
+    Observation,
+    Outcome,
+    Plan,
+    Queries,
+    Query,
+    ResourceRead,
+    Step,
+    Target,
+)
+
+__all__ = [
+    "Actor",
+    "Memory",
+    "Progress",
+    "Reader",
+    "Readings",
+    "Remediation",
+    "Series",
+    "Unread",
+]
+
+
+# -- readings ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A query that got no answer, and why. Never a zero, never an empty list."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A metric's points, oldest first, whole periods only. No points means that nothing was reported."""
+
+    points: tuple[tuple[datetime, float], ...] = ()
+
+    def last(self, count: int) -> tuple[float, ...]:
+        """The values of the newest ``count`` points, oldest first; fewer where fewer were reported."""
+        return tuple(value for _, value in self.points[-count:])
+
+    @property
+    def total(self) -> float:
+        """The sum of all points: 0.0 where none was reported, so use it for counters only."""
+        return sum(value for _, value in self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """
+    The answers to queries, taken at one time.
+
+    A resource that was read is a mapping (AWS's own field names); one that does not exist is ``None``; a query that got
+    no answer is :class:`Unread`. A query that nobody made is Unread too: it is unknown, not absent.
+    """
+
+    at: datetime
+    answers: Mapping[Query, Series | Mapping[str, Any] | Unread | None] = field(default_factory=dict)
+
+    def metric(self, query: MetricQuery) -> Series | Unread:
+        """The series that answers ``query``, or why there is none."""
+        answer = self.answers.get(query, Unread(f"{query.metric} was not read"))
+        return answer if isinstance(answer, Series | Unread) else Unread(f"{query.metric} has no series")
+
+    def resource(self, query: ResourceRead) -> Mapping[str, Any] | Unread | None:
+        """The resource that answers ``query``; None where it does not exist; Unread where nobody can tell."""
+        answer = self.answers.get(query, Unread(f"{query.kind} {query.key} was not read"))
+        return Unread(f"{query.kind} has no resource") if isinstance(answer, Series) else answer
+
+
+# -- the two seams to AWS --------------------------------------------------------------------------------------------
+
+
+class Reader(Protocol):
+    """
+    Reads the account.
+
+    Refuses (:class:`~nightshift.errors.Undeclared`) what the remediation's ``reads`` does not name.
+    """
+
+    quarantine: str
+    """the name of the bucket in which things are stored before they are deleted elsewhere"""
+
+    def __call__(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
+        """
+        Make one read, e.g. ``read("sqs", "GetQueueAttributes", QueueUrl=url, AttributeNames=["All"])``.
+
+        Raises Denied, Missing, Rejected or Unreadable.
+        """
+
+    def pages(self, service: str, operation: str, key: str, /, *, limit: int, **params: Any) -> Iterator[Any]:
+        """Every item under ``key`` over all pages; Unreadable after more than ``limit``: half an answer is none."""
+
+    def seen(self, *queries: Query) -> Readings:
+        """Answer queries as the sweep would, now."""
+
+    def target(self, arn: str) -> Target | None:
+        """The registered target of that ARN, if there is one."""
+
+    def targets(self) -> tuple[Target, ...]:
+        """Every registered target."""
+
+    def now(self) -> datetime:
+        """The time, by the clock that everything here uses."""
+
+
+class Memory(Protocol):
+    """What must survive a crash in the middle of a step: kept in the incident table, written through at once."""
+
+    def get(self, key: str) -> int:
+        """The counter's value; 0 where it was never set."""
+
+    def add(self, key: str, amount: int = 1, *, limit: int | None = None) -> bool:
+        """Add to the counter, atomically; False, with nothing added, where that would pass ``limit``."""
+
+    def recall(self, keys: Iterable[str]) -> None:
+        """Read many counters at once, because :meth:`get` will ask for them. Speed only."""
+
+
+class Actor(Protocol):
+    """
+    Makes the calls of one step, and no others, under the plan's own permission.
+
+    Right before every call it reads the kill switch again, consistently and uncached, and checks that the record is
+    still ours. It never retries. Every call is recorded, with its outcome.
+    """
+
+    incident: Incident
+    memory: Memory
+    ledger: Ledger
+    scratch: dict[str, Any]
+
+    def __call__(self, call: Call, /, **free: Any) -> dict[str, Any]:
+        """
+        Make ``call`` once, with values for its free parameters.
+
+        Raises Undeclared (not in this step, more often than ``times``), Stopped, Fenced, Denied, Rejected or Ambiguous.
+        """
+
+    def now(self) -> datetime:
+        """The time, by the clock that everything here uses."""
+
+    def seconds_left(self) -> float:
+        """How long this step may still go on in this tick. Stop starting new work below 10."""
+
+
+class Progress(StrEnum):
+    """What to do next while a step settles."""
+
+    WAIT = "wait"
+    """not settled: look again later"""
+    NEXT = "next"
+    """settled well: the next step, or verification after the last one"""
+    AGAIN = "again"
+    """the same step has more to do (it is bounded per tick)"""
+    STOP = "stop"
+    """it does harm or no good: make the step's undo calls, count the attempt as ineffective"""
+
+
+# -- the contract ----------------------------------------------------------------------------------------------------
+
+
+class Remediation(BaseModel, ABC):
+    """
+    One failure and its cure.
+
+    Subclasses state, as class variables, who they are and every AWS action they may ever use: a call that is not
+    declared cannot be made, and a declared one that is never used fails the build.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    """kebab-case; the key in the configuration and in the write role's name"""
+    title: ClassVar[str]
+    """what is wrong, in a few words: the report's headline"""
+    kinds: ClassVar[tuple[str, ...]]
+    """the :attr:`Arn.kind` values it takes care of"""
+    reads: ClassVar[tuple[str, ...]]
+    """IAM actions the diagnosis needs beyond what the sweep reads"""
+    writes: ClassVar[tuple[str, ...]]
+    """IAM actions of the plan's own calls"""
+    delegates: ClassVar[tuple[str, ...]] = ()
+    """IAM actions that AWS performs in our name while serving those calls"""
+
+    mode: Mode = Field(default=Mode.OBSERVE, description="how far it may go: observe < approve < auto")
+    max_attempts: PositiveInt = Field(default=3, le=3, description="applications per incident before it escalates")
+    cooldown: timedelta = Field(default=timedelta(minutes=15), description="between two applications to one target")
+    confirm: PositiveInt = Field(default=2, description="sick looks in a row before anything is planned")
+    looks: PositiveInt = Field(default=3, description="healthy looks in a row that prove a cure or a recovery")
+    patience: timedelta = Field(default=timedelta(minutes=20), description="how long a cure may take to show")
+    deadline: timedelta = Field(default=timedelta(hours=6), description="how long an incident may stay open")
+
+    def takes(self, target: Target) -> bool:
+        """
+        Whether this remediation cares for that target.
+
+        An explicit list on the target decides; else its kind does.
+        """
+        return self.name in target.remediations if target.remediations else target.arn.kind in self.kinds
+
+    @abstractmethod
+    def watch(self, target: Target) -> Queries:
+        """What the sweep should read, as data: thousands are read in one batch, so only what batches well."""
+
+    def examine(self, target: Target) -> Queries:
+        """What a look at this one target should read: may be dearer per target than :meth:`watch`."""
+        return self.watch(target)
+
+    @abstractmethod
+    def detect(self, target: Target, seen: Readings) -> Observation:
+        """
+        Healthy, sick or unknown: pure, and total over anything that may be in the readings.
+
+        Must serve both the sweep's readings (:meth:`watch`) and a closer look's (:meth:`examine`).
+        """
+
+    @abstractmethod
+    def diagnose(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
+        """Find the cause. May read. Raises Refused, with its reason, where this is not ours to fix now or at all."""
+
+    @abstractmethod
+    def plan(self, diagnosis: Diagnosis) -> Plan:
+        """Pure: it can only think. The same diagnosis gives an equal plan."""
+
+    def apply(self, act: Actor, plan: Plan, step: Step) -> None:
+        """Make the step's calls: by default each one once, in order, as written."""
+        del plan
+        for call in step.calls:
+            act(call)
+
+    def effect(self, call: Call, answer: Mapping[str, Any]) -> Mapping[str, Json]:
+        """What a call's answer says is there now, for the report: facts by the names of the call's ``before``."""
+        del call, answer
+        return {}
+
+    @abstractmethod
+    def reconcile(self, read: Reader, call: Call, since: datetime) -> Outcome:
+        """Whether ``call``, intended at ``since``, its outcome lost, happened: describe reality, replay nothing."""
+
+    def progress(
+        self, read: Reader, plan: Plan, step: Step, scratch: Mapping[str, Any]
+    ) -> tuple[Progress, str, Ledger | None]:
+        """
+        How a step that was made is doing, why, and the ledger if it is known better now.
+
+        Called at every look from when the step's ``settle`` has passed. Default: settled.
+        """
+        del read, plan, step, scratch
+        return Progress.NEXT, "settled", None
+
+    def verify(self, target: Target, before: Finding, after: Readings) -> Observation:
+        """Whether the cure shows: by default, whether :meth:`detect` finds the target healthy."""
+        del before
+        return self.detect(target, after)
+
+    def still_ours(self, read: Reader, plan: Plan) -> bool | None:
+        """
+        Whether what the plan changed still has the value that the plan gave it: revert is a compare-and-set.
+
+        False: somebody else has changed it since; it is left alone, and said. None: cannot be told; ask again later.
+        Must be answered by every remediation whose plans have a ``lease``.
+        """
+        del read
+        if plan.lease is not None:
+            msg = f"{self.name} lends capacity and must say whether it is still ours"
+            raise NotImplementedError(msg)
+        return True
+
+    def settle_ledger(
+        self, read: Reader, target: Target, plan: Plan, ledger: Ledger, scratch: Mapping[str, Any] | None = None
+    ) -> Ledger:
+        """Where the messages are now, for the final report. Default: as last known."""
+        del read, target, plan, scratch
+        return ledger
