@@ -1,0 +1,106 @@
+"""
+Names that detectors and readers share: queue URLs, the two parts of a service's ARN, and the metrics of both.
+
+>>> queue = Arn.parse("arn:aws:sqs:eu-central-1:111122223333:orders-dlq")
+>>> queue_url(queue)
+'https://sqs.eu-central-1.amazonaws.com/111122223333/orders-dlq'
+>>> queue_arn(queue_url(queue)) == queue
+True
+>>> split_service_arn(Arn.parse("arn:aws:ecs:eu-central-1:111122223333:service/prod/api"))
+('prod', 'api')
+"""
+
+from __future__ import annotations
+
+import re
+
+from nightshift.model import Arn, MetricQuery
+
+__all__ = [
+    "queue_arn",
+    "queue_metric",
+    "queue_url",
+    "service_metric",
+    "split_service_arn",
+]
+
+_DOMAINS = {
+    "aws": "amazonaws.com",
+    "aws-cn": "amazonaws.com.cn",
+    "aws-us-gov": "amazonaws.com",
+    "aws-eusc": "amazonaws.eu",
+}
+"""The DNS suffix of each partition: botocore's own list (botocore/data/partitions.json), less the isolated ones."""
+
+_QUEUE_URL = re.compile(
+    r"https://sqs\.(?P<region>[a-z0-9-]+)\.(?P<domain>[a-z.]+)/(?P<account>\d{12})/(?P<name>[A-Za-z0-9_-]+(?:\.fifo)?)",
+    re.ASCII,
+)
+_SERVICE_PARTS = 3
+
+
+def queue_url(arn: Arn) -> str:
+    """
+    The URL of a queue, without asking AWS for it. Raises ValueError for what is no queue, or for an unknown partition.
+
+    Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-queue-message-identifiers.html
+    """
+    if arn.kind != "sqs:queue":
+        raise ValueError(f"not a queue: {arn}")
+    if arn.partition not in _DOMAINS:
+        raise ValueError(f"no queue URLs are known for partition {arn.partition!r}: {arn}")
+    return f"https://sqs.{arn.region}.{_DOMAINS[arn.partition]}/{arn.account}/{arn.resource}"
+
+
+def queue_arn(url: str) -> Arn:
+    """The ARN of the queue at a URL of today's form. Raises ValueError for any other."""
+    match = _QUEUE_URL.fullmatch(url)
+    if match is None or match["domain"] not in _DOMAINS.values():
+        raise ValueError(f"not a queue URL: {url[:200]!r} (expected https://sqs.region.amazonaws.com/account/name)")
+    if match["domain"] == _DOMAINS["aws"]:
+        partition = "aws-us-gov" if match["region"].startswith("us-gov-") else "aws"
+    else:
+        partition = next(name for name, domain in _DOMAINS.items() if domain == match["domain"])
+    return Arn(partition, "sqs", match["region"], match["account"], match["name"])
+
+
+def queue_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
+    """
+    A metric of one queue.
+
+    Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
+    """
+    if arn.kind != "sqs:queue":
+        raise ValueError(f"not a queue: {arn}")
+    return MetricQuery("AWS/SQS", metric, (("QueueName", arn.resource),), stat, period, minutes)
+
+
+def split_service_arn(arn: Arn) -> tuple[str, str]:
+    """
+    The cluster's and the service's name. Raises ValueError for what is not a service.
+
+    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-account-settings.html#ecs-resource-ids
+    """
+    parts = arn.resource.split("/")
+    if arn.kind != "ecs:service":
+        raise ValueError(f"not an ECS service: {arn}")
+    if len(parts) == _SERVICE_PARTS - 1 and parts[1]:
+        raise ValueError(
+            f"the short ARN of a service does not say which cluster it runs in: {arn} "
+            f"(write service/CLUSTER/{parts[1]}; `aws ecs put-account-setting` makes AWS use the long form)"
+        )
+    if len(parts) != _SERVICE_PARTS or not all(parts):
+        raise ValueError(f"not the ARN of a service: {arn} (expected …:service/CLUSTER/NAME)")
+    return parts[1], parts[2]
+
+
+def service_metric(
+    arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60, namespace: str = "AWS/ECS"
+) -> MetricQuery:
+    """
+    A metric of one ECS service; ``ECS/ContainerInsights`` has the same dimensions.
+
+    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/available-metrics.html
+    """
+    cluster, service = split_service_arn(arn)
+    return MetricQuery(namespace, metric, (("ClusterName", cluster), ("ServiceName", service)), stat, period, minutes)

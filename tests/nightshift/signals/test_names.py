@@ -1,0 +1,106 @@
+"""Names are made from ARNs, without asking AWS."""
+
+from __future__ import annotations
+
+import doctest
+import json
+from pathlib import Path
+
+import botocore
+import pytest
+from nightshift.model import Arn, MetricQuery
+from nightshift.signals import names, queue_arn, queue_metric, queue_url, service_metric, split_service_arn
+
+from tests.nightshift.signals.cloud import ACCOUNT, REGION, Cloud, queue
+
+
+def test_the_examples_in_the_docstrings_are_true() -> None:
+    """What the module's docstring shows is what it does."""
+    assert doctest.testmod(names).failed == 0
+
+
+@pytest.mark.parametrize(
+    "region, partition, url",
+    [
+        ("eu-central-1", "aws", "https://sqs.eu-central-1.amazonaws.com/123456789012/q"),
+        ("cn-north-1", "aws-cn", "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q"),
+        ("us-gov-west-1", "aws-us-gov", "https://sqs.us-gov-west-1.amazonaws.com/123456789012/q"),
+        ("eusc-de-east-1", "aws-eusc", "https://sqs.eusc-de-east-1.amazonaws.eu/123456789012/q"),
+    ],
+)
+def test_a_url_and_an_arn_name_the_same_queue(region: str, partition: str, url: str) -> None:
+    """In every partition a queue's URL follows from its ARN, and its ARN from its URL."""
+    arn = Arn(partition, "sqs", region, ACCOUNT, "q")
+    assert queue_url(arn) == url
+    assert queue_arn(url) == arn
+
+
+def test_the_partitions_are_those_of_the_sdk() -> None:
+    """Our list of DNS suffixes is the SDK's own, less the isolated partitions."""
+    data = json.loads((Path(botocore.__file__).parent / "data/partitions.json").read_text())
+    theirs = {each["id"]: each["outputs"]["dnsSuffix"] for each in data["partitions"] if "-iso" not in each["id"]}
+    assert theirs == names._DOMAINS
+
+
+def test_the_url_is_the_one_that_aws_gives(cloud: Cloud) -> None:
+    """The URL that we make is the one that CreateQueue answers with."""
+    url = cloud.session.client("sqs").create_queue(QueueName="orders.fifo", Attributes={"FifoQueue": "true"})[
+        "QueueUrl"
+    ]
+    assert queue_url(queue("orders.fifo")) == url
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["arn:aws:sns:eu-west-1:123456789012:topic", "arn:aws-iso:sqs:us-iso-east-1:123456789012:q"],
+)
+def test_no_url_is_guessed(text: str) -> None:
+    """Another thing, or a partition that we do not know, has no queue URL."""
+    with pytest.raises(ValueError, match="arn:aws"):
+        queue_url(Arn.parse(text))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "https://example.com/123456789012/q",
+        "https://sqs.eu-west-1.amazonaws.com.example.org/123456789012/q",
+        "http://sqs.eu-west-1.amazonaws.com/123456789012/q",
+        "https://sqs.eu-west-1.amazonaws.com/123456789012/q/more",
+        "https://sqs.eu-west-1.amazonaws.com/1234/q",
+    ],
+)
+def test_no_arn_is_guessed(url: str) -> None:
+    """What is not exactly a queue URL names no queue."""
+    with pytest.raises(ValueError, match="not a queue URL"):
+        queue_arn(url)
+
+
+def test_metrics_of_queues_and_services() -> None:
+    """The dimensions are AWS's own."""
+    service = Arn("aws", "ecs", REGION, ACCOUNT, "service/prod/api")
+    assert queue_metric(queue("q"), "NumberOfMessagesDeleted", "Sum", 5) == MetricQuery(
+        "AWS/SQS", "NumberOfMessagesDeleted", (("QueueName", "q"),), "Sum", 60, 5
+    )
+    assert service_metric(service, "CPUUtilization", "Average", period=300) == MetricQuery(
+        "AWS/ECS", "CPUUtilization", (("ClusterName", "prod"), ("ServiceName", "api")), "Average", 300, 15
+    )
+    with pytest.raises(ValueError, match="not a queue"):
+        queue_metric(service, "NumberOfMessagesDeleted", "Sum")
+
+
+@pytest.mark.parametrize(
+    "resource, says",
+    [
+        ("service/api", "does not say which cluster"),
+        ("service/prod/", "not the ARN of a service"),
+        ("service/prod/api/more", "not the ARN of a service"),
+        ("service", "not the ARN of a service"),
+        ("cluster/prod", "not an ECS service"),
+    ],
+)
+def test_only_the_long_arn_of_a_service_is_understood(resource: str, says: str) -> None:
+    """The short form lacks the cluster: the error says so, and what to write."""
+    with pytest.raises(ValueError, match=says):
+        split_service_arn(Arn("aws", "ecs", REGION, ACCOUNT, resource))

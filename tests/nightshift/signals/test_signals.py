@@ -1,0 +1,112 @@
+"""gather answers every query, never raises for what AWS does, and needs no permission that it does not declare."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from nightshift.model import Query, ResourceRead
+from nightshift.remediation import Readings, Series, Unread
+from nightshift.signals import ACTIONS, KINDS, actions, blind_services, gather, queue_metric, service_metric
+
+from tests.nightshift.signals.cloud import NOW, REGION, Cloud, queue
+from tests.nightshift.signals.test_services import service
+
+OPERATIONS = ("GetMetricData", "ListQueues", "GetQueueAttributes", "DescribeServices")
+
+
+def one_of_each() -> list[Query]:
+    """A query of every kind, about things that are not there."""
+    return [
+        queue_metric(queue("a"), "NumberOfMessagesDeleted", "Sum"),
+        service_metric(service("api"), "CPUUtilization", "Average"),
+        *(ResourceRead(kind, str({"sqs": queue("a"), "ecs": service("api")}[kind[:3]])) for kind in KINDS),
+    ]
+
+
+@pytest.mark.parametrize(
+    "kind, key, says",
+    [
+        ("sqs.colour", str(queue("a")), "nobody reads 'sqs.colour'"),
+        ("sqs.queue", "orders-dlq", "not an ARN"),
+        ("sqs.queue", str(service("api")), "sqs.queue reads sqs:queue"),
+        ("sqs.exists", str(queue("a", region="us-east-1")), f"in us-east-1, and this reads {REGION}"),
+    ],
+)
+def test_what_cannot_be_asked_is_unknown(cloud: Cloud, kind: str, key: str, says: str) -> None:
+    """A query that makes no sense here costs no call and is never "does not exist"."""
+    answer = gather(cloud.aws(), [ResourceRead(kind, key)], now=NOW).resource(ResourceRead(kind, key))
+    assert isinstance(answer, Unread)
+    assert says in answer.reason
+    assert not cloud.calls
+
+
+def test_nothing_asked_is_nothing_read(cloud: Cloud) -> None:
+    """No query, no call, no answer."""
+    assert gather(cloud.aws(), [], now=NOW) == Readings(NOW)
+    assert not cloud.calls
+
+
+def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
+    """Reading one of each kind makes exactly the calls that the kinds declare."""
+    cloud.queues(["a"])
+    cloud.services("prod", ["api"])
+    used = set()
+    for query in one_of_each():
+        cloud.calls.clear()
+        assert not isinstance(gather(cloud.aws(), [query], now=NOW).answers[query], Unread)
+        declared = actions([query])
+        assert {action.partition(":")[2] for action in declared} == set(cloud.count)
+        used |= set(declared)
+    assert used == {action for needed in ACTIONS.values() for action in needed}
+    assert actions(one_of_each()) == tuple(sorted(used))
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    failing=st.dictionaries(
+        st.sampled_from(OPERATIONS),
+        st.sampled_from(["AccessDenied", "ThrottlingException", "InternalFailure", "Strange"]),
+    ),
+    threads=st.booleans(),
+)
+def test_whatever_fails_only_its_own_queries_are_unknown(cloud: Cloud, failing: dict[str, str], threads: bool) -> None:
+    """Any operations may fail in any way: each query has an answer, and it is unknown just where its call failed."""
+    cloud.faults.clear()
+    for operation, code in failing.items():
+        cloud.fail(operation, code)
+    readings = gather(cloud.aws(threads=threads), one_of_each(), now=NOW)
+    assert list(readings.answers) == one_of_each()
+    for query, answer in readings.answers.items():
+        (action,) = actions([query])
+        if action.partition(":")[2] in failing:
+            assert isinstance(answer, Unread)
+            assert action in answer.reason
+        elif not (isinstance(query, ResourceRead) and query.kind == "sqs.exists"):  # an empty account proves nothing
+            assert not isinstance(answer, Unread)
+
+
+def test_threads_and_order_make_no_difference(cloud: Cloud) -> None:
+    """Many at a time or one after the other, asked in any order: the same answers."""
+    arns = cloud.queues([f"q{number:02}" for number in range(20)])
+    queries: list[Query] = [ResourceRead(kind, str(arn)) for arn in arns for kind in ("sqs.exists", "sqs.queue")]
+    queries += [queue_metric(arn, "NumberOfMessagesSent", "Sum", minutes) for arn in arns for minutes in (5, 15)]
+    one = gather(cloud.aws(), queries, now=NOW)
+    many = gather(cloud.aws(threads=True), queries[::-1], now=NOW)
+    assert one == many
+
+
+def test_blindness_is_a_share_by_service() -> None:
+    """Evidence for the brake: how much of what a service should have said is unknown. None and empty are answers."""
+    metric = queue_metric(queue("a"), "NumberOfMessagesSent", "Sum")
+    readings = Readings(
+        NOW,
+        {
+            metric: Series(),
+            queue_metric(queue("b"), "NumberOfMessagesSent", "Sum"): Unread("throttled"),
+            ResourceRead("sqs.queue", "a"): None,
+            ResourceRead("ecs.service", "a"): Unread("denied"),
+        },
+    )
+    assert blind_services(readings) == {"cloudwatch": 0.5, "ecs": 1.0, "sqs": 0.0}
+    assert blind_services(Readings(NOW)) == {}
