@@ -1,0 +1,949 @@
+"""
+One deployment's configuration: written as TOML by a person, read as :class:`Policy` by the engine.
+
+::
+
+    config/prod.toml --load_toml--> Policy --to_json--> the Lambda's configuration layer --from_json--> the same Policy
+
+Everything wrong with a file is said at once, each problem with its line and what to do about it
+(:class:`ConfigErrors`); nothing is guessed, converted or skipped. What is not said is the most careful value: every
+mode is ``observe``, on the remediation *and* on the target, and the more careful of the two counts.
+
+A target's ``consumer``, ``source`` and ``queue`` need not be targets themselves: naming them here is what lists them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import math
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, PositiveInt, ValidationError, WithJsonSchema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
+from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
+
+from nightshift.errors import ConfigError
+from nightshift.model import Arn, Mode, Target
+from nightshift.remediation import Remediation
+
+__all__ = [
+    "ConfigErrors",
+    "Limits",
+    "Notify",
+    "Policy",
+    "Storm",
+    "from_json",
+    "json_schema",
+    "load_json",
+    "load_toml",
+    "locate",
+    "parse_toml",
+    "role_name",
+    "to_json",
+]
+
+Registry: TypeAlias = Sequence[type[Remediation]]
+Loc: TypeAlias = tuple[str | int, ...]
+"""where something stands in the file: ``("systems", 0, "targets", 2, "arn")``"""
+T = TypeVar("T", bound=BaseModel)
+
+MAX_BYTES = 1024 * 1024
+"""of TOML: some eight thousand targets"""
+MAX_JSON_BYTES = 4 * MAX_BYTES
+"""of JSON, which says every default: whatever fits as TOML must fit as JSON"""
+MAX_DEPTH = 16
+"""the deepest thing a file can say is at depth 6; tomllib is quadratic in the length of a dotted key"""
+MAX_ROLE_NAME = 64
+"""https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+MAX_SHOWN = 50
+"""problems listed in one error's text; all of them are in ``problems``"""
+LONGEST = timedelta(days=30)
+"""nothing waits longer: records of closed incidents are gone after 90 days"""
+
+
+class ConfigErrors(ConfigError):
+    """
+    Everything that is wrong with one configuration: ``problems``, at least one, in the order of the file.
+
+    Its text has one line for each. Its own ``problem``, ``remedy``, ``path`` and ``line`` are those of the first.
+    """
+
+    def __init__(self, problems: Sequence[ConfigError]) -> None:
+        first = problems[0]
+        super().__init__(first.problem, remedy=first.remedy, path=first.path, line=first.line)
+        self.problems = tuple(problems)
+        shown = [str(problem) for problem in self.problems[:MAX_SHOWN]]
+        if len(self.problems) > MAX_SHOWN:
+            shown.append(f"… and {len(self.problems) - MAX_SHOWN} more.")
+        self.args = ("\n".join(shown),)
+
+
+# -- the file, as written --------------------------------------------------------------------------------------------
+
+_REMEDY_DURATION = (
+    'Write a duration as ISO 8601 in quotes ("PT15M" is 15 minutes, "PT4H" 4 hours) or a number of seconds'
+)
+
+_SHAPES = {
+    "ecs:service": (re.compile(r"service/[\w-]{1,255}/[\w-]{1,255}", re.ASCII), "service/<cluster>/<service>"),
+    "lambda:function": (re.compile(r"function:[\w-]{1,140}(:[\w$-]{1,128})?", re.ASCII), "function:<name>"),
+    "sqs:queue": (re.compile(r"[\w-]{1,80}|[\w-]{1,75}\.fifo", re.ASCII), "<queue name>"),
+}
+"""
+What the last part of an ARN looks like, for the kinds we know: an ECS ARN without its cluster (the format before 2019)
+names nothing that can be read in batch.
+"""
+
+
+def _arn(value: object) -> Arn:
+    if not isinstance(value, str):
+        raise _wrong(f"{_show(value)} is not text", "Write the ARN in quotes")
+    if "*" in value or "?" in value:
+        raise _wrong(
+            f"{_show(value)} has a wildcard", "Write one target for each resource: nothing unlisted is touched"
+        )
+    try:
+        arn = Arn.parse(value)
+    except ValueError:
+        raise _wrong(f"{_show(value)} is not an ARN", "Write arn:partition:service:region:account:resource") from None
+    shape = _SHAPES.get(arn.kind)
+    if shape is not None and not shape[0].fullmatch(arn.resource):
+        remedy = f"Write arn:{arn.partition}:{arn.service}:{arn.region}:{arn.account}:{shape[1]}"
+        raise _wrong(f"{_show(arn.resource)} does not name one {arn.kind}", remedy)
+    return arn
+
+
+def _wrong(problem: str, remedy: str) -> PydanticCustomError:
+    return PydanticCustomError("nightshift", "{problem}", {"problem": problem, "remedy": remedy})
+
+
+_ACCOUNT = "[0-9]{12}"
+_REGION = "[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}"
+_ARN_SCHEMA = core_schema.no_info_plain_validator_function(_arn)
+_Arn: TypeAlias = Annotated[
+    Arn, GetPydanticSchema(lambda _, __: _ARN_SCHEMA), WithJsonSchema({"type": "string", "pattern": "^arn:aws[a-z-]*:"})
+]
+_NAME = "[a-z][a-z0-9]*(-[a-z0-9]+)*"
+_Name: TypeAlias = Annotated[str, Field(pattern=f"^{_NAME}$", max_length=32)]
+_Email: TypeAlias = Annotated[str, Field(pattern=r"^[!-?A-~]+@[!-?A-~]+\.[!-?A-~]+$", max_length=254)]
+_Duration: TypeAlias = Annotated[timedelta, Field(strict=False, gt=timedelta(0), le=LONGEST)]
+
+
+class _Table(BaseModel):
+    """One table of the file. Strict: ``"3"`` is no number and ``"no"`` no boolean."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Notify(_Table):
+    """Who is told."""
+
+    emails: tuple[_Email, ...] = Field(
+        min_length=1, description="at least one address, as in oncall@example.com: nothing may end without anybody told"
+    )
+
+
+class Limits(_Table):
+    """What may happen at most."""
+
+    per_target_per_day: PositiveInt = Field(default=4, le=24, description="applications to one target in a day")
+    per_account_per_hour: PositiveInt = Field(default=10, le=100, description="applications in the account in an hour")
+    approval_expiry: _Duration = Field(default=timedelta(hours=4), description="how long a question waits for a yes")
+
+
+class Storm(_Table):
+    """When so much is sick at once that the cause is elsewhere: no fix per target, one page."""
+
+    targets: PositiveInt = Field(default=3, description="so many sick targets are a storm")
+    percent: PositiveInt = Field(default=30, le=100, description="so many per cent of all targets are a storm")
+    floor: PositiveInt = Field(default=2, description="fewer sick targets than this are never a storm")
+    calm: _Duration = Field(
+        default=timedelta(minutes=10), description="how long it must be calm before the brake lets go"
+    )
+
+
+class TargetTable(_Table):
+    """One AWS resource under care."""
+
+    arn: _Arn = Field(description="the resource's ARN, in the deployment's account and Region, without wildcards")
+    mode: Mode | None = Field(
+        default=None,
+        description="how far anything may go on it: observe (also when not said) < approve < auto. "
+        "The more careful of this and the remediation's mode counts",
+    )
+    protected: bool = Field(default=False, description="whether it must never be touched, only watched")
+    remediations: tuple[str, ...] = Field(
+        default=(), description="the enabled remediations that take care of it; all that fit its kind when not said"
+    )
+    consumer: _Arn | None = Field(
+        default=None, description="of a queue: the ECS service or Lambda function that drains it"
+    )
+    source: _Arn | None = Field(default=None, description="of a dead-letter queue: the queue its letters came from")
+    queue: _Arn | None = Field(default=None, description="of a service or function: the queue it consumes")
+
+
+class SystemTable(_Table):
+    """Targets that make one system."""
+
+    name: _Name = Field(
+        description="the system's name: lower-case letters, digits and hyphens, at most 32, beginning with a letter"
+    )
+    targets: tuple[TargetTable, ...] = Field(
+        min_length=1, description="[[systems.targets]], at least one, each with its arn"
+    )
+
+
+class Deployment(_Table):
+    """One deployment of Nightshift: one account, one Region."""
+
+    name: _Name = Field(
+        description="the deployment's name: lower-case letters, digits and hyphens, at most 32, beginning with a letter"
+    )
+    account: str = Field(pattern=f"^{_ACCOUNT}$", description="the account's 12 digits, in quotes")
+    region: str = Field(pattern=f"^{_REGION}$", description="the Region, as in eu-central-1")
+    notify: Notify = Field(description="[notify] with emails: who is told")
+    limits: Limits = Field(default=Limits(), description="what may happen at most")
+    storm: Storm = Field(default=Storm(), description="when so much is sick that nothing is fixed one by one")
+    remediations: dict[str, dict[str, Any]] = Field(
+        min_length=1,
+        description="[remediations.<name>], one for each that is enabled: what is not named is not deployed at all",
+    )
+    systems: tuple[SystemTable, ...] = Field(
+        min_length=1, description="[[systems]], at least one, each with its targets"
+    )
+
+
+# -- the policy, as read ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Policy:
+    """
+    What one deployment may do, to what, and how far: validated as a whole.
+
+    ``targets`` stand in the order of the file, ``remediations`` (enabled ones only, by name) in that of the registry.
+    """
+
+    name: str
+    account: str
+    region: str
+    notify: Notify
+    limits: Limits
+    storm: Storm
+    targets: tuple[Target, ...]
+    remediations: Mapping[str, Remediation]
+
+    @cached_property
+    def hash(self) -> str:
+        """Twelve hexadecimal digits over everything in it: what every report names as the rules it followed."""
+        return _hash(_content(self))
+
+    @cached_property
+    def groups(self) -> Mapping[str, tuple[Target, ...]]:
+        """The targets of each system, by the system's name."""
+        found: dict[str, list[Target]] = {}
+        for target in self.targets:
+            found.setdefault(target.group, []).append(target)
+        return MappingProxyType({group: tuple(targets) for group, targets in found.items()})
+
+    @cached_property
+    def _by_arn(self) -> Mapping[str, Target]:
+        return {str(target.arn): target for target in self.targets}
+
+    def target(self, arn: Arn | str) -> Target | None:
+        """The registered target of that ARN, if there is one."""
+        return self._by_arn.get(str(arn))
+
+    def mode_for(self, target: Target, remediation: Remediation) -> Mode:
+        """How far ``remediation`` may go on ``target``: the more careful of both modes; not said is ``observe``."""
+        return min(target.mode or Mode.OBSERVE, remediation.mode, key=lambda mode: mode.rank)
+
+
+def role_name(deployment: str, region: str, remediation: str) -> str:
+    """The name of the role with which a remediation writes."""
+    return f"{deployment}-{region}-{remediation}"
+
+
+# -- reading and writing ---------------------------------------------------------------------------------------------
+
+
+def load_toml(path: Path | str, *, registry: Registry | None = None) -> Policy:
+    """
+    Read and validate one deployment's TOML file. Raises ConfigErrors.
+
+    ``registry`` is the remediations there are; by default those of :mod:`nightshift.remediations`.
+    """
+    return parse_toml(_read(Path(path), MAX_BYTES), path=str(path), registry=registry)
+
+
+def parse_toml(text: str | bytes, *, path: str, registry: Registry | None = None) -> Policy:
+    """Validate the text of one deployment's TOML; ``path`` is what errors name. Raises ConfigErrors."""
+    problems = _Problems(path)
+    text = _decoded(text, problems, MAX_BYTES).replace("\r\n", "\n")
+    try:
+        lines = locate(text)  # first, because it is what limits the nesting
+        raw = tomllib.loads(text)
+    except _TooDeep as error:
+        problems.fail((), "is nested too deeply", f"Nest at most {MAX_DEPTH} levels", line=error.line)
+    except ValueError as error:
+        problem, remedy, line = _malformed(error, text)
+        problems.fail((), problem, remedy, line=line)
+    problems.lines = lines
+    return _policy(raw, problems, _registry(registry))
+
+
+def load_json(path: Path | str, *, registry: Registry | None = None) -> Policy:
+    """Read back what :func:`to_json` wrote to a file. Raises ConfigErrors on anything else."""
+    return from_json(_read(Path(path), MAX_JSON_BYTES), path=str(path), registry=registry)
+
+
+def to_json(policy: Policy) -> str:
+    """The policy as canonical JSON, with its hash: what is shipped to the functions."""
+    return _canonical({**_content(policy), "hash": policy.hash})
+
+
+def from_json(text: str | bytes, *, path: str = "", registry: Registry | None = None) -> Policy:
+    """
+    Read back what :func:`to_json` wrote: an equal policy, of equal hash. Raises ConfigErrors on anything else.
+
+    It was valid when it was shipped. What is not valid now was changed since, or was made by another version.
+    """
+    problems = _Problems(path)
+    again = "Deploy again: this is made from the TOML and not for editing"
+    try:
+        raw = json.loads(_decoded(text, problems, MAX_JSON_BYTES), object_pairs_hook=_no_duplicates)
+    except (ValueError, RecursionError) as error:
+        problems.fail((), f"is not the JSON that was shipped: {_cut(str(error))}", again)
+    if not isinstance(raw, dict):
+        problems.fail((), "is not a JSON object", again)
+    stated = raw.pop("hash", None)
+    policy = _policy(raw, problems, _registry(registry))
+    if stated != policy.hash:
+        problems.fail(("hash",), f"the content's hash is {policy.hash}, but {_show(stated)} was shipped", again)
+    return policy
+
+
+def json_schema(*, registry: Registry | None = None) -> dict[str, Any]:
+    """The JSON Schema of the TOML, for editors: every setting of every remediation, typed and described."""
+    known = _registry(registry)
+    models: list[type[BaseModel]] = [Deployment, *known]
+    references, schema = models_json_schema(
+        [(model, "validation") for model in models],
+        schema_generator=_Schema,
+        ref_template="#/$defs/{model}",
+    )
+    root: dict[str, Any] = schema["$defs"].pop(references[Deployment, "validation"]["$ref"].rpartition("/")[2])
+    root["properties"]["remediations"] |= {
+        "properties": {
+            each.name: {**references[each, "validation"], "title": each.name, "description": each.title}
+            for each in known
+        },
+        "additionalProperties": False,
+    }
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Nightshift: one deployment"}
+    return {**head, **{key: value for key, value in root.items() if key != "title"}, "$defs": schema["$defs"]}
+
+
+class _Schema(GenerateJsonSchema):
+    """Durations may also be numbers of seconds."""
+
+    def timedelta_schema(self, schema: core_schema.TimedeltaSchema) -> JsonSchemaValue:
+        text = super().timedelta_schema(schema)
+        return {"anyOf": [text, {"type": "number", "description": "seconds"}]}
+
+
+def _registry(registry: Registry | None) -> Registry:
+    if registry is not None:
+        return registry
+    from nightshift.remediations import REMEDIATIONS  # noqa: PLC0415 - a test brings its own, and needs none of these
+
+    return REMEDIATIONS
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except (OSError, ValueError) as error:  # a NUL in a path is a ValueError
+        problem = ConfigError(
+            f"cannot be read: {getattr(error, 'strerror', error)}", remedy="Name a file that is there", path=str(path)
+        )
+        raise ConfigErrors([problem]) from error
+
+
+def _decoded(text: str | bytes, problems: _Problems, limit: int) -> str:
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
+    if len(data) > limit:
+        problems.fail((), f"is larger than {limit} bytes", "Split it: one file for one account and Region")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        problems.fail((), f"is not UTF-8 (byte {error.start})", "Save it as UTF-8", line=line)
+
+
+def _content(policy: Policy) -> dict[str, Any]:
+    return {
+        "name": policy.name,
+        "account": policy.account,
+        "region": policy.region,
+        "notify": policy.notify.model_dump(mode="json"),
+        "limits": policy.limits.model_dump(mode="json"),
+        "storm": policy.storm.model_dump(mode="json"),
+        "remediations": {name: settings.model_dump(mode="json") for name, settings in policy.remediations.items()},
+        "systems": [
+            {"name": name, "targets": [_written(target) for target in targets]}
+            for name, targets in policy.groups.items()
+        ],
+    }
+
+
+def _written(target: Target) -> dict[str, Any]:
+    links = {name: str(arn) for name in _LINKS if (arn := getattr(target, name)) is not None}
+    mode = {"mode": target.mode.value} if target.mode is not None else {}
+    return {
+        "arn": str(target.arn),
+        "protected": target.protected,
+        "remediations": list(target.remediations),
+        **mode,
+        **links,
+    }
+
+
+def _canonical(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(content).encode()).hexdigest()[:12]
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+# -- validation ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Problems:
+    """What is wrong so far."""
+
+    path: str
+    lines: Mapping[Loc, int] = field(default_factory=dict)
+    found: list[ConfigError] = field(default_factory=list)
+
+    def add(self, loc: Loc, problem: str, remedy: str, *, line: int | None = None) -> None:
+        where = _dotted(loc)
+        text = f"{where}: {problem}" if where else problem
+        self.found.append(ConfigError(text, remedy=f"{remedy}.", path=self.path, line=line or self.line(loc)))
+
+    def line(self, loc: Loc) -> int | None:
+        """The line of ``loc``, or of what it is missing from."""
+        return next((self.lines[loc[:n]] for n in range(len(loc), -1, -1) if loc[:n] in self.lines), None)
+
+    def fail(self, loc: Loc, problem: str, remedy: str, *, line: int | None = None) -> NoReturn:
+        self.add(loc, problem, remedy, line=line)
+        raise self.error()
+
+    def error(self) -> ConfigErrors:
+        """What was found, each once, in the order of the file."""
+        unique = {str(problem): problem for problem in self.found}
+        return ConfigErrors(sorted(unique.values(), key=lambda problem: problem.line or 0))
+
+
+def _policy(raw: Mapping[str, Any], problems: _Problems, registry: Registry) -> Policy:
+    for loc, problem, remedy in _unspeakable(raw):
+        problems.add(loc, problem, remedy)
+    if problems.found:
+        raise problems.error()
+    known = {remediation.name: remediation for remediation in registry}
+    file = _validated(Deployment, raw, (), problems, known)
+    settings = _settings(raw.get("remediations"), problems, known)
+    _check_roles(raw, settings, problems)
+    _check_targets(raw, settings, problems, known)
+    if file is None or problems.found:
+        raise problems.error()
+    return Policy(
+        name=file.name,
+        account=file.account,
+        region=file.region,
+        notify=file.notify,
+        limits=file.limits,
+        storm=file.storm,
+        targets=tuple(_target(system.name, table) for system in file.systems for table in system.targets),
+        remediations=MappingProxyType({name: settings[name] for name in known if name in settings}),
+    )
+
+
+def _unspeakable(raw: Mapping[str, Any]) -> Iterator[tuple[Loc, str, str]]:
+    """What TOML or Python's JSON can say and our settings cannot: dates, infinities, endless numbers and nesting."""
+    todo: list[tuple[Loc, Any]] = [((), raw)]
+    while todo:
+        loc, value = todo.pop()
+        if isinstance(value, dict | list):
+            if len(loc) > MAX_DEPTH:
+                yield loc, "is nested too deeply", f"Nest at most {MAX_DEPTH} levels"
+                continue
+            parts = value.items() if isinstance(value, dict) else enumerate(value)
+            todo += [((*loc, key), part) for key, part in parts]
+        elif isinstance(value, date | time):
+            yield loc, "is a date or time, which no setting is", _REMEDY_DURATION
+        elif isinstance(value, float) and not math.isfinite(value):
+            yield loc, f"is {value}, which is no number to compare with", "Write a finite number"
+        elif isinstance(value, int) and value.bit_length() > 63:  # noqa: PLR2004 - what TOML guarantees
+            yield loc, "is a number of more than 64 bits", "Write a smaller number"
+
+
+def _validated(
+    model: type[T], raw: object, at: Loc, problems: _Problems, known: Mapping[str, type[Remediation]]
+) -> T | None:
+    """Validate strictly, as JSON: there ``"auto"`` is a mode and a list a tuple, but ``"3"`` is no number."""
+    try:
+        return model.model_validate_json(json.dumps(raw), strict=None if issubclass(model, _Table) else True)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            if detail["type"] == "too_short" and detail["ctx"]["actual_length"] < len(detail["input"]):
+                continue  # not short: pydantic does not count what is wrong itself
+            loc = (*at, *detail["loc"])
+            problems.add(loc, *_explained(detail, loc, known))
+        return None
+
+
+def _settings(raw: object, problems: _Problems, known: Mapping[str, type[Remediation]]) -> dict[str, Remediation]:
+    """The enabled remediations, with their settings."""
+    found: dict[str, Remediation] = {}
+    for name, values in raw.items() if isinstance(raw, dict) else ():
+        loc = ("remediations", name)
+        if name not in known:
+            problems.add(loc, "there is no such remediation", _suggestion(name, known, "There are"))
+        elif isinstance(values, dict):  # else the file's own model says so
+            settings = _validated(known[name], _seconds(known[name], values), loc, problems, known)
+            if settings is not None:
+                found[name] = settings
+                for setting, value in settings:
+                    if isinstance(value, timedelta) and not timedelta(0) <= value <= LONGEST:
+                        problems.add(
+                            (*loc, setting),
+                            f"{_show(values.get(setting))} is not between nothing and {LONGEST.days} days",
+                            _REMEDY_DURATION,
+                        )
+    return found
+
+
+_ENDLESS_SECONDS = 10**12
+
+
+def _seconds(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Numbers of seconds as ISO 8601 where the setting is a duration: strict pydantic takes only that."""
+    found = dict(values)
+    for name, info in model.model_fields.items():
+        value = found.get(name)
+        if timedelta not in (info.annotation, *get_args(info.annotation)) or isinstance(value, bool):
+            continue
+        if isinstance(value, int | float) and abs(value) < _ENDLESS_SECONDS:
+            found[name] = f"{'-' if value < 0 else ''}PT{abs(value):f}S"
+    return found
+
+
+_LINKS = {
+    "consumer": (("sqs:queue",), ("ecs:service", "lambda:function")),
+    "source": (("sqs:queue",), ("sqs:queue",)),
+    "queue": (("ecs:service", "lambda:function"), ("sqs:queue",)),
+}
+"""what may have the link, and what it may point to"""
+
+
+def _check_roles(raw: Mapping[str, Any], settings: Mapping[str, Remediation], problems: _Problems) -> None:
+    name, region = raw.get("name"), raw.get("region")
+    for remediation in settings if _fits(_NAME, name) and _fits(_REGION, region) else ():
+        role = role_name(str(name), str(region), remediation)
+        if len(role) > MAX_ROLE_NAME:
+            problems.add(
+                ("name",),
+                f"the write role's name {_cut(role)} has {len(role)} characters, and IAM allows {MAX_ROLE_NAME}",
+                f"Make the deployment's name {len(role) - MAX_ROLE_NAME} characters shorter",
+            )
+
+
+def _check_targets(
+    raw: Mapping[str, Any],
+    settings: Mapping[str, Remediation],
+    problems: _Problems,
+    known: Mapping[str, type[Remediation]],
+) -> None:
+    """What no single value shows: checked for whatever is valid by itself, so that all problems are said at once."""
+    enabled = raw.get("remediations")
+    enabled = enabled if isinstance(enabled, dict) else {}
+    systems: dict[str, Loc] = {}
+    arns: dict[Arn, Loc] = {}
+    idle = set(settings)
+    for loc, system, table in _tables(raw):
+        here = (*loc[:2], "name")
+        if systems.setdefault(system, here) != here:
+            there = _dotted(systems[system][:-1])
+            problems.add(here, f"{_show(system)} is the name of {there} already", "Give each system its own name")
+        if table is None:
+            continue
+        target = _target(system, table)
+        if arns.setdefault(target.arn, loc) != loc:
+            line = problems.line((*arns[target.arn], "arn"))
+            there = f"{_dotted(arns[target.arn])}{f' (line {line})' if line else ''}"
+            problems.add((*loc, "arn"), f"{target.arn} is {there} already", "Keep one of them")
+        _check_home(target, loc, raw.get("account"), raw.get("region"), problems)
+        _check_links(target, loc, problems)
+        takers = {name for name, remediation in settings.items() if remediation.takes(target)}
+        idle -= takers
+        if _check_listed(target, loc, enabled, problems, known) and not takers and len(settings) == len(enabled):
+            kinds = "; ".join(f"{name} takes {' and '.join(settings[name].kinds)}" for name in settings)
+            problems.add(
+                (*loc, "arn"),
+                f"no enabled remediation takes the kind {target.arn.kind}",
+                f"Enable one that does, or remove the target: {kinds or 'none is enabled'}",
+            )
+    if not problems.found:  # else its target may be one of those that are wrong
+        for name in sorted(idle):
+            remedy = "Register one, or remove it: its role would be for nothing"
+            problems.add(("remediations", name), "has no target", remedy)
+
+
+def _target(group: str, table: TargetTable) -> Target:
+    return Target(group=group, **{name: getattr(table, name) for name in TargetTable.model_fields})
+
+
+def _tables(raw: Mapping[str, Any]) -> Iterator[tuple[Loc, str, TargetTable | None]]:
+    """Every target that is valid by itself, with its system's name; before them, None to name the system."""
+    systems = raw.get("systems")
+    for i, system in enumerate(systems if isinstance(systems, list) else ()):
+        if not isinstance(system, dict):
+            continue
+        group = system.get("name")
+        if not isinstance(group, str):
+            group = f"systems[{i}]"  # its missing name is said elsewhere
+        yield ("systems", i), group, None
+        targets = system.get("targets")
+        for j, table in enumerate(targets if isinstance(targets, list) else ()):
+            try:
+                yield (
+                    ("systems", i, "targets", j),
+                    group,
+                    TargetTable.model_validate_json(json.dumps(table)),
+                )
+            except ValidationError:
+                continue  # said by the file's own model
+
+
+def _check_home(target: Target, loc: Loc, account: object, region: object, problems: _Problems) -> None:
+    """One deployment serves one account and Region; S3's ARNs name neither."""
+    if not _fits(_ACCOUNT, account) or not _fits(_REGION, region):
+        return
+    ours = {"partition": _partition(str(region)), "account": account, "region": region}
+    for key in ("arn", *_LINKS):
+        arn = getattr(target, key)
+        wrong = [
+            f"its {what} is {getattr(arn, what) or 'not said'}, but the deployment's is {our}"
+            for what, our in ours.items()
+            if arn is not None and getattr(arn, what) != our and (getattr(arn, what) or arn.service != "s3")
+        ]
+        if wrong:
+            remedy = "One file serves one account and Region: correct the ARN, or register it in the file of its own"
+            problems.add((*loc, key), "; ".join(wrong), remedy)
+
+
+def _fits(pattern: str, value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+def _partition(region: str) -> str:
+    """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html."""
+    return {"cn": "aws-cn", "us-gov": "aws-us-gov"}.get(region.rsplit("-", 2)[0], "aws")
+
+
+def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
+    for key, (holders, kinds) in _LINKS.items():
+        arn = getattr(target, key)
+        if arn is None:
+            continue
+        if target.arn.kind not in holders:
+            remedy = f"Remove it: only {' and '.join(holders)} have one"
+            problems.add((*loc, key), f"a target of kind {target.arn.kind} has no {key}", remedy)
+        elif arn.kind not in kinds:
+            problems.add((*loc, key), f"{arn} is of kind {arn.kind}", f"A {key} is of kind {' or '.join(kinds)}")
+        elif arn == target.arn:
+            problems.add((*loc, key), "is the target itself", f"Name the queue the letters came from, or remove {key}")
+
+
+def _check_listed(
+    target: Target, loc: Loc, enabled: Mapping[str, Any], problems: _Problems, known: Mapping[str, type[Remediation]]
+) -> bool:
+    """Whether the remediations that a target lists exist, are enabled, and fit its kind."""
+    good = True
+    for n, name in enumerate(target.remediations):
+        here = (*loc, "remediations", n)
+        if name not in known:
+            problems.add(here, f"{_show(name)} is no remediation", _suggestion(name, known, "There are"))
+        elif name not in enabled:
+            problems.add(here, f"{name} is not enabled", f"Add a table [remediations.{name}], or remove it here")
+        elif target.arn.kind not in known[name].kinds:
+            remedy = f"Remove it here: it takes {' and '.join(known[name].kinds)}"
+            problems.add(here, f"{name} does not take the kind {target.arn.kind}", remedy)
+        else:
+            continue
+        good = False
+    return good
+
+
+# -- words for people ------------------------------------------------------------------------------------------------
+
+_TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
+    (): Deployment,
+    ("notify",): Notify,
+    ("limits",): Limits,
+    ("storm",): Storm,
+    ("systems",): SystemTable,
+    ("systems", "targets"): TargetTable,
+}
+
+
+def _explained(detail: ErrorDetails, loc: Loc, known: Mapping[str, type[Remediation]]) -> tuple[str, str]:
+    """Pydantic's finding as a problem and a remedy."""
+    kind, message, context = detail["type"], detail["msg"], detail.get("ctx", {})
+    names = tuple(part for part in loc if isinstance(part, str))
+    table = _table(names[:-1], known)
+    info = table.model_fields.get(names[-1]) if table is not None and names else None
+    belongs = f"What belongs there: {info.description}" if info is not None and info.description else "Correct it"
+    shown = _show(detail["input"])
+    if kind == "nightshift":
+        return str(context["problem"]), str(context["remedy"])
+    if kind == "extra_forbidden":
+        remedy = _suggestion(str(loc[-1]), table.model_fields, "There are") if table is not None else "Remove it"
+        return "there is no such setting here", remedy
+    if kind == "missing":
+        return "is missing", belongs if belongs != "Correct it" else "Add it"
+    if kind == "enum":
+        return f"{shown} is not known", f"Write one of {context['expected']}"
+    if kind.startswith("time_delta"):
+        return f"{shown} is not a duration", _REMEDY_DURATION
+    if kind == "string_type":
+        return f"{shown} is not text", f"Put it in quotes. {belongs}"
+    if kind == "string_pattern_mismatch":
+        return f"{shown} does not fit", belongs
+    if kind == "too_short" and not context["actual_length"]:
+        return "is empty", belongs
+    for theirs, ours in _THEIR_WORDS.items():
+        message = message.replace(theirs, ours)
+    return f"{shown} {message.removeprefix('Input ')}" if message.startswith(
+        "Input "
+    ) else f"{shown}: {message}", belongs
+
+
+_THEIR_WORDS = {
+    "a valid array": "a list",
+    "a valid tuple": "a list",
+    "a valid dictionary": "a table",
+    "an object": "a table",
+}
+
+
+def _table(names: tuple[str, ...], known: Mapping[str, type[Remediation]]) -> type[BaseModel] | None:
+    """The model of a table, by the keys that lead there; None where it cannot be told (a choice of several)."""
+    if len(names) < 2 or names[0] != "remediations":  # noqa: PLR2004 - remediations.<name>
+        return _TABLES.get(names)
+    table: type[BaseModel] | None = known.get(names[1])
+    for name in names[2:]:
+        info = table.model_fields.get(name) if table is not None else None
+        inner = {part for part in _parts(info.annotation) if isinstance(part, type)} if info is not None else set()
+        models = [part for part in inner if issubclass(part, BaseModel)]
+        table = models[0] if len(models) == 1 else None
+    return table
+
+
+def _parts(annotation: object) -> Iterator[object]:
+    yield annotation
+    for part in get_args(annotation):
+        yield from _parts(part)
+
+
+def _suggestion(name: str, there: Iterator[str] | Sequence[str] | Mapping[str, Any], say: str) -> str:
+    names = list(there)
+    near = difflib.get_close_matches(name[:100], names, n=1)
+    return f"{f'Did you mean {near[0]}? ' if near else ''}{say}: {', '.join(names) or 'none'}"
+
+
+def _show(value: object) -> str:
+    """A value as it may stand in one line of a terminal."""
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    return _cut(json.dumps(value, default=str))
+
+
+def _cut(text: str, width: int = 120) -> str:
+    text = " ".join(text.encode("ascii", "backslashreplace").decode().split())
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def _dotted(loc: Loc) -> str:
+    text = ""
+    for part in loc:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if _BARE_KEY.fullmatch(part) else f".{_cut(json.dumps(part), 64)}"
+    return text.removeprefix(".")
+
+
+# -- lines -----------------------------------------------------------------------------------------------------------
+
+_TOKEN = re.compile(
+    r'''
+      \#[^\n]*
+    | (?P<string> """(?:\\.|[^\\])*?(?:"{3,5}|\Z) | \'\'\'.*?(?:\'{3,5}|\Z) | "(?:\\.|[^"\\\n])*"? | '[^'\n]*'? )
+    | (?P<mark> [\[\]{}=,.\n] )
+    | (?P<bare> [^\s\#"'\[\]{}=,.]+ )
+    ''',
+    re.DOTALL | re.VERBOSE,
+)
+"""every alternative ends wherever the text does, so that a scan is linear whatever the text is"""
+
+
+class _TooDeep(Exception):
+    """Never leaves this module."""
+
+    def __init__(self, line: int) -> None:
+        self.line = line
+
+
+def locate(text: str) -> dict[Loc, int]:
+    """
+    The line on which each table, key and array element of a TOML text begins: tomllib gives none.
+
+    For a valid text there is one for every path of the parsed data; of any other, as many as can be told.
+    """
+    return _Locator().read(text)
+
+
+class _Locator:
+    def __init__(self) -> None:
+        self.lines: dict[Loc, int] = {(): 1}
+        self._line = 1
+        self._table: Loc = ()  # of the header above
+        self._counts: dict[Loc, int] = {}  # last index of each array of tables
+        self._stack: list[tuple[Loc, bool]] = []  # open brackets of the value under way: path, is it an array?
+        self._index: list[int] = []  # of the open arrays (-1 for inline tables)
+        self._key: list[str] = []
+        self._value: Loc | None = None  # path of the value under way; None while a key is being read
+        self._header = 0  # opening brackets of the header under way
+
+    def read(self, text: str) -> dict[Loc, int]:
+        seen = 0
+        for match in _TOKEN.finditer(text):
+            self._line += text.count("\n", seen, match.start())
+            seen = match.start()
+            if match.lastgroup == "mark":
+                self._mark(match[0])
+            elif match.lastgroup is not None:
+                self._word(match[0], quoted=match.lastgroup == "string")
+        return self.lines
+
+    def _note(self, path: Loc) -> Loc:
+        if len(path) > MAX_DEPTH:
+            raise _TooDeep(self._line)
+        self.lines.setdefault(path, self._line)
+        return path
+
+    def _word(self, token: str, *, quoted: bool) -> None:
+        if self._value is not None or (self._stack and self._stack[-1][1]):
+            self._begin()
+        else:
+            if len(self._key) >= MAX_DEPTH:
+                raise _TooDeep(self._line)
+            self._key.append(_unquoted(token) if quoted else token)
+
+    def _begin(self) -> Loc:
+        """The path of the value that begins here."""
+        if self._stack and self._stack[-1][1]:
+            return self._note((*self._stack[-1][0], self._index[-1]))
+        return self._value or ()
+
+    def _mark(self, sign: str) -> None:
+        array = bool(self._stack) and self._stack[-1][1]
+        if sign == "\n":
+            if not self._stack:
+                self._key, self._value, self._header = [], None, 0
+        elif sign in "[{" and (array or self._value is not None):
+            self._stack.append((self._begin(), sign == "["))
+            self._index.append(0 if sign == "[" else -1)
+            self._key, self._value = [], None
+        elif sign == "[" and not self._stack and not self._key:
+            self._header += 1
+        elif sign == "]" and self._header and not self._stack:
+            self._open()
+        elif sign == "=" and self._value is None and not array and self._key:
+            self._assign()
+        elif sign == "," and self._stack:
+            self._index[-1] += 1
+            self._key, self._value = [], None
+        elif sign in "]}" and self._stack:
+            self._value = self._stack.pop()[0]
+            self._index.pop()
+
+    def _assign(self) -> None:
+        path = self._stack[-1][0] if self._stack else self._table
+        for part in self._key:
+            path = self._note((*path, part))
+        self._key, self._value = [], path
+
+    def _open(self) -> None:
+        path: Loc = ()
+        for n, part in enumerate(self._key, start=1):
+            path = self._note((*path, part))
+            if self._header > 1 and n == len(self._key):
+                self._counts[path] = self._counts.get(path, -1) + 1
+            if path in self._counts:
+                path = self._note((*path, self._counts[path]))
+        self._table, self._key, self._header = path, [], 0
+
+
+def _unquoted(token: str) -> str:
+    if token.startswith("'") or "\\" not in token:
+        return token[1:-1]
+    try:
+        return str(tomllib.loads(f"key = {token}")["key"])
+    except ValueError:
+        return token  # tomllib will say so
+
+
+_AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+"""how tomllib ends its messages"""
+_ENDLESS = re.compile(r"[0-9_]{4000}")
+
+
+def _malformed(error: ValueError, text: str) -> tuple[str, str, int]:
+    """What tomllib says, as problem, remedy and line."""
+    at = _AT.search(str(error))
+    if at is None:  # not its own error: int() on thousands of digits
+        endless = _ENDLESS.search(text)
+        line = text.count("\n", 0, endless.start()) + 1 if endless else 1
+        return "a number has thousands of digits", "Write a smaller number", line
+    said = _cut(str(error)[: at.start()])
+    problem = f"is not TOML: {said[:1].lower()}{said[1:]}{f' (column {at[2]})' if at[2] else ''}"
+    line = int(at[1]) if at[1] else max(1, len(text.splitlines()))
+    if any(words in said for words in ("overwrite", "twice", "Duplicate")):
+        return problem, "It stands twice in the file: keep one", line
+    return problem, "Correct it: text stands in quotes, a list in [ ], and true and false are small", line
