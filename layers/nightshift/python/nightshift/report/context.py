@@ -1,0 +1,140 @@
+"""What a report needs to know besides the record, and what it calls the state that the record is in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from nightshift.model import CallRecord, Incident, Mode, Outcome, Phase, Verdict
+from nightshift.report.safe import safe
+
+__all__ = [
+    "Context",
+    "TimelineEvent",
+    "asking",
+    "given_back",
+    "headline",
+    "missing_permission",
+    "observed_only",
+    "sentence",
+    "state",
+    "unknown_calls",
+    "why",
+]
+
+
+class TimelineEvent(Protocol):
+    """One line of an incident's timeline (:class:`nightshift.incidents.Event` is one)."""
+
+    @property
+    def at(self) -> datetime:
+        """When it happened."""
+
+    @property
+    def kind(self) -> str:
+        """What sort of thing happened, in a word."""
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """
+    Facts beside the record.
+
+    ``mode`` is the one in force for this remediation on this target. ``title`` and ``case`` are the remediation's own:
+    its title, and its file's docstring, whose Proof the report quotes. ``deployment`` is the configuration's name.
+    ``linked`` says a few words about each linked incident or target.
+    """
+
+    now: datetime
+    mode: Mode
+    title: str = ""
+    case: str = ""
+    deployment: str = ""
+    linked: Mapping[str, str] = field(default_factory=dict)
+
+
+def headline(incident: Incident, context: Context) -> str:
+    """What is wrong, in a few words."""
+    return safe(context.title, 80) or safe(incident.remediation.replace("-", " "), 80) or "an unnamed failure"
+
+
+def state(incident: Incident, context: Context) -> str:
+    """The word that a report begins with."""
+    if observed_only(incident, context):
+        return "WOULD ACT"
+    if incident.phase is Phase.CLOSED:
+        return (incident.verdict or Verdict.BROKEN).value.upper()
+    if incident.phase is Phase.LEASED:
+        return "FIXED, ON LEASE"
+    if asking(incident):
+        return "APPROVE?"
+    if incident.phase in (Phase.OPEN, Phase.AWAITING):
+        return "HELD" if incident.refusal is not None else "OPEN"
+    return incident.phase.value.upper()
+
+
+def asking(incident: Incident) -> bool:
+    """Whether a question is out that nobody has answered."""
+    return incident.phase is Phase.AWAITING and incident.approval is not None and not incident.approval.answer
+
+
+def why(incident: Incident) -> str:
+    """The incident's own sentence for how it stands, with a full stop; empty where it has none."""
+    text = safe(incident.why, 400)
+    return sentence(text) if text else ""
+
+
+def sentence(text: str) -> str:
+    """The words as a sentence: a capital first, a full stop last."""
+    text = text[:1].upper() + text[1:]
+    return text if text.endswith((".", "!", "?", "…")) else text + "."
+
+
+def unknown_calls(incident: Incident) -> tuple[CallRecord, ...]:
+    """Calls of which nobody knows whether they happened."""
+    return tuple(record for record in incident.calls if record.outcome is Outcome.UNKNOWN)
+
+
+def given_back(incident: Incident) -> tuple[CallRecord, ...]:
+    """Calls that took back what we had changed; none where any of it did not succeed in the end."""
+    last = {(record.action, record.resource): record for record in incident.calls if record.step.startswith("undo ")}
+    return tuple(last.values()) if all(record.outcome is Outcome.DONE for record in last.values()) else ()
+
+
+def observed_only(incident: Incident, context: Context) -> bool:
+    """Whether nothing was done for no other reason than that Nightshift only observes here."""
+    if incident.plan is None or incident.calls:
+        return False
+    if incident.phase is Phase.CLOSED:
+        return incident.verdict is Verdict.REFUSED and incident.refusal is not None and incident.refusal.guard == "mode"
+    return incident.phase is Phase.OPEN and context.mode is Mode.OBSERVE
+
+
+_DENIED = re.compile(
+    r"\b(?:Access ?Denied|UnauthorizedOperation|AuthorizationError|NotAuthorized|not authorized)", re.IGNORECASE
+)
+_ACTION = re.compile(r"\b[a-z][a-z0-9-]{1,40}:[A-Z][A-Za-z0-9]{2,80}\b")
+
+
+def missing_permission(incident: Incident) -> str:
+    """The IAM action that AWS denied, where the record says that it denied one."""
+    for record in incident.calls:
+        if _DENIED.search(record.error[:2000]):
+            return _named(record.error) or safe(record.action, 100)
+    refusal = incident.refusal
+    for text in (incident.why, refusal.reason if refusal else "", *(attempt.why for attempt in incident.attempts)):
+        if _DENIED.search(text[:2000]) and (action := _named(text)):
+            return action
+    return ""
+
+
+def _named(text: str) -> str:
+    match = _ACTION.search(text[:2000])
+    return match[0] if match else ""

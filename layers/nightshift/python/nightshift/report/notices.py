@@ -1,0 +1,237 @@
+"""
+What a person has to be told, once each: pure functions from a change of the record to notices.
+
+A notice is told because something changed that a person needs to know: an incident ended, a question is out, capacity
+is on lease, a guardrail holds an incident for long, something would be done if it were allowed. Attempts, settling and
+looks are not mailed; they are in the timeline and in the final report. Every notice has a key; the record keeps the
+keys that were told, so a tick that dies between telling and saving tells twice rather than never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from nightshift.model import Incident, Phase, Refusal, Severity, Verdict
+from nightshift.report.context import (
+    Context,
+    TimelineEvent,
+    asking,
+    given_back,
+    headline,
+    observed_only,
+    sentence,
+    state,
+)
+from nightshift.report.render import render
+from nightshift.report.safe import ascii_subject, plain_line, safe
+from nightshift.report.words import Page, clock, count, duration, moment, name_of, utc
+
+__all__ = ["BODY_LIMIT", "LASTING", "QUIET_GUARDS", "Notice", "blind_notice", "storm_notice", "transition"]
+
+BODY_LIMIT = 200_000
+"""
+bytes of a body; SNS takes 262,144 for body and attributes together
+
+Source: https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
+"""
+LASTING = timedelta(minutes=10)
+"""a hold that is shorter passes before a person has found the lamp"""
+
+QUIET_GUARDS = frozenset({"cooldown", "lease", "link", "same-plan", "approval", "mode", "storm"})
+"""
+Holds that are told in the final report only.
+
+``cooldown``, ``lease``, ``link`` and ``same-plan`` pass by themselves and end in a report; ``approval`` and ``mode``
+have notices of their own (asking, would-act); a ``storm`` holds everything at once and is told in one page for all.
+"""
+
+_SHOWN = 40
+_CUT = "[The report was too long and ends here; `nightshift show` has all of it.]"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """
+    One message to people. ``key`` names the transition; the record keeps it, so that it is told once.
+
+    Whatever it is made from, SNS takes it: the subject is 1 to 99 visible ASCII characters, the body is non-empty text
+    of at most 200,000 bytes in UTF-8 without controls.
+    """
+
+    key: str
+    subject: str
+    body: str
+    severity: Severity
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", safe(self.key, 120))
+        object.__setattr__(self, "subject", ascii_subject(self.subject))
+        object.__setattr__(self, "body", _publishable(self.body))
+
+
+def _publishable(body: str) -> str:
+    text = "\n".join(plain_line(line).rstrip() for line in body.split("\n")).strip("\n") + "\n"
+    raw = text.encode("utf-8", "replace")
+    if len(raw) > BODY_LIMIT:
+        kept = raw[: BODY_LIMIT - len(_CUT) - 2].decode("utf-8", "ignore")
+        text = f"{kept.rpartition(chr(10))[0] or kept}\n{_CUT}\n"
+    return text if text.strip() else "(nothing to say)\n"
+
+
+# -- one incident ----------------------------------------------------------------------------------------------------
+
+
+def transition(
+    before: Incident | None, after: Incident, *, context: Context, events: Iterable[TimelineEvent] = ()
+) -> tuple[Notice, ...]:
+    """
+    What people need to be told because ``before`` became ``after``: nothing that ``after.notices`` names already.
+
+    ``before`` is the record as it was loaded, None for a new one. An incident that ends is told exactly once, whatever
+    its verdict. A hold is told once per guardrail, when it lasts: see :data:`LASTING` and :data:`QUIET_GUARDS`.
+    """
+    key = _key(before, after, context)
+    if key is None or key in after.notices or (key.startswith("closed:") and _ended(after)):
+        return ()
+    body = render(after, events, context=context)
+    return (Notice(key=key, subject=_subject(after, context), body=body, severity=after.severity),)
+
+
+def _ended(incident: Incident) -> bool:
+    return any(told.startswith("closed:") for told in incident.notices)
+
+
+def _key(before: Incident | None, after: Incident, context: Context) -> str | None:
+    """The transition's name. At most one applies: a record is in one phase."""
+    if after.phase is Phase.CLOSED:
+        return f"closed:{(after.verdict or Verdict.BROKEN).value}"
+    if after.refusal is not None and _tell_hold(before, after, after.refusal, context):
+        return f"held:{safe(after.refusal.guard, 60)}"
+    if after.phase is Phase.LEASED:
+        return "leased"
+    if asking(after) and after.approval is not None:
+        return f"asking:{safe(after.approval.plan_hash, 40)}"
+    if observed_only(after, context):
+        return "would-act"
+    return None
+
+
+def _tell_hold(before: Incident | None, after: Incident, refusal: Refusal, context: Context) -> bool:
+    """
+    A hold that a person should know of: not one that is told in another way, and not one that soon passes.
+
+    It lasts if it says so, or if it still stands at the next look and the incident is old enough. While calls are made
+    or their effect is verified nothing is held.
+    """
+    if after.phase in (Phase.ACTING, Phase.VERIFYING) or refusal.guard in QUIET_GUARDS:
+        return False
+    if observed_only(after, context) or f"held:{safe(refusal.guard, 60)}" in after.notices:
+        return False
+    held_before = before is not None and before.refusal is not None and before.refusal.guard == refusal.guard
+    if refusal.retry_after is None or refusal.retry_after >= LASTING:
+        return True
+    return held_before and utc(context.now) - utc(after.opened_at) >= LASTING
+
+
+def _subject(incident: Incident, context: Context) -> str:
+    """What a locked telephone shows: the state, how bad, which one, what is wrong."""
+    word = state(incident, context)
+    if word == (incident.verdict or Verdict.BROKEN).value.upper() and (incident.verdict or Verdict.BROKEN) in _NEEDED:
+        word += ", needs you"
+    elif word == "FIXED" and incident.lease_ends is not None and given_back(incident):
+        word += ", lease returned"
+    elif incident.phase is Phase.LEASED and incident.lease_ends is not None:
+        word += f" until {clock(incident.lease_ends, context.now)}"
+    elif asking(incident) and incident.approval is not None:
+        word += f" by {clock(incident.approval.expires_at, context.now)}"
+    elif word == "HELD" and incident.refusal is not None:
+        word += f" by {safe(incident.refusal.guard, 20).replace('-', ' ')}"
+    name = name_of(incident.target)
+    short = name if len(name) <= _SHOWN else f"{name[:18]}...{name[-19:]}"
+    return f"{word}: {short} - {headline(incident, context)} [{incident.severity.value}]"
+
+
+_NEEDED = frozenset(
+    {Verdict.ESCALATED, Verdict.REVERTED, Verdict.BROKEN, Verdict.INEFFECTIVE, Verdict.REFUSED, Verdict.UNVERIFIABLE}
+)
+
+
+# -- many at once ----------------------------------------------------------------------------------------------------
+
+
+def storm_notice(
+    reason: str,
+    sick: Iterable[str],
+    *,
+    since: datetime,
+    now: datetime | None = None,
+    groups: Mapping[str, tuple[int, int]] | None = None,
+    deployment: str = "",
+) -> Notice:
+    """
+    The one page for a storm: so much is sick at once that nothing is fixed one by one.
+
+    ``sick`` are the targets' ARNs; ``groups`` maps a system to (sick, registered).
+    """
+    targets = sorted(set(sick))
+    page = Page()
+    page.title(f"STORM  {count(len(targets), 'target')} sick at once")
+    page.blank()
+    page.text(
+        sentence(safe(reason, 400) or "too much is sick")
+        + " When this much fails together the cause is rarely in each target, so Nightshift starts no cure anywhere"
+        " while it lasts. It watches, and takes back what it has lent."
+    )
+    page.text("It needs a person now: look for one common cause.")
+    page.blank()
+    _since(page, since, now, deployment)
+    worst = sorted((groups or {}).items(), key=lambda item: (-item[1][0], item[0]))
+    if worst:
+        page.section("SYSTEMS")
+    page.items((f"{safe(name, 80)}: {bad:,} of {count(every, 'target')} sick" for name, (bad, every) in worst), _SHOWN)
+    page.section("SICK")
+    page.items((safe(target, 1100) for target in targets), _SHOWN)
+    page.section("NEXT")
+    page.item("What do they share? A deployment, a network path, a database, a quota, a key, an AWS service, a Region.")
+    page.item("See the AWS Health Dashboard: https://health.aws.amazon.com/health/status")
+    page.item(
+        "Cure the common cause. When the account is calm again Nightshift goes on by itself with what is still sick."
+    )
+    page.item("You get one page for the whole storm, and a report for every incident when it ends.")
+    return Notice(
+        "storm", f"STORM, needs you: {count(len(targets), 'target')} sick at once [SEV1]", str(page), Severity.SEV1
+    )
+
+
+def blind_notice(
+    unreadable: Mapping[str, str], *, since: datetime, now: datetime | None = None, deployment: str = ""
+) -> Notice:
+    """What Nightshift cannot see: ``unreadable`` maps a service or target to why. Not seen is not healthy."""
+    page = Page()
+    names = sorted(unreadable)
+    page.title(f"BLIND  {count(len(names), 'service or target', 'services or targets')} cannot be read")
+    page.blank()
+    page.text(
+        "Nightshift cannot tell whether these are healthy. It does nothing to what it cannot see, and would not notice"
+        " if it failed."
+    )
+    page.text("It needs a person: until this is mended nobody watches them.")
+    page.blank()
+    _since(page, since, now, deployment)
+    page.section("NOT READABLE")
+    page.items((f"{safe(name, 1100)}: {safe(unreadable[name], 300)}" for name in names), _SHOWN)
+    page.section("NEXT")
+    page.item("Access denied: grant the action that is named to Nightshift's reading roles.")
+    page.item("Throttled, timed out or 5xx: see the AWS Health Dashboard, https://health.aws.amazon.com/health/status")
+    page.item("Does not exist: take it out of the configuration, or find out who deleted it.")
+    first = name_of(names[0]) if names else "nothing"
+    others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return Notice("blind", f"BLIND: cannot read {first[:40]}{others} [SEV2]", str(page), Severity.SEV2)
+
+
+def _since(page: Page, since: datetime, now: datetime | None, deployment: str) -> None:
+    page.pair("Since", moment(since) + (f", for {duration(utc(now) - utc(since))}" if now is not None else ""))
+    if deployment:
+        page.pair("In", f"deployment {safe(deployment, 40)}")
