@@ -1,0 +1,61 @@
+"""Work on incidents, one message each: SQS retries a failed one alone, and the sweep hands it out again anyway."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+from nightshift import edge
+from nightshift.errors import EventRejected, Fenced
+from nightshift.events import parse_work
+
+_processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+@edge.function
+def handler(event: Any, context: Any) -> Any:
+    """Work through a batch, and name the messages that failed."""
+    if not isinstance(event, dict) or not isinstance(event.get("Records"), list):
+        return edge.rejected(EventRejected("not a batch of SQS messages"))
+    return process_partial_response(event=event, record_handler=_work, processor=_processor, context=context)
+
+
+def _work(record: SQSRecord) -> None:
+    service = edge.service()
+    try:
+        work = parse_work(record.body)
+    except EventRejected as error:
+        edge.rejected(error)
+        return
+    if work.look:
+        target = service.policy.target(work.look)
+        incidents = service.sweep.wake([target]) if target is not None else ()
+    else:
+        incidents = (work.incident,)
+    for incident_id in incidents:
+        _tick(incident_id)
+
+
+def _tick(incident_id: str) -> None:
+    service = edge.service()
+    with edge.logger.append_context_keys(incident=incident_id):
+        try:
+            incident = service.engine.tick(incident_id)
+        except Fenced:  # another tick has it now, and will do what is to be done
+            edge.logger.warning("fenced")
+            edge.count("Fenced")
+            return
+        except Exception:
+            edge.logger.exception("tick failed")
+            edge.count("TicksFailed")
+            raise
+        if incident is None:
+            return
+        edge.count("Ticks")
+        if not incident.open and incident.verdict is not None:
+            edge.count(f"Verdict{incident.verdict.value.capitalize()}")
+        edge.logger.info(
+            "ticked",
+            extra={"phase": incident.phase.value, "verdict": incident.verdict.value if incident.verdict else None},
+        )

@@ -1,0 +1,989 @@
+"""
+One tick of one incident: claim → observe → decide → write intent → act → save.
+
+A tick may die anywhere. What it had not saved is found out again by the next one from the world itself; what it had
+begun to do is known from the intent that was written before. Nothing is remembered between ticks but the record.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from nightshift import decide as deciding
+from nightshift import surroundings
+from nightshift.acting import Acting, Done
+from nightshift.aws import Aws, throttled
+from nightshift.config import Policy
+from nightshift.decide import Close, Decision, Pace, Progressing, Propose, Reconcile, Retry, Return, Wait, decide
+from nightshift.errors import (
+    Ambiguous,
+    AwsError,
+    Denied,
+    Fenced,
+    Refused,
+    Stopped,
+    StoreUnavailable,
+    Unreadable,
+    Unsent,
+)
+from nightshift.guardrails import APPROVAL, MODE, SWITCH, Brake, Facts, refusals, switched_off
+from nightshift.incidents import Claim, Event, Incidents, Switch
+from nightshift.model import (
+    Approval,
+    Arn,
+    Attempt,
+    Call,
+    CallRecord,
+    Healthy,
+    Incident,
+    Intent,
+    Mode,
+    Observation,
+    Outcome,
+    Phase,
+    Plan,
+    Refusal,
+    Sick,
+    Step,
+    SwitchState,
+    Target,
+    Unknown,
+    Verdict,
+)
+from nightshift.notify import Notifier
+from nightshift.reading import Reading
+from nightshift.remediation import Progress, Remediation
+from nightshift.report import Context, Notice, transition
+from nightshift.signals import gather
+
+__all__ = ["Engine", "Explanation"]
+
+EVERY = timedelta(minutes=1)
+"""between two looks at an incident"""
+LATE = timedelta(seconds=60)
+"""how long a request whose answer was lost may still take effect: before that, reality proves nothing"""
+DEATHS = 5
+"""claims without a save after which a record is closed as broken"""
+GIVE_BACK_EVERY = timedelta(minutes=5)
+GIVE_BACK_TRIES = 12
+"""an hour of trying to take back what was lent, then a person must; a kill switch that forbids it does not count"""
+_HOUR = timedelta(hours=1)
+_TRIES = "give_back_tries"
+_LEFT_OUT = "; what was lent is still OUT and must be taken back by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What would be done about a target now, and what speaks against it."""
+
+    observation: Observation
+    diagnosis_refused: Refusal | None = None
+    plan: Plan | None = None
+    cause: str = ""
+    refusals: tuple[Refusal, ...] = ()
+    mode: Mode = Mode.OBSERVE
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """Everything one tick works with."""
+
+    claim: Claim
+    target: Target
+    remediation: Remediation
+    reading: Reading
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """The record as it shall be saved, and what happened."""
+
+    incident: Incident
+    events: tuple[Event, ...] = ()
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Back:
+    """
+    What taking back came to.
+
+    ``over``: nothing of ours is out any more, or it is not ours any more (``superseded``). ``counts``: a try that
+    failed.
+    """
+
+    incident: Incident
+    events: tuple[Event, ...] = ()
+    over: bool = True
+    superseded: bool = False
+    counts: bool = True
+
+
+class Engine:
+    """Works on incidents, one tick at a time."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        aws: Aws,
+        incidents: Incidents,
+        acting: Acting,
+        notifier: Notifier,
+        *,
+        quarantine: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.policy = policy
+        self._aws = aws
+        self._incidents = incidents
+        self._acting = acting
+        self._notify = notifier
+        self._quarantine = quarantine
+        self._clock = clock
+
+    # -- the tick ----------------------------------------------------------------------------------------------
+
+    def tick(self, incident_id: str) -> Incident | None:
+        """
+        Do what is due for one incident; None where there was nothing to claim.
+
+        Raises StoreUnavailable, Unsent or Fenced: the record then stays as it was, and is taken up again.
+        """
+        claim = self._incidents.claim(incident_id, self._clock())
+        if claim is None:
+            return None
+        try:
+            return self._work_on(claim)
+        except Fenced:
+            raise
+        except (StoreUnavailable, Unsent):  # not this record's fault: it does not die of it
+            self._incidents.let_go(claim, died=False)
+            raise
+        except Exception:
+            self._incidents.let_go(claim, died=True)
+            raise
+
+    def _work_on(self, claim: Claim) -> Incident:
+        if claim.claims > DEATHS:
+            return self._finish(claim, self._broken(claim))
+        target = self.policy.target(claim.incident.target)
+        remediation = self.policy.remediations.get(claim.incident.remediation)
+        if target is None or remediation is None:
+            return self._finish(claim, self._orphaned(claim))
+        case = _Case(claim, target, remediation, self._reading(remediation), self._clock())
+        observation = self._observe(case)
+        incident = _counted(claim.incident, observation)
+        stopped = self._stop_switch(case, incident)
+        if stopped is not None:
+            return self._finish(claim, stopped)
+        decision = decide(incident, observation, _pace(remediation), case.now)
+        return self._finish(claim, self._carry_out(case, incident, observation, decision))
+
+    def _carry_out(self, case: _Case, incident: Incident, seen: Observation, decision: Decision) -> _Next:
+        match decision:
+            case Wait(until=until):
+                near = until if incident.phase is Phase.LEASED else _next_look(case.now, until)
+                return _Next(replace(incident, look_at=near))
+            case Propose():
+                return self._propose(case, incident, seen)
+            case Reconcile():
+                return self._reconcile(case, incident)
+            case Progressing():
+                return self._progress(case, incident, seen)
+            case Return():
+                return self._give_back(case, incident)
+            case Retry():
+                return self._again(case, incident, decision)
+            case Close():
+                return self._close(case, incident, decision)
+
+    def _finish(self, claim: Claim, after: _Next) -> Incident:
+        """Notify, then record: the other way round a crash in between would make an end that nobody hears of."""
+        before = claim.incident
+        incident = after.incident
+        if self._notices(before, incident):
+            incident = replace(incident, links=self._incidents.links(incident.id))
+            events = (*self._incidents.events(incident.id), *after.events)
+            for notice in self._notices(before, incident, events):
+                self._notify(notice)
+                incident = replace(incident, notices=(*incident.notices, notice.key))
+        self._incidents.save(claim, incident, after.events, quiet=after.quiet)
+        return incident
+
+    def _notices(self, before: Incident, after: Incident, events: Sequence[Event] = ()) -> tuple[Notice, ...]:
+        remediation = self.policy.remediations.get(after.remediation)
+        context = Context(
+            now=self._clock(),
+            mode=self._mode(after),
+            title=remediation.title if remediation else "",
+            case=inspect.getdoc(inspect.getmodule(type(remediation))) or "" if remediation else "",
+            deployment=self.policy.name,
+        )
+        return transition(before, after, context=context, events=events)
+
+    # -- seeing ------------------------------------------------------------------------------------------------
+
+    def _reading(self, remediation: Remediation) -> Reading:
+        return Reading(self._aws, self.policy, remediation, quarantine=self._quarantine, clock=self._clock)
+
+    def _observe(self, case: _Case) -> Observation:
+        incident = case.claim.incident
+        queries = case.remediation.examine(case.target)
+        readings = gather(self._aws, queries, now=case.now)
+        if incident.phase in {Phase.SETTLING, Phase.VERIFYING}:
+            return case.remediation.verify(case.target, incident.finding, readings)
+        return case.remediation.detect(case.target, readings)
+
+    def _stop_switch(self, case: _Case, incident: Incident) -> _Next | None:
+        """While a step of ours is still at work, the kill switch must reach it: None where it does not forbid it."""
+        if incident.phase is not Phase.SETTLING or not _undoing(incident):
+            return None
+        switch = self._switch()
+        if switch.state is SwitchState.ON:
+            return None
+        state = switch.state.value if switch.state else "unreadable"
+        refusal = Refusal(SWITCH, f"the kill switch is {state}: {switch.reason}", retry_after=EVERY)
+        incident = replace(incident, refusal=refusal)
+        pause = case.now + EVERY
+        events: tuple[Event, ...] = ()
+        if switch.state is SwitchState.PAUSED:
+            back = self._take_back(case, incident)
+            incident, events = back.incident, back.events
+            if back.over:
+                return _hold(
+                    _ended(incident, Verdict.INEFFECTIVE, "stopped by the kill switch"), refusal, case.now, *events
+                )
+        if case.now >= incident.deadline:
+            why = f"out of time while {refusal.reason}; what was begun could not be stopped"
+            return _closed(_ended(incident, Verdict.INEFFECTIVE, why), Verdict.ESCALATED, why, case.now, *events)
+        return _Next(replace(incident, look_at=pause, settle_until=pause), events)
+
+    def _switch(self) -> Switch:
+        try:
+            return self._incidents.switch()
+        except StoreUnavailable as error:
+            return Switch(None, str(error))
+
+    # -- planning ----------------------------------------------------------------------------------------------
+
+    def _propose(
+        self, case: _Case, incident: Incident, seen: Observation, *, step: int = 0, continuing: bool = False
+    ) -> _Next:
+        """Look, diagnose and plan anew; ask every guardrail; then ask a person, act, wait or give up."""
+        finding = seen.finding if isinstance(seen, Sick) else incident.finding
+        if incident.lent and not continuing:  # nothing new is begun on top of what is still out
+            return self._clear(case, incident)
+        off = self._off_again(case, incident)
+        if off is not None:
+            return self._held(case, incident, off, continuing=continuing)
+        try:
+            diagnosis = case.remediation.diagnose(case.reading, case.target, finding)
+            plan = case.remediation.plan(diagnosis)
+        except Refused as refused:
+            return self._held(case, incident, _refusal(refused), continuing=continuing)
+        except Denied as error:
+            return self._close(case, incident, _denied(error, incident))
+        except AwsError as error:
+            reason = f"the diagnosis could not read: {error}"
+            return self._held(case, incident, Refusal("diagnosis", reason, retry_after=EVERY), continuing=continuing)
+        spoken = refusals(self._facts(case, incident, plan, continuing=continuing))
+        if not continuing:
+            incident = replace(incident, diagnosis=diagnosis, plan=plan, severity=finding.severity)
+        if spoken and spoken[0].guard == APPROVAL:
+            return self._ask(case, incident, plan)
+        if spoken:
+            return self._held(case, incident, _with_others(spoken), continuing=continuing)
+        return self._act(case, incident, plan, step, first=not continuing)
+
+    def _off_again(self, case: _Case, incident: Incident) -> Refusal | None:
+        """
+        The kill switch, once the cause is known: while it is off, no diagnosis is made every minute.
+
+        The first one is made all the same: the report says what would be done. Mode ``observe`` needs no switch.
+        """
+        if incident.diagnosis is None or self.policy.mode_for(case.target, case.remediation) is Mode.OBSERVE:
+            return None
+        switch = self._switch()
+        return switched_off(switch.state, switch.reason)
+
+    def _facts(self, case: _Case, incident: Incident, plan: Plan, *, continuing: bool) -> Facts:
+        target = case.target
+        linked = {str(arn): surroundings.tags_of(self._aws, arn) for arn in _touched(plan, target)}
+        tags = surroundings.tags_of(self._aws, target.arn)
+        seen = gather(self._aws, surroundings.deployments_to_watch(target), now=case.now)
+        lease = self._incidents.lease(str(target.arn), case.now)
+        today, this_hour = self._incidents.used(str(target.arn), case.now)
+        switch = self._switch()
+        return Facts(
+            now=case.now,
+            target=target,
+            mode=self.policy.mode_for(target, case.remediation),
+            plan=plan,
+            planned_hash=incident.plan.hash if continuing and incident.plan else "",
+            bounds=self._bounds(target),
+            continuing=continuing,
+            attempts=len(incident.attempts),
+            max_attempts=case.remediation.max_attempts,
+            tags=tags,
+            linked_tags=linked,
+            switch=switch.state,
+            switch_reason=switch.reason,
+            brake=self._brake(),
+            changing=surroundings.changes(self._aws, target, tags, seen),
+            holder=lease.holder if lease.holder != incident.id else None,
+            cooldown_until=lease.cooldown_until,
+            used_today=today,
+            used_this_hour=this_hour,
+            per_target_per_day=self.policy.limits.per_target_per_day,
+            per_account_per_hour=self.policy.limits.per_account_per_hour,
+            approval=incident.approval,
+        )
+
+    def _brake(self) -> Brake | None:
+        try:
+            return self._incidents.brake()
+        except StoreUnavailable:
+            return None
+
+    def _bounds(self, target: Target) -> tuple[str, ...]:
+        bucket = f"arn:{target.arn.partition}:s3:::{self._quarantine}/*"
+        return (str(target.arn), *(str(arn) for arn in target.linked), bucket)
+
+    def _held(self, case: _Case, incident: Incident, refusal: Refusal, *, continuing: bool = False) -> _Next:
+        """A guardrail said "later" (the incident waits, and looks again) or "never" (it ends here)."""
+        if refusal.link is not None:
+            for other in self._incidents.open_on(refusal.link):
+                self._incidents.link(incident.id, other)
+        if refusal.retry_after is not None:
+            return _pause(incident, refusal, case.now) if continuing else _hold(incident, refusal, case.now)
+        incident = replace(incident, refusal=refusal)
+        if not continuing:
+            return self._close(case, incident, Close(Verdict.REFUSED, refusal.reason))
+        incident, events = self._halt(case, incident)
+        why = f"stopped half-way by {refusal.guard}: {refusal.reason}"
+        closed = self._close(case, incident, Close(Verdict.ESCALATED, why, attempt=Verdict.INEFFECTIVE))
+        return replace(closed, events=(*events, *closed.events))
+
+    def _ask(self, case: _Case, incident: Incident, plan: Plan) -> _Next:
+        """Ask a person, once per plan: the question is bound to the plan's hash and expires."""
+        asked = incident.approval
+        if asked is not None and asked.plan_hash == plan.hash and not asked.answer and case.now < asked.expires_at:
+            return _Next(replace(incident, phase=Phase.AWAITING, look_at=case.now + EVERY))
+        expires = min(case.now + self.policy.limits.approval_expiry, max(incident.deadline, case.now + EVERY))
+        question = Approval(plan.hash, asked_at=case.now, expires_at=expires)
+        incident = replace(
+            incident, phase=Phase.AWAITING, approval=question, refusal=None, hold_until=None, look_at=case.now + EVERY
+        )
+        return _Next(incident, (Event(case.now, "asked", f"asked for approval of plan {plan.hash}: {plan.summary}"),))
+
+    # -- acting ------------------------------------------------------------------------------------------------
+
+    def _act(self, case: _Case, incident: Incident, plan: Plan, number: int, *, first: bool) -> _Next:
+        step = plan.steps[number]
+        before = incident
+        attempts = incident.attempts
+        if first:
+            attempts = (*attempts, Attempt(len(attempts) + 1, plan.hash, case.now))
+        deadline = case.now + step.settle + case.remediation.patience
+        approval = incident.approval and replace(incident.approval, used_at=incident.approval.used_at or case.now)
+        incident = replace(
+            incident,
+            phase=Phase.ACTING,
+            step=number,
+            attempts=attempts,
+            intent=Intent(len(attempts), number, plan.hash, case.now, deadline),
+            approval=approval,
+            lent=incident.lent or plan.lease is not None,
+            refusal=None,
+            hold_until=None,
+            look_at=case.claim.until,
+        )
+        event = Event(case.now, "intent", f"attempt {len(attempts)}, step {step.name}: {step.why or plan.summary}")
+        refusal = self._incidents.intend(
+            case.claim,
+            incident,
+            (event,),
+            now=case.now,
+            hold=step.settle + case.remediation.patience + _HOUR + (plan.lease or timedelta(0)),
+            cooldown=case.remediation.cooldown,
+            per_target_per_day=self.policy.limits.per_target_per_day,
+            per_account_per_hour=self.policy.limits.per_account_per_hour,
+            first=first,
+        )
+        if refusal is not None:
+            return self._held(case, before, refusal, continuing=not first)
+        done = self._acting.perform(case.remediation, case.claim, incident, plan, step)
+        incident = _recorded(incident, done)
+        if done.records and not isinstance(done.error, Fenced):  # what was done is written down before anything else
+            self._incidents.checkpoint(case.claim, incident)
+        return self._acted(case, incident, step, done, first=first)
+
+    def _acted(self, case: _Case, incident: Incident, step: Step, done: Done, *, first: bool) -> _Next:
+        """What a step's calls came to: go on, find out, wait, or take back and give up."""
+        now = self._clock()
+        said = Event(now, "acted", _told(step, done))
+        error = done.error
+        if error is None:
+            settle = now + step.settle
+            return _Next(
+                replace(
+                    incident, phase=Phase.SETTLING, intent=None, settle_until=settle, look_at=_next_look(now, settle)
+                ),
+                (said,),
+            )
+        if isinstance(error, Fenced):
+            raise error
+        if isinstance(error, Ambiguous):  # leave the intent: the next tick describes reality
+            return _Next(replace(incident, look_at=now + LATE), (said,))
+        later = None
+        if isinstance(error, Stopped):
+            later = Refusal(SWITCH, str(error), retry_after=EVERY)
+        elif isinstance(error, Unreadable) or throttled(error):
+            later = Refusal("throttled", str(error), retry_after=EVERY * 2)
+        if later is not None and not first:  # an attempt is under way: it goes on, or the kill switch ends it
+            return _pause(replace(incident, intent=None), later, now, said)
+        if later is not None and not done.changed:
+            return _hold(self._not_done(incident), later, now, said)
+        if isinstance(error, Stopped):
+            back = self._take_back(case, incident)
+            incident = _ended(back.incident, Verdict.INEFFECTIVE, str(error))
+            return _hold(incident, Refusal(SWITCH, str(error), retry_after=EVERY), now, said, *back.events)
+        incident = replace(incident, intent=None, lent=incident.lent and (not first or done.changed))
+        incident, events = self._halt(case, incident) if done.changed else (incident, ())
+        ended: Close | Retry
+        if isinstance(error, Denied):
+            ended = _denied(error, incident)
+        else:
+            ended = deciding.failed(incident, _pace(case.remediation), now, str(error))
+        return self._end(case, incident, ended, said, *events)
+
+    def _end(self, case: _Case, incident: Incident, ended: Close | Retry, *events: Event) -> _Next:
+        """The attempt is over, and with it perhaps the incident."""
+        after = self._again(case, incident, ended) if isinstance(ended, Retry) else self._close(case, incident, ended)
+        return replace(after, events=(*events, *after.events))
+
+    def _reconcile(self, case: _Case, incident: Incident) -> _Next:
+        """Finish an intent without an outcome by describing reality. What cannot be told counts as done."""
+        intent = incident.intent
+        plan = incident.plan
+        if intent is None or plan is None:  # nothing was intended: nothing to finish
+            return _Next(replace(incident, phase=Phase.OPEN, intent=None, look_at=case.now + EVERY))
+        if case.now < intent.written_at + LATE:
+            return _Next(replace(incident, look_at=intent.written_at + LATE))
+        step = plan.steps[intent.step]
+        earlier = _changed_by(incident, step.name)
+        incident, found = self._found(case, incident, step.name, step.calls)
+        text = "; ".join(f"{record.action}: {record.outcome.value}" for record in found) or "all calls are known"
+        event = Event(case.now, "reconciled", f"step {step.name} ended without an answer; found by looking: {text}")
+        if not _changed_by(incident):
+            return _Next(_reopened(self._not_done(incident), case.now), (event,))
+        settle = intent.written_at + step.settle
+        if not _changed_by(incident, step.name) and not earlier:  # the step before was made, this one was not
+            incident, settle = replace(incident, step=max(intent.step - 1, 0)), case.now
+        incident = replace(incident, phase=Phase.SETTLING, intent=None, settle_until=settle)
+        return _Next(replace(incident, look_at=_next_look(case.now, settle)), (event,))
+
+    def _found(
+        self, case: _Case, incident: Incident, step: str, calls: Sequence[Call]
+    ) -> tuple[Incident, tuple[CallRecord, ...]]:
+        """What reality says about the calls of an intent whose outcome nobody learned."""
+        intent = incident.intent
+        if intent is None:
+            return incident, ()
+        records = list(incident.calls)
+        found = []
+        for call in calls:
+            if f"{call.action} {call.resource}" in intent.known:
+                continue
+            try:
+                outcome = case.remediation.reconcile(case.reading, call, intent.written_at)
+            except (AwsError, Refused):
+                outcome = Outcome.UNKNOWN
+            record = CallRecord(
+                at=case.now,
+                step=step,
+                action=call.action,
+                resource=call.resource,
+                outcome=outcome,
+                before=call.before,
+                error="its answer was lost; this is what was found by looking",
+            )
+            found.append(record)
+            same = [old for old in records if _unclear(old, record)]
+            if same and outcome is Outcome.UNKNOWN:
+                continue
+            records = [*(old for old in records if old not in same), record]
+        return replace(incident, calls=tuple(records)), tuple(found)
+
+    def _not_done(self, incident: Incident) -> Incident:
+        """An attempt that certainly did not happen is not counted, and leaves no cooldown; its budget stays spent."""
+        self._incidents.uncool(incident)
+        return replace(incident, attempts=incident.attempts[:-1], intent=None, lent=False)
+
+    # -- while it settles, and afterwards ------------------------------------------------------------------------
+
+    def _progress(self, case: _Case, incident: Incident, seen: Observation) -> _Next:
+        plan = incident.plan
+        if plan is None:  # a record that settles without a plan: look whether it is healthy
+            return _Next(self._verifying(case, incident))
+        step = plan.steps[incident.step]
+        overdue = case.now >= incident.deadline
+        try:
+            progress, why, ledger = case.remediation.progress(case.reading, plan, step, incident.scratch)
+        except Refused as refused:
+            if overdue:
+                return self._stop(case, incident, f"out of time, held by {refused.guard}: {refused.reason}")
+            return self._held(case, incident, _refusal(refused), continuing=True)
+        except AwsError as error:
+            progress, why, ledger = Progress.WAIT, f"cannot be seen: {error}", None
+        if ledger is not None:
+            incident = replace(incident, ledger=ledger)
+        over = progress is Progress.NEXT and (incident.step + 1 >= len(plan.steps) or isinstance(seen, Healthy))
+        event = Event(case.now, "settled", f"step {step.name}: {why}")
+        if over:
+            return _Next(self._verifying(case, incident), (event,))
+        if progress is Progress.STOP or overdue:
+            return self._stop(case, incident, why if progress is Progress.STOP else f"out of time: {why}")
+        if progress is Progress.WAIT or isinstance(seen, Unknown):  # what cannot be seen is not acted on
+            pause = case.now + EVERY
+            return _Next(replace(incident, settle_until=pause, look_at=pause))
+        number = incident.step if progress is Progress.AGAIN else incident.step + 1
+        after = self._propose(case, incident, seen, step=number, continuing=True)
+        return replace(after, events=(event, *after.events)) if after.incident.step > incident.step else after
+
+    def _verifying(self, case: _Case, incident: Incident) -> Incident:
+        return replace(
+            incident,
+            phase=Phase.VERIFYING,
+            settle_until=None,
+            refusal=None,
+            verify_until=case.now + case.remediation.patience,
+            healthy_looks=0,
+            sick_looks=0,
+            unknown_looks=0,
+            look_at=case.now + EVERY,
+        )
+
+    def _stop(self, case: _Case, incident: Incident, why: str) -> _Next:
+        """What we do does harm or no good: stop it, take it back, and count the attempt as ineffective."""
+        back = self._take_back(case, incident) if not incident.lent else _Back(incident)
+        if not back.over and case.now < incident.deadline:  # it may still be at work: stop it first
+            pause = case.now + EVERY
+            return _Next(replace(back.incident, settle_until=pause, look_at=pause), back.events)
+        ended = deciding.failed(back.incident, _pace(case.remediation), case.now, why)
+        return self._end(case, back.incident, ended, *back.events)
+
+    def _halt(self, case: _Case, incident: Incident) -> tuple[Incident, tuple[Event, ...]]:
+        """Stop what may be at work; what was lent is taken back when the attempt ends."""
+        if incident.lent:
+            return incident, ()
+        back = self._take_back(case, incident)
+        return back.incident, back.events
+
+    def _take_back(self, case: _Case, incident: Incident) -> _Back:
+        """
+        Make the undo calls of what is out, the last step's first, where what was changed is still ours.
+
+        An intent is written before, as for every other write: a crash in between is found out, not taken for somebody
+        else's doing.
+        """
+        plan, calls = incident.plan, _undoing(incident)
+        if plan is None or not calls:
+            return _Back(replace(incident, lent=False))
+        now = self._clock()
+        name = plan.steps[incident.step].name
+        died = incident.intent if incident.intent is not None and incident.intent.undo else None
+        ours = self._ours(case, plan)
+        if died is not None:
+            if now < died.written_at + LATE:
+                return _Back(incident, over=False, counts=False)
+            incident, _ = self._found(case, incident, f"undo {name}", calls)
+            incident = replace(incident, intent=None)
+            outcomes = {_outcome(incident, f"undo {name}", call) for call in calls}
+            if outcomes == {Outcome.DONE} or (ours is False and Outcome.NOT_DONE not in outcomes):
+                text = f"undo of step {name}: its answer was lost; found by looking: it is no longer what we had set"
+                return _Back(replace(incident, lent=False), (Event(now, "undone", text),))
+        if ours is False:
+            event = Event(now, "superseded", "somebody else has changed it since: left as it is")
+            return _Back(replace(incident, lent=False), (event,), superseded=True)
+        if ours is None and incident.lent:
+            return _Back(incident, (), over=False)
+        incident = replace(
+            incident,
+            intent=Intent(len(incident.attempts), incident.step, plan.hash, now, case.claim.until, undo=True),
+        )
+        self._incidents.checkpoint(case.claim, incident)
+        undo = Step(name, (), timedelta(0), undo=calls)
+        done = self._acting.undo(case.remediation, case.claim, incident, plan, undo)
+        if isinstance(done.error, Fenced):
+            raise done.error
+        incident = _recorded(incident, done)
+        if done.records:
+            self._incidents.checkpoint(case.claim, incident)
+        if not isinstance(done.error, Ambiguous):
+            incident = replace(incident, intent=None)
+        text = f"undo of step {name}: " + ("done" if done.error is None else str(done.error))
+        event = Event(now, "undone", text)
+        if done.error is None:
+            return _Back(replace(incident, lent=False), (event,))
+        stopped = isinstance(done.error, Stopped)
+        passing = stopped or isinstance(done.error, Ambiguous | Unreadable) or throttled(done.error)
+        return _Back(incident, (event,), over=not incident.lent and not passing, counts=not stopped)
+
+    def _clear(self, case: _Case, incident: Incident) -> _Next:
+        """Take back what is still out before anything else is begun."""
+        back = self._take_back(case, incident)
+        if back.over:
+            return _Next(replace(back.incident, look_at=case.now + EVERY), back.events)
+        return self._still_out(case, back, incident)
+
+    def _still_out(self, case: _Case, back: _Back, incident: Incident) -> _Next:
+        """Something lent could not be taken back now: stay, say so, try again; after so many times a person must."""
+        incident = back.incident
+        tries = int(incident.scratch.get(_TRIES, 0)) + back.counts
+        said = back.events[-1].text if back.events else "it cannot be told whether it is still ours"
+        incident = replace(incident, scratch={**incident.scratch, _TRIES: tries})
+        if tries >= GIVE_BACK_TRIES:
+            why = f"what was lent could NOT be given back: {said}"
+            why = f"{incident.why}; {why}" if incident.why else why
+            return _closed(_ended(incident, Verdict.INEFFECTIVE, why), Verdict.ESCALATED, why, case.now, *back.events)
+        pause = case.now + GIVE_BACK_EVERY
+        phase = incident.phase
+        if phase in {Phase.ACTING, Phase.SETTLING}:
+            phase = Phase.VERIFYING
+        refusal = Refusal("give-back", said, retry_after=GIVE_BACK_EVERY)
+        stay = replace(incident, phase=phase, refusal=refusal, hold_until=None, settle_until=None, look_at=pause)
+        if phase is Phase.VERIFYING:
+            stay = replace(stay, verify_until=case.now)
+        return _Next(stay, back.events)
+
+    def _ours(self, case: _Case, plan: Plan) -> bool | None:
+        try:
+            return case.remediation.still_ours(case.reading, plan)
+        except AwsError:
+            return None
+
+    def _again(self, case: _Case, incident: Incident, retry: Retry) -> _Next:
+        back = self._take_back(case, incident) if incident.lent else _Back(incident)
+        if not back.over:
+            return self._still_out(case, back, incident)
+        incident = _ended(back.incident, retry.attempt, retry.why)
+        number = len(incident.attempts)
+        event = Event(case.now, "ineffective", f"attempt {number}: {retry.why}")
+        return _Next(_reopened(incident, case.now), (*back.events, event))
+
+    def _close(self, case: _Case, incident: Incident, close: Close) -> _Next:
+        now = self._clock()
+        incident = self._ledger(case, incident)
+        if incident.lent and close.verdict is Verdict.FIXED and incident.plan is not None:
+            ends = _began(incident) + (incident.plan.lease or timedelta(0))
+            incident = _ended(incident, Verdict.FIXED, close.why)
+            leased = replace(
+                incident,
+                phase=Phase.LEASED,
+                verdict=close.verdict,
+                why=close.why,
+                refusal=None,
+                lease_ends=ends,
+                look_at=max(ends, now),
+            )
+            event = Event(now, "leased", f"fixed; what was lent is out until {ends:%Y-%m-%d %H:%M} UTC")
+            return _Next(leased, (event,))
+        back = self._take_back(case, incident) if incident.lent else _Back(incident)
+        if not back.over:
+            return self._still_out(case, back, incident)
+        verdict, why = close.verdict, close.why
+        if incident.lent and back.superseded:
+            why = f"{why}; what was lent had been changed by somebody else and was left"
+        elif incident.lent and verdict is Verdict.ESCALATED:
+            verdict = Verdict.REVERTED
+        incident = back.incident
+        if close.attempt is not None:
+            incident = _ended(incident, close.attempt, close.why)
+        return _closed(incident, verdict, why, now, *back.events)
+
+    def _give_back(self, case: _Case, incident: Incident) -> _Next:
+        """The lease is over: put back what was there, if it is still ours to put back."""
+        back = self._take_back(case, incident)
+        if not back.over:
+            return self._still_out(case, back, incident)
+        why = incident.why
+        if back.superseded:
+            why = f"{why}; what was lent had been changed by somebody else and was left"
+        return _closed(back.incident, incident.verdict or Verdict.BROKEN, why, case.now, *back.events)
+
+    def _ledger(self, case: _Case, incident: Incident) -> Incident:
+        if not incident.ledger or incident.plan is None:
+            return incident
+        try:
+            ledger = case.remediation.settle_ledger(
+                case.reading, case.target, incident.plan, incident.ledger, incident.scratch
+            )
+        except AwsError:
+            return incident
+        return replace(incident, ledger=ledger)
+
+    # -- ends that need no remediation ---------------------------------------------------------------------------
+
+    def _broken(self, claim: Claim) -> _Next:
+        incident = claim.incident
+        why = f"{claim.claims - 1} ticks in a row died on this record; the last known phase was {incident.phase.value}"
+        why += _LEFT_OUT if incident.lent else ""
+        return _closed(incident, Verdict.BROKEN, why, self._clock())
+
+    def _orphaned(self, claim: Claim) -> _Next:
+        why = "the target or its remediation is no longer in the configuration"
+        why += _LEFT_OUT if claim.incident.lent else ""
+        refusal = Refusal("registered", why)
+        verdict = Verdict.REFUSED if not claim.incident.attempts else Verdict.ESCALATED
+        return _closed(replace(claim.incident, refusal=refusal), verdict, why, self._clock())
+
+    # -- asking ahead ------------------------------------------------------------------------------------------
+
+    def explain(self, target: Target, remediation: Remediation) -> Explanation:
+        """What would be done about a target now, and which guardrails would speak. Writes nothing."""
+        now = self._clock()
+        reading = self._reading(remediation)
+        seen = remediation.detect(target, gather(self._aws, remediation.examine(target), now=now))
+        mode = self.policy.mode_for(target, remediation)
+        if not isinstance(seen, Sick):
+            return Explanation(seen, mode=mode)
+        try:
+            diagnosis = remediation.diagnose(reading, target, seen.finding)
+        except Refused as refused:
+            return Explanation(seen, diagnosis_refused=_refusal(refused), mode=mode)
+        except AwsError as error:
+            return Explanation(seen, diagnosis_refused=Refusal("diagnosis", str(error)), mode=mode)
+        plan = remediation.plan(diagnosis)
+        blank = Incident(
+            id="explain",
+            remediation=remediation.name,
+            target=str(target.arn),
+            group=target.group,
+            opened_at=now,
+            look_at=now,
+            deadline=now + remediation.deadline,
+            finding=seen.finding,
+        )
+        case = _Case(Claim(blank, 0, 0, now), target, remediation, reading, now)
+        facts = self._facts(case, blank, plan, continuing=False)
+        return Explanation(seen, plan=plan, cause=diagnosis.cause, refusals=refusals(facts), mode=mode)
+
+    def _mode(self, incident: Incident) -> Mode:
+        target = self.policy.target(incident.target)
+        remediation = self.policy.remediations.get(incident.remediation)
+        return self.policy.mode_for(target, remediation) if target and remediation else Mode.OBSERVE
+
+
+# -- small pure pieces ---------------------------------------------------------------------------------------------
+
+
+def _pace(remediation: Remediation) -> Pace:
+    return Pace(remediation.confirm, remediation.looks, remediation.max_attempts, EVERY)
+
+
+def _counted(incident: Incident, seen: Observation) -> Incident:
+    """The record with this look counted: runs of equal looks, so one look of another kind starts again."""
+    match seen:
+        case Healthy():
+            return replace(incident, healthy_looks=incident.healthy_looks + 1, sick_looks=0, unknown_looks=0)
+        case Sick():
+            return replace(incident, healthy_looks=0, sick_looks=incident.sick_looks + 1, unknown_looks=0)
+        case Unknown():
+            return replace(incident, healthy_looks=0, unknown_looks=incident.unknown_looks + 1)
+
+
+def _refusal(refused: Refused) -> Refusal:
+    return Refusal(refused.guard, refused.reason, refused.numbers, refused.retry_after, refused.link)
+
+
+def _with_others(spoken: Sequence[Refusal]) -> Refusal:
+    """The first refusal, which says in observe mode what else would have held the plan back."""
+    first, *others = spoken
+    others = [other for other in others if other.guard != APPROVAL]
+    if first.guard != MODE or not others:
+        return first
+    also = "; ".join(f"{other.guard}: {other.reason}" for other in others)
+    return replace(first, reason=f"{first.reason}; besides, it would have been held by {also}")
+
+
+def _hold(incident: Incident, refusal: Refusal, now: datetime, *events: Event) -> _Next:
+    """Wait where we are (or before the first step), look every minute, ask the guardrails again when they said."""
+    again = now + (refusal.retry_after or EVERY)
+    phase = Phase.AWAITING if incident.phase is Phase.AWAITING else Phase.OPEN
+    held = replace(
+        incident,
+        phase=phase,
+        intent=_undo_intent(incident),
+        settle_until=None,
+        refusal=refusal,
+        hold_until=again,
+        look_at=now + EVERY,
+    )
+    return _Next(held, (*events, *_changed(incident.refusal, refusal, now)))
+
+
+def _undo_intent(incident: Incident) -> Intent | None:
+    """An intent to take back whose outcome is open stays open; any other has ended."""
+    return incident.intent if incident.intent is not None and incident.intent.undo else None
+
+
+def _pause(incident: Incident, refusal: Refusal, now: datetime, *events: Event) -> _Next:
+    """Between two steps of an attempt: stay there, and ask again."""
+    again = now + min(refusal.retry_after or EVERY, timedelta(minutes=5))
+    held = replace(incident, phase=Phase.SETTLING, refusal=refusal, settle_until=again, look_at=now + EVERY)
+    return _Next(held, (*events, *_changed(incident.refusal, refusal, now)))
+
+
+def _began(incident: Incident) -> datetime:
+    """When the attempt under way began."""
+    return incident.attempts[-1].started_at if incident.attempts else incident.opened_at
+
+
+def _changed_by(incident: Incident, step: str | None = None) -> bool:
+    """Whether the attempt under way (or one step of it) may have changed anything."""
+    return any(
+        record.at >= _began(incident) and record.outcome is not Outcome.NOT_DONE and step in {None, record.step}
+        for record in incident.calls
+    )
+
+
+def _outcome(incident: Incident, step: str, call: Call) -> Outcome:
+    """What is known of a call of the attempt under way: done if it ever was."""
+    outcomes = {
+        record.outcome
+        for record in incident.calls
+        if record.at >= _began(incident)
+        and (record.step, record.action, record.resource) == (step, call.action, call.resource)
+    }
+    return next((each for each in (Outcome.DONE, Outcome.UNKNOWN) if each in outcomes), Outcome.NOT_DONE)
+
+
+def _unclear(old: CallRecord, found: CallRecord) -> bool:
+    """Whether ``old`` says that nobody knows what ``found`` now tells."""
+    return old.outcome is Outcome.UNKNOWN and (old.step, old.action, old.resource) == (
+        found.step,
+        found.action,
+        found.resource,
+    )
+
+
+def _undoing(incident: Incident) -> tuple[Call, ...]:
+    """The calls that take back what is out: of every step made where it was lent, else of the step under way."""
+    if incident.plan is None:
+        return ()
+    first = 0 if incident.lent else incident.step
+    return tuple(call for step in reversed(incident.plan.steps[first : incident.step + 1]) for call in step.undo)
+
+
+def _changed(before: Refusal | None, after: Refusal, now: datetime) -> tuple[Event, ...]:
+    if before is not None and before.guard == after.guard:
+        return ()
+    return (Event(now, "held", f"{after.guard}: {after.reason}"),)
+
+
+def _denied(error: Denied, incident: Incident) -> Close:
+    why = f"access denied ({error.code}): {error.action} on {error.resource or 'the resource'} is not granted"
+    return Close(Verdict.ESCALATED, why, attempt=Verdict.INEFFECTIVE if incident.attempts else None)
+
+
+def _told(step: Step, done: Done) -> str:
+    made = ", ".join(
+        f"{record.action}{f' x{record.count}' if record.count > 1 else ''}: {record.outcome.value}"
+        for record in done.records
+    )
+    return f"step {step.name}: {made or 'no call was made'}" + (f"; ended early: {done.error}" if done.error else "")
+
+
+def _recorded(incident: Incident, done: Done) -> Incident:
+    intent = incident.intent
+    if intent is not None:
+        unclear = {f"{record.action} {record.resource}" for record in done.records if record.outcome is Outcome.UNKNOWN}
+        known = {f"{record.action} {record.resource}" for record in done.records} - unclear
+        intent = replace(intent, known=tuple(sorted(known)))
+    return replace(
+        incident,
+        calls=_merged(incident.calls, done.records, since=_began(incident)),
+        intent=intent,
+        ledger=done.ledger,
+        scratch=dict(done.scratch),
+    )
+
+
+def _merged(before: tuple[CallRecord, ...], new: tuple[CallRecord, ...], *, since: datetime) -> tuple[CallRecord, ...]:
+    """Calls of one attempt's step that came to the same are one line with a count, also over several ticks."""
+    merged = list(before)
+    for record in new:
+        for number, old in enumerate(merged):
+            if old.at < since or record.outcome is Outcome.UNKNOWN:
+                continue
+            if (old.step, old.action, old.resource, old.outcome, old.error) == (
+                record.step,
+                record.action,
+                record.resource,
+                record.outcome,
+                record.error,
+            ):
+                merged[number] = replace(
+                    old, count=old.count + record.count, request_id=record.request_id or old.request_id
+                )
+                break
+        else:
+            merged.append(record)
+    return tuple(merged)
+
+
+def _ended(incident: Incident, verdict: Verdict, why: str) -> Incident:
+    """The attempt under way has ended so; where none is under way, nothing changes."""
+    if not incident.attempts or incident.attempts[-1].verdict is not None:
+        return incident
+    return replace(
+        incident, attempts=(*incident.attempts[:-1], replace(incident.attempts[-1], verdict=verdict, why=why))
+    )
+
+
+def _reopened(incident: Incident, now: datetime) -> Incident:
+    return replace(
+        incident,
+        phase=Phase.OPEN,
+        intent=None,
+        settle_until=None,
+        verify_until=None,
+        approval=None,
+        refusal=None,
+        hold_until=None,
+        healthy_looks=0,
+        sick_looks=0,
+        unknown_looks=0,
+        look_at=now + EVERY,
+    )
+
+
+def _closed(incident: Incident, verdict: Verdict, why: str, now: datetime, *events: Event) -> _Next:
+    incident = replace(
+        incident,
+        phase=Phase.CLOSED,
+        verdict=verdict,
+        why=why,
+        closed_at=now,
+        intent=None,
+        settle_until=None,
+        hold_until=None,
+    )
+    quiet = verdict not in {Verdict.FIXED, Verdict.RECOVERED}
+    return _Next(incident, (*events, Event(now, "closed", f"{verdict.value}: {why}")), quiet=quiet)
+
+
+def _next_look(now: datetime, until: datetime) -> datetime:
+    """Never longer than a minute away, so that the kill switch and a healed target are noticed."""
+    return min(max(until, now), now + EVERY)
+
+
+def _touched(plan: Plan, target: Target) -> tuple[Arn, ...]:
+    """Other registered resources that the plan's calls write to."""
+    named = {call.resource for call in plan.calls} | {arn for call in plan.calls for _, arn in call.grants}
+    return tuple(arn for arn in target.linked if str(arn) in named)

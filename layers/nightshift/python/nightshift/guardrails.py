@@ -1,0 +1,286 @@
+"""
+The guardrails: an ordered tuple of pure functions, each passing a plan (None) or refusing it with a reason and numbers.
+
+Everything a guardrail compares stands in :class:`Facts`, read by the engine right before; a fact that could not be read
+is ``None`` or :class:`~nightshift.remediation.Unread`, and refuses. The order is the order a person would ask in: ours?
+allowed? stopped? too many at once? being changed by somebody else? too soon? too often? still the same plan? approved?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from nightshift.model import Approval, Mode, Plan, Refusal, SwitchState, Target
+from nightshift.remediation import Unread
+
+__all__ = [
+    "APPROVAL",
+    "GUARDRAILS",
+    "MODE",
+    "OPT_IN_TAG",
+    "PROTECTED_TAG",
+    "SWITCH",
+    "Brake",
+    "Facts",
+    "Guardrail",
+    "refusals",
+    "switched_off",
+]
+
+OPT_IN_TAG = ("auto-remediation", "enabled")
+"""the tag a resource must carry before anything is done to it (remediations.md X5)"""
+PROTECTED_TAG = "protected"
+"""the tag that forbids everything, whatever its value, unless that is "false" """
+
+SWITCH = "kill-switch"
+MODE = "mode"
+APPROVAL = "approval"
+
+_SOON = timedelta(minutes=1)
+_LATER = timedelta(minutes=5)
+_NO = frozenset({"false", "no", "0"})
+
+
+@dataclass(frozen=True, slots=True)
+class Brake:
+    """The storm brake: engaged when too much is sick at once for it to be many separate failures."""
+
+    engaged: bool = False
+    reason: str = ""
+    since: datetime | None = None
+    calm_since: datetime | None = None
+    sick: int = 0
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """
+    What the guardrails look at, read right before they are asked.
+
+    ``step`` counts from 0; ``attempts`` are those already begun (the one under way included when ``step`` > 0).
+    ``bounds`` are the ARNs (or ARN prefixes ending in ``*``) that the plan may touch. ``changing`` says what is being
+    deployed or updated around the target. ``used_today`` and ``used_this_hour`` are applications already counted.
+    """
+
+    now: datetime
+    target: Target | None
+    mode: Mode
+    plan: Plan
+    planned_hash: str
+    bounds: tuple[str, ...]
+    continuing: bool
+    attempts: int
+    max_attempts: int
+    tags: Mapping[str, str] | Unread
+    switch: SwitchState | None
+    switch_reason: str
+    brake: Brake | None
+    changing: tuple[str, ...] | Unread
+    holder: str | None
+    cooldown_until: datetime | None
+    used_today: int
+    used_this_hour: int
+    per_target_per_day: int
+    per_account_per_hour: int
+    approval: Approval | None = None
+    linked_tags: Mapping[str, Mapping[str, str] | Unread] = field(default_factory=dict)
+
+
+Guardrail = Callable[[Facts], Refusal | None]
+
+
+def registered(facts: Facts) -> Refusal | None:
+    """Only what the configuration lists is touched: the target, and everything the plan's calls name."""
+    if facts.target is None:
+        return Refusal("registered", "the target is not in the configuration (any more)")
+    outside = sorted({call.resource for call in facts.plan.calls if not _within(call.resource, facts.bounds)})
+    outside += sorted(
+        arn
+        for arn in {arn for call in facts.plan.calls for action, arn in call.grants if not action.startswith("kms:")}
+        if not _within(arn, facts.bounds)  # the key of a queue is the queue's own: its role names the queue it serves
+    )
+    if outside:
+        return Refusal(
+            "registered",
+            f"the plan would touch {outside[0]}, which the configuration does not name for this target",
+            {"outside": len(outside)},
+        )
+    return None
+
+
+def protected(facts: Facts) -> Refusal | None:
+    """What is protected, by configuration or by tag, is never touched; nor is what may be, for all that we can read."""
+    if facts.target is not None and facts.target.protected:
+        return Refusal("protected", "the configuration protects the target")
+    for name, tags in {"the target": facts.tags, **facts.linked_tags}.items():
+        if isinstance(tags, Unread):
+            return Refusal("protected", f"the tags of {name} cannot be read: {tags.reason}", retry_after=_SOON)
+        if PROTECTED_TAG in tags and tags[PROTECTED_TAG].strip().lower() not in _NO:
+            return Refusal("protected", f"{name} carries the tag {PROTECTED_TAG}={tags[PROTECTED_TAG]}")
+    return None
+
+
+def opted_in(facts: Facts) -> Refusal | None:
+    """The resource's own tag must say yes too: the configuration alone is one person's word."""
+    name, value = OPT_IN_TAG
+    if isinstance(facts.tags, Unread):
+        return Refusal("opted-in", f"the target's tags cannot be read: {facts.tags.reason}", retry_after=_SOON)
+    if facts.tags.get(name) != value:
+        return Refusal("opted-in", f"the target does not carry the tag {name}={value}")
+    return None
+
+
+def mode(facts: Facts) -> Refusal | None:
+    """In mode ``observe`` nothing is done; the report says what would have been."""
+    if facts.mode is Mode.OBSERVE:
+        return Refusal(MODE, "the mode is observe: nothing is done, this is what would have been")
+    return None
+
+
+def kill_switch(facts: Facts) -> Refusal | None:
+    """Anything but a readable ``on`` stops. The switch is read again right before every single write."""
+    return switched_off(facts.switch, facts.switch_reason)
+
+
+def switched_off(switch: SwitchState | None, reason: str) -> Refusal | None:
+    """What :func:`kill_switch` says of a switch: also asked before a diagnosis, which may disturb, is made again."""
+    if switch is SwitchState.ON:
+        return None
+    state = f"is {switch.value}" if switch is not None else "is as good as off"
+    return Refusal(SWITCH, f"the kill switch {state}{f': {reason}' if reason else ''}", retry_after=_SOON)
+
+
+def attempts_left(facts: Facts) -> Refusal | None:
+    """A bounded number of applications per incident; an ineffective one counts."""
+    if not facts.continuing and facts.attempts >= facts.max_attempts:
+        return Refusal(
+            "attempts",
+            f"{facts.attempts} of {facts.max_attempts} attempts are used up",
+            {"attempts": facts.attempts, "max_attempts": facts.max_attempts},
+        )
+    return None
+
+
+def storm_brake(facts: Facts) -> Refusal | None:
+    """When too much is sick at once, the cause is elsewhere: no fix per target, one page."""
+    if facts.brake is None:
+        return Refusal("storm", "the storm brake cannot be read, which counts as engaged", retry_after=_SOON)
+    if facts.brake.engaged:
+        return Refusal("storm", facts.brake.reason, {"sick": facts.brake.sick}, retry_after=_LATER)
+    return None
+
+
+def mid_change(facts: Facts) -> Refusal | None:
+    """What somebody else is changing right now is left alone until they are done."""
+    if isinstance(facts.changing, Unread):
+        return Refusal(
+            "mid-change", f"cannot tell whether it is being changed: {facts.changing.reason}", retry_after=_SOON
+        )
+    if facts.changing:
+        return Refusal("mid-change", "; ".join(facts.changing), {"changes": len(facts.changing)}, retry_after=_LATER)
+    return None
+
+
+def lease_free(facts: Facts) -> Refusal | None:
+    """One incident at a time acts on a target."""
+    if facts.holder is not None:
+        return Refusal("lease", f"incident {facts.holder} is acting on the target", retry_after=_SOON)
+    return None
+
+
+def cooldown(facts: Facts) -> Refusal | None:
+    """Time for the last application to show before the next one."""
+    if facts.continuing or facts.cooldown_until is None or facts.cooldown_until <= facts.now:
+        return None
+    left = facts.cooldown_until - facts.now
+    return Refusal(
+        "cooldown",
+        f"acted recently; cooling down until {facts.cooldown_until:%H:%M} UTC",
+        {"seconds_left": int(left.total_seconds())},
+        retry_after=left,
+    )
+
+
+def target_budget(facts: Facts) -> Refusal | None:
+    """So many applications to one target in a day, and no more."""
+    if facts.continuing or facts.used_today < facts.per_target_per_day:
+        return None
+    return Refusal(
+        "target-budget",
+        f"{facts.used_today} of {facts.per_target_per_day} applications to this target are used up today",
+        {"used": facts.used_today, "limit": facts.per_target_per_day},
+        retry_after=timedelta(hours=1),
+    )
+
+
+def account_budget(facts: Facts) -> Refusal | None:
+    """So many applications in the whole account in an hour, and no more."""
+    if facts.continuing or facts.used_this_hour < facts.per_account_per_hour:
+        return None
+    return Refusal(
+        "account-budget",
+        f"{facts.used_this_hour} of {facts.per_account_per_hour} applications in this account are used up this hour",
+        {"used": facts.used_this_hour, "limit": facts.per_account_per_hour},
+        retry_after=_LATER,
+    )
+
+
+def same_plan(facts: Facts) -> Refusal | None:
+    """What is about to be done is what was decided: the world is looked at again, and the plan must come out equal."""
+    if facts.planned_hash and facts.plan.hash != facts.planned_hash:
+        return Refusal(
+            "same-plan",
+            "the world has changed since the plan was made; a new one is needed",
+            {"planned": facts.planned_hash, "now": facts.plan.hash},
+            retry_after=_SOON,
+        )
+    return None
+
+
+def approval(facts: Facts) -> Refusal | None:
+    """In mode ``approve`` a person's yes is needed: for this very plan, not expired, not used before."""
+    if facts.mode is not Mode.APPROVE:
+        return None
+    given = facts.approval
+    if given is None or given.answer != "approved":
+        return Refusal(APPROVAL, "waiting for a person's approval", retry_after=_SOON)
+    if given.plan_hash != facts.plan.hash:
+        return Refusal(APPROVAL, "the approval was for another plan", {"approved": given.plan_hash}, retry_after=_SOON)
+    if facts.continuing:  # the yes covers every step of the attempt that it began
+        return None
+    if given.used_at is not None:
+        return Refusal(APPROVAL, "the approval has been used", retry_after=_SOON)
+    if facts.now >= given.expires_at:
+        return Refusal(APPROVAL, f"the approval expired at {given.expires_at:%H:%M} UTC", retry_after=_SOON)
+    return None
+
+
+GUARDRAILS: tuple[Guardrail, ...] = (
+    registered,
+    protected,
+    opted_in,
+    attempts_left,
+    mode,
+    kill_switch,
+    storm_brake,
+    mid_change,
+    lease_free,
+    cooldown,
+    target_budget,
+    account_budget,
+    same_plan,
+    approval,
+)
+"""in the order in which they are asked; the first refusal is the one that counts"""
+
+
+def refusals(facts: Facts) -> tuple[Refusal, ...]:
+    """Every refusal, in order. None: the plan may be carried out."""
+    return tuple(refusal for guard in GUARDRAILS if (refusal := guard(facts)) is not None)
+
+
+def _within(resource: str, bounds: tuple[str, ...]) -> bool:
+    return any(resource.startswith(bound[:-1]) if bound.endswith("*") else resource == bound for bound in bounds)

@@ -1,0 +1,887 @@
+"""
+The incident table: one record per incident, its timeline, the locks, the budgets, the switches.
+
+One DynamoDB table (on demand, point-in-time recovery). Every write that matters carries a condition, so that two ticks
+of one incident, a duplicate event and a crashed function cannot both win. The index finds records and may lag; a claim
+is a conditional write on the table itself. Items that may go carry ``expires`` for DynamoDB's TTL, which may be days
+late and is therefore never trusted: whatever has a time limit has that limit compared in the condition.
+
+====================================  =====================  ==========================================================
+pk                                    sk                     what
+====================================  =====================  ==========================================================
+``INCIDENT#<id>``                     ``INCIDENT``           the record: ``body`` and what conditions need
+``INCIDENT#<id>``                     ``EVENT#<time>#<n>``   one event of the timeline
+``INCIDENT#<id>``                     ``LINK#<id>``          an incident that this one waited for, or that waited for it
+``MEMORY#<scope>``                    ``<key>``              a counter that must survive a crash in the middle of a step
+``TARGET#<arn>``                      ``OPEN#<remediation>`` which incident is open, or that we are quiet about it
+``TARGET#<arn>``                      ``LEASE``              who may act on the target, and since when it cools down
+``BUDGET#…``                          ``<day or hour>``      applications used
+``SWITCH``, ``BRAKE``, ``HEARTBEAT``  the same               the kill switch, the storm brake, the last sweep
+====================================  =====================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from nightshift.aws import Aws
+from nightshift.errors import AwsError, Fenced, NightshiftError, StoreUnavailable
+from nightshift.guardrails import Brake
+from nightshift.model import Approval, Finding, Incident, Phase, Refusal, SwitchState
+
+__all__ = ["Claim", "Event", "Incidents", "LeaseState", "Pointer", "Switch", "incident_id"]
+
+UNREADABLE = 5
+"""claims after which a record that nobody can read is handed out as what is left of it, to be closed and told of"""
+KEEP = timedelta(days=90)
+"""how long a closed incident stays readable"""
+
+_INCIDENT: TypeAdapter[Incident] = TypeAdapter(Incident)
+_APPROVAL: TypeAdapter[Approval] = TypeAdapter(Approval)
+_AT_ONCE = 100
+"""keys that BatchGetItem takes"""
+_BODY_LIMIT = 350_000
+"""bytes; DynamoDB's limit is 400 KB for the whole item"""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of an incident's timeline."""
+
+    at: datetime
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A record that is ours until ``until``: ``epoch`` fences it, ``claims`` counts claims since the last save."""
+
+    incident: Incident
+    epoch: int
+    claims: int
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What we have going on one target for one remediation. ``state`` is ``open``, ``quiet`` or ``unknown``."""
+
+    target: str
+    remediation: str
+    state: str
+    since: datetime
+    incident: str = ""
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseState:
+    """Who acts on a target, and until when it cools down."""
+
+    holder: str | None = None
+    until: datetime | None = None
+    cooldown_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """The kill switch as it stands: ``state`` is None where it was never set (which counts as halted)."""
+
+    state: SwitchState | None
+    reason: str = ""
+    by: str = ""
+    at: str = ""
+
+
+def incident_id(remediation: str, target: str, opened_at: datetime) -> str:
+    """
+    An id that sorts by time, and fits where it must: a role session name and a source identity.
+
+    2 to 64 letters, digits and ``_+=,.@-``.
+
+    Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+    """
+    digest = hashlib.sha256(f"{remediation}|{target}|{opened_at.isoformat()}".encode()).hexdigest()[:8]
+    return f"{opened_at:%Y%m%dT%H%M}-{digest}"
+
+
+class Incidents:
+    """
+    Reads and writes the incident table.
+
+    Raises StoreUnavailable when the table cannot be used: without a record there is no action.
+    """
+
+    def __init__(self, aws: Aws, table: str, *, lease: timedelta = timedelta(seconds=180)) -> None:
+        self._aws = aws
+        self._table = table
+        self._lease = lease
+
+    # -- opening and finding -----------------------------------------------------------------------------------
+
+    def open(self, incident: Incident, event: Event) -> bool:
+        """Write a new incident, unless one is open on that target (or we are quiet about it): then False."""
+        pointer = _pointer_item(Pointer(incident.target, incident.remediation, "open", incident.opened_at, incident.id))
+        items: list[dict[str, Any]] = [
+            {"Put": {"Item": self._record(incident), "ConditionExpression": "attribute_not_exists(pk)"}},
+            {
+                "Put": {
+                    "Item": pointer,
+                    "ConditionExpression": "attribute_not_exists(pk) OR #s = :unknown",
+                    "ExpressionAttributeNames": {"#s": "state"},
+                    "ExpressionAttributeValues": {":unknown": {"S": "unknown"}},
+                }
+            },
+            {"Put": {"Item": _event_item(incident.id, 0, event)}},
+        ]
+        return self._transact(items) is None
+
+    def get(self, incident_id: str) -> Incident | None:
+        """The record as it stands, consistently read; None where there is none."""
+        item = self._get(f"INCIDENT#{incident_id}", "INCIDENT")
+        return _load(item) if item else None
+
+    def due(self, until: datetime, *, limit: int = 500) -> list[tuple[str, datetime]]:
+        """Open incidents to be looked at before ``until``, and when; the first due first; the index may lag."""
+        items = self._query(
+            limit=limit,
+            IndexName="due",
+            KeyConditionExpression="due_shard = :shard AND due_at <= :until",
+            ExpressionAttributeValues={":shard": {"S": "DUE"}, ":until": _time(until)},
+        )
+        return [(_id_of(item["pk"]["S"]), _must(_when(item["due_at"]))) for item in items]
+
+    def open_ids(self, *, limit: int = 1000) -> list[str]:
+        """Ids of all open incidents, by the index."""
+        items = self._query(
+            limit=limit,
+            IndexName="due",
+            KeyConditionExpression="due_shard = :shard",
+            ExpressionAttributeValues={":shard": {"S": "DUE"}},
+        )
+        return [_id_of(item["pk"]["S"]) for item in items]
+
+    def recent(self, *, limit: int = 100) -> list[Incident]:
+        """Incidents, open and closed, newest first: a scan, for a person at a terminal."""
+        found = [
+            _load(item)
+            for item in self._pages(
+                "Scan",
+                "Items",
+                FilterExpression="sk = :sk",
+                ExpressionAttributeValues={":sk": {"S": "INCIDENT"}},
+            )
+        ]
+        return sorted(found, key=lambda incident: incident.opened_at, reverse=True)[:limit]
+
+    def pointers(self) -> dict[tuple[str, str], Pointer]:
+        """What is going on, by (target, remediation): by the index, which may lag."""
+        items = self._query(
+            IndexName="due",
+            KeyConditionExpression="due_shard = :shard",
+            ExpressionAttributeValues={":shard": {"S": "POINTER"}},
+        )
+        pointers = [_pointer(item) for item in items]
+        return {(pointer.target, pointer.remediation): pointer for pointer in pointers}
+
+    def point(self, pointer: Pointer, *, was: str | None) -> bool:
+        """Write a pointer if its state is still ``was`` (None: there is none); False where it has moved on."""
+        put: dict[str, Any] = {"TableName": self._table, "Item": _pointer_item(pointer)}
+        if was is None:
+            put["ConditionExpression"] = "attribute_not_exists(pk)"
+        else:
+            put["ConditionExpression"] = "#s = :was"
+            put["ExpressionAttributeNames"] = {"#s": "state"}
+            put["ExpressionAttributeValues"] = {":was": {"S": was}}
+        return self._conditional("PutItem", **put)
+
+    def forget(self, pointer: Pointer) -> bool:
+        """Remove a pointer if it is still in that state."""
+        return self._conditional(
+            "DeleteItem",
+            TableName=self._table,
+            Key=_key(f"TARGET#{pointer.target}", f"OPEN#{pointer.remediation}"),
+            ConditionExpression="#s = :was",
+            ExpressionAttributeNames={"#s": "state"},
+            ExpressionAttributeValues={":was": {"S": pointer.state}},
+        )
+
+    def open_on(self, target: str) -> tuple[str, ...]:
+        """Ids of incidents open on a target, consistently read."""
+        items = self._query(
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :open)",
+            ExpressionAttributeValues={":pk": {"S": f"TARGET#{target}"}, ":open": {"S": "OPEN#"}},
+            ConsistentRead=True,
+        )
+        return tuple(item["incident"]["S"] for item in items if item["state"]["S"] == "open")
+
+    # -- the life of a record ----------------------------------------------------------------------------------
+
+    def claim(self, incident_id: str, now: datetime) -> Claim | None:
+        """
+        Take the record for one tick: None where there is none, it is closed, not due, or another tick holds it.
+
+        Not before it is due: a doubled message must not make two looks out of one.
+        """
+        until = now + self._lease
+        try:
+            answer = self._call(
+                "UpdateItem",
+                TableName=self._table,
+                Key=_key(f"INCIDENT#{incident_id}", "INCIDENT"),
+                UpdateExpression="SET lease_until = :until, epoch = epoch + :one, claims = claims + :one",
+                ConditionExpression="lease_until <= :now AND due_at <= :now AND phase <> :closed",
+                ExpressionAttributeValues={
+                    ":until": _time(until),
+                    ":now": _time(now),
+                    ":one": {"N": "1"},
+                    ":closed": {"S": Phase.CLOSED.value},
+                },
+                ReturnValues="ALL_NEW",
+            )
+        except _ConditionFailed:
+            return None
+        item = answer["Attributes"]
+        epoch, claims = int(item["epoch"]["N"]), int(item["claims"]["N"])
+        try:
+            incident = _load(item)
+        except StoreUnavailable as error:
+            if claims <= UNREADABLE:
+                raise
+            incident = _unreadable(item, now, str(error))
+        return Claim(incident, epoch, claims, until)
+
+    def save(self, claim: Claim, incident: Incident, events: Sequence[Event], *, quiet: bool = False) -> None:
+        """
+        Write the record and its new events, and let go of it. Raises Fenced where it is no longer ours.
+
+        A closed incident also lets go of its target; ``quiet`` keeps its pointer, so that we stay silent about the
+        target until it has been seen healthy.
+        """
+        items: list[dict[str, Any]] = [self._save_item(claim, incident, release=True, alive=True)]
+        if incident.phase is Phase.CLOSED:
+            items += self._releasing(incident)
+            pointer = Pointer(incident.target, incident.remediation, "quiet", _at(incident), incident.id)
+            if quiet:
+                items.append({"Put": {"Item": _pointer_item(pointer)}})
+            else:
+                items.append({"Delete": {"Key": _key(f"TARGET#{incident.target}", f"OPEN#{incident.remediation}")}})
+        self._add_events(
+            items, incident.id, claim.epoch * 100 + 50, events
+        )  # after those of intend(), at the same time
+        if self._transact(items) is not None:
+            raise Fenced(incident.id)
+
+    def _releasing(self, incident: Incident) -> list[dict[str, Any]]:
+        """Let go of the target, if it is ours, in the same transaction as the end: so no end leaves a lock."""
+        item = self._get(f"TARGET#{incident.target}", "LEASE")
+        if item is None or item.get("holder", {}).get("S") != incident.id:
+            return []
+        return [
+            {
+                "Update": {
+                    "Key": _key(f"TARGET#{incident.target}", "LEASE"),
+                    "UpdateExpression": "REMOVE holder, #until",
+                    "ConditionExpression": "holder = :me",
+                    "ExpressionAttributeNames": {"#until": "until"},
+                    "ExpressionAttributeValues": {":me": {"S": incident.id}},
+                }
+            }
+        ]
+
+    def checkpoint(self, claim: Claim, incident: Incident) -> None:
+        """Write the record without letting go of it: what a crash from here on must not lose. Raises Fenced."""
+        if self._transact([self._save_item(claim, incident, release=False, alive=False)]) is not None:
+            raise Fenced(incident.id)
+
+    def let_go(self, claim: Claim, *, died: bool) -> None:
+        """
+        Give a record back as it was, after a tick that failed, so that the next need not wait for the lease to end.
+
+        ``died`` counts the claim among those that the record did not survive.
+        """
+        update = "SET lease_until = :free" + ("" if died else ", claims = claims - :one")
+        values: dict[str, Any] = {":epoch": {"N": str(claim.epoch)}, ":free": _time(datetime.fromtimestamp(0, UTC))}
+        with contextlib.suppress(StoreUnavailable):  # then the lease ends by itself
+            self._conditional(
+                "UpdateItem",
+                TableName=self._table,
+                Key=_key(f"INCIDENT#{claim.incident.id}", "INCIDENT"),
+                UpdateExpression=update,
+                ConditionExpression="epoch = :epoch",
+                ExpressionAttributeValues=values if died else {**values, ":one": {"N": "1"}},
+            )
+
+    def intend(  # noqa: PLR0913 - all that is claimed at once, or not at all
+        self,
+        claim: Claim,
+        incident: Incident,
+        events: Sequence[Event],
+        *,
+        now: datetime,
+        hold: timedelta,
+        cooldown: timedelta,
+        per_target_per_day: int,
+        per_account_per_hour: int,
+        first: bool,
+    ) -> Refusal | None:
+        """
+        Write down what is about to be done, and take everything it needs, in one transaction, or nothing of it.
+
+        The record's intent, the lease on the target for ``hold``, and (for the ``first`` step of an attempt) the
+        cooldown and one application from each budget. Returns the refusal of what was not free. Raises Fenced.
+        """
+        target_key = f"TARGET#{incident.target}"
+        values: dict[str, Any] = {
+            ":me": {"S": incident.id},
+            ":until": _time(now + hold),
+            ":now": _time(now),
+        }
+        update = "SET holder = :me, #until = :until"
+        condition = "(attribute_not_exists(holder) OR holder = :me OR #until <= :now)"
+        if first:
+            update += ", cooldown_until = :cool, cooldown_by = :attempt"
+            condition += " AND (attribute_not_exists(cooldown_until) OR cooldown_until <= :now)"
+            values[":cool"] = _time(now + cooldown)
+            values[":attempt"] = {"S": f"{incident.id}#{len(incident.attempts)}"}
+        items: list[dict[str, Any]] = [
+            self._save_item(claim, incident, release=False, alive=True),
+            {
+                "Update": {
+                    "Key": _key(target_key, "LEASE"),
+                    "UpdateExpression": update,
+                    "ConditionExpression": condition,
+                    "ExpressionAttributeNames": {"#until": "until"},
+                    "ExpressionAttributeValues": values,
+                }
+            },
+            {
+                "ConditionCheck": {
+                    "Key": _key("BRAKE", "BRAKE"),
+                    "ConditionExpression": "attribute_not_exists(pk) OR engaged = :no",
+                    "ExpressionAttributeValues": {":no": {"BOOL": False}},
+                }
+            },
+        ]
+        if first:
+            items.append(_spend(_day_budget(incident.target), f"{now:%Y-%m-%d}", per_target_per_day, now))
+            items.append(_spend("BUDGET#ACCOUNT", f"{now:%Y-%m-%dT%H}", per_account_per_hour, now))
+        self._add_events(items, incident.id, claim.epoch * 100, events)
+        failed = self._transact(items)
+        if failed is None:
+            return None
+        if failed == 0:
+            raise Fenced(incident.id)
+        soon = timedelta(minutes=1)
+        return {
+            1: Refusal("lease", "another incident acts on the target, or it is cooling down", retry_after=soon),
+            2: Refusal("storm", "the storm brake was engaged a moment ago", retry_after=soon),
+            3: Refusal("target-budget", "the target's applications for today are used up", retry_after=soon * 60),
+            4: Refusal("account-budget", "the account's applications for this hour are used up", retry_after=soon * 5),
+        }.get(failed, Refusal("lease", "the intent could not be written", retry_after=soon))
+
+    def still_ours(self, claim: Claim, now: datetime) -> tuple[bool, Switch]:
+        """
+        Whether the record is still ours, and the kill switch: both read consistently, now, in one call.
+
+        Asked right before every write to a target.
+        """
+        keys = [_key(f"INCIDENT#{claim.incident.id}", "INCIDENT"), _key("SWITCH", "SWITCH")]
+        answer = self._call(
+            "BatchGetItem",
+            RequestItems={
+                self._table: {
+                    "Keys": keys,
+                    "ConsistentRead": True,
+                    "ProjectionExpression": "pk, epoch, #state, reason, #by, #at",
+                    "ExpressionAttributeNames": {"#state": "state", "#by": "by", "#at": "at"},
+                }
+            },
+        )
+        if answer.get("UnprocessedKeys"):
+            msg = "the record and the kill switch could not both be read"
+            raise StoreUnavailable(msg)
+        items = {item["pk"]["S"]: item for item in answer["Responses"].get(self._table, [])}
+        record = items.get(f"INCIDENT#{claim.incident.id}")
+        ours = record is not None and int(record["epoch"]["N"]) == claim.epoch and now < claim.until
+        return ours, _switch(items.get("SWITCH"))
+
+    def uncool(self, incident: Incident) -> None:
+        """Take back the cooldown of an attempt that turned out not to have happened."""
+        self._conditional(
+            "UpdateItem",
+            TableName=self._table,
+            Key=_key(f"TARGET#{incident.target}", "LEASE"),
+            UpdateExpression="REMOVE cooldown_until, cooldown_by",
+            ConditionExpression="cooldown_by = :attempt",
+            ExpressionAttributeValues={":attempt": {"S": f"{incident.id}#{len(incident.attempts)}"}},
+        )
+
+    def lease(self, target: str, now: datetime) -> LeaseState:
+        """Who acts on the target now, and until when it cools down; consistently read."""
+        item = self._get(f"TARGET#{target}", "LEASE")
+        if item is None:
+            return LeaseState()
+        until = _when(item.get("until"))
+        held = "holder" in item and until is not None and until > now
+        return LeaseState(
+            holder=item["holder"]["S"] if held else None,
+            until=until if held else None,
+            cooldown_until=_when(item.get("cooldown_until")),
+        )
+
+    def used(self, target: str, now: datetime) -> tuple[int, int]:
+        """Applications used: to this target today, in the account this hour."""
+        day = self._get(_day_budget(target), f"{now:%Y-%m-%d}")
+        hour = self._get("BUDGET#ACCOUNT", f"{now:%Y-%m-%dT%H}")
+        return (int(day["used"]["N"]) if day else 0, int(hour["used"]["N"]) if hour else 0)
+
+    # -- people ------------------------------------------------------------------------------------------------
+
+    def answer(self, incident_id: str, approval: Approval, *, asked: Approval, now: datetime, event: Event) -> bool:
+        """
+        Record a person's answer to the question that is open; False where it is not that question any more.
+
+        The answer is written beside the record's body, not into it: the tick that runs meanwhile is not disturbed.
+        """
+        asked_text = _APPROVAL.dump_json(asked).decode()
+        items: list[dict[str, Any]] = [
+            {
+                "Update": {
+                    "Key": _key(f"INCIDENT#{incident_id}", "INCIDENT"),
+                    "UpdateExpression": "SET answer = :answer, due_at = :now",
+                    "ConditionExpression": "phase = :awaiting AND question = :asked AND attribute_not_exists(answer)",
+                    "ExpressionAttributeValues": {
+                        ":answer": {"S": _APPROVAL.dump_json(approval).decode()},
+                        ":asked": {"S": asked_text},
+                        ":awaiting": {"S": Phase.AWAITING.value},
+                        ":now": _time(now),
+                    },
+                }
+            }
+        ]
+        items.append({"Put": {"Item": _event_item(incident_id, 10**9, event)}})
+        return self._transact(items) is None
+
+    def events(self, incident_id: str) -> list[Event]:
+        """The timeline, oldest first."""
+        items = self._query(
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :event)",
+            ExpressionAttributeValues={":pk": {"S": f"INCIDENT#{incident_id}"}, ":event": {"S": "EVENT#"}},
+            ConsistentRead=True,
+        )
+        return [Event(_must(_when(item["at"])), item["kind"]["S"], item["text"]["S"]) for item in items]
+
+    def link(self, one: str, other: str) -> None:
+        """Say in both incidents that they belong together."""
+        for here, there in ((one, other), (other, one)):
+            self._call(
+                "PutItem",
+                TableName=self._table,
+                Item={**_key(f"INCIDENT#{here}", f"LINK#{there}"), "incident": {"S": there}},
+            )
+
+    def links(self, incident_id: str) -> tuple[str, ...]:
+        """Incidents that belong with this one."""
+        items = self._query(
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :link)",
+            ExpressionAttributeValues={":pk": {"S": f"INCIDENT#{incident_id}"}, ":link": {"S": "LINK#"}},
+            ConsistentRead=True,
+        )
+        return tuple(item["incident"]["S"] for item in items)
+
+    # -- switches ----------------------------------------------------------------------------------------------
+
+    def switch(self) -> Switch:
+        """The kill switch, consistently read, never cached."""
+        return _switch(self._get("SWITCH", "SWITCH"))
+
+    def set_switch(self, state: SwitchState, *, reason: str, by: str, now: datetime) -> None:
+        """Set the kill switch. Only people do (the command line): no function and no stack writes it."""
+        self._call(
+            "PutItem",
+            TableName=self._table,
+            Item={
+                **_key("SWITCH", "SWITCH"),
+                "state": {"S": state.value},
+                "reason": {"S": reason},
+                "by": {"S": by},
+                "at": _time(now),
+            },
+        )
+
+    def brake(self) -> Brake:
+        """The storm brake, consistently read."""
+        item = self._get("BRAKE", "BRAKE")
+        if item is None:
+            return Brake()
+        return Brake(
+            engaged=item["engaged"]["BOOL"],
+            reason=item["reason"]["S"],
+            since=_when(item.get("since")),
+            calm_since=_when(item.get("calm_since")),
+            sick=int(item["sick"]["N"]),
+            told=item["told"]["BOOL"],
+        )
+
+    def set_brake(self, brake: Brake) -> None:
+        """Set the storm brake: only the sweep does."""
+        item = {
+            **_key("BRAKE", "BRAKE"),
+            "engaged": {"BOOL": brake.engaged},
+            "reason": {"S": brake.reason},
+            "sick": {"N": str(brake.sick)},
+            "told": {"BOOL": brake.told},
+        }
+        if brake.since is not None:
+            item["since"] = _time(brake.since)
+        if brake.calm_since is not None:
+            item["calm_since"] = _time(brake.calm_since)
+        self._call("PutItem", TableName=self._table, Item=item)
+
+    def beat(self, now: datetime, figures: Mapping[str, int]) -> None:
+        """Note that a sweep was completed."""
+        item: dict[str, Any] = {**_key("HEARTBEAT", "HEARTBEAT"), "at": _time(now)}
+        item |= {name: {"N": str(value)} for name, value in figures.items()}
+        self._call("PutItem", TableName=self._table, Item=item)
+
+    def heartbeat(self) -> tuple[datetime, dict[str, int]] | None:
+        """When the last sweep was completed, and what it saw."""
+        item = self._get("HEARTBEAT", "HEARTBEAT")
+        if item is None:
+            return None
+        return _must(_when(item["at"])), {name: int(value["N"]) for name, value in item.items() if "N" in value}
+
+    # -- memory ------------------------------------------------------------------------------------------------
+
+    def counter(self, scope: str, key: str) -> int:
+        """A counter's value; 0 where it was never set."""
+        item = self._get(f"MEMORY#{scope}", key)
+        return int(item["count"]["N"]) if item else 0
+
+    def counters(self, scope: str, keys: Sequence[str]) -> dict[str, int]:
+        """Many counters' values, a hundred a call, consistently read."""
+        found: dict[str, int] = {}
+        for start in range(0, len(keys), _AT_ONCE):
+            wanted = keys[start : start + _AT_ONCE]
+            request = {"Keys": [_key(f"MEMORY#{scope}", key) for key in wanted], "ConsistentRead": True}
+            answer = self._call("BatchGetItem", RequestItems={self._table: request})
+            if answer.get("UnprocessedKeys"):  # half an answer is none: they are read one by one when they are needed
+                continue
+            values = {item["sk"]["S"]: int(item["count"]["N"]) for item in answer["Responses"].get(self._table, [])}
+            found |= {key: values.get(key, 0) for key in wanted}
+        return found
+
+    def count(self, scope: str, key: str, amount: int, *, limit: int | None, expires: datetime) -> bool:
+        """Add to a counter; False, with nothing added, where that would pass ``limit``."""
+        update: dict[str, Any] = {
+            "Key": _key(f"MEMORY#{scope}", key),
+            "UpdateExpression": "ADD #count :amount SET expires = :expires",
+            "ExpressionAttributeNames": {"#count": "count"},
+            "ExpressionAttributeValues": {":amount": {"N": str(amount)}, ":expires": _epoch(expires)},
+        }
+        if limit is not None:
+            if amount > limit:
+                return False
+            update["ConditionExpression"] = "attribute_not_exists(#count) OR #count <= :room"
+            update["ExpressionAttributeValues"][":room"] = {"N": str(limit - amount)}
+        return self._transact([{"Update": update}]) is None  # a transaction, because the SDK may send it twice
+
+    # -- the plumbing ------------------------------------------------------------------------------------------
+
+    def _record(self, incident: Incident) -> dict[str, Any]:
+        attributes = _attributes(incident)
+        return {
+            **_key(f"INCIDENT#{incident.id}", "INCIDENT"),
+            **attributes,
+            "epoch": {"N": "0"},
+            "claims": {"N": "0"},
+            "lease_until": _time(datetime.fromtimestamp(0, UTC)),
+        }
+
+    def _save_item(self, claim: Claim, incident: Incident, *, release: bool, alive: bool) -> dict[str, Any]:
+        attributes = _attributes(incident)
+        values: dict[str, Any] = {":epoch": {"N": str(claim.epoch)}}
+        names: dict[str, str] = {}
+        sets: list[str] = []
+        if alive:
+            values[":zero"] = {"N": "0"}
+            sets.append("claims = :zero")
+        removes: list[str] = []
+        if release:
+            values[":free"] = _time(datetime.fromtimestamp(0, UTC))
+            sets.append("lease_until = :free")
+        removes += [name for name in ("due_shard", "due_at", "expires", "question") if name not in attributes]
+        if "question" not in attributes or _asked(incident) != _asked(claim.incident):
+            removes.append("answer")  # taken into the body, or an answer to a question that is no longer open
+        for number, (name, value) in enumerate(attributes.items()):
+            names[f"#a{number}"] = name
+            values[f":a{number}"] = value
+            sets.append(f"#a{number} = :a{number}")
+        expression = "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(removes) if removes else "")
+        return {
+            "Update": {
+                "Key": _key(f"INCIDENT#{incident.id}", "INCIDENT"),
+                "UpdateExpression": expression,
+                "ConditionExpression": "epoch = :epoch",
+                "ExpressionAttributeNames": names,
+                "ExpressionAttributeValues": values,
+            }
+        }
+
+    def _add_events(self, items: list[dict[str, Any]], incident_id: str, start: int, events: Iterable[Event]) -> None:
+        for number, event in enumerate(events):
+            items.append({"Put": {"Item": _event_item(incident_id, start + number, event)}})
+
+    def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        item: dict[str, Any] | None = self._call(
+            "GetItem", TableName=self._table, Key=_key(pk, sk), ConsistentRead=True
+        ).get("Item")
+        return item
+
+    def _query(self, *, limit: int | None = None, **query: Any) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        for item in self._pages("Query", "Items", **query):
+            items.append(item)
+            if limit is not None and len(items) >= limit:
+                break
+        return items
+
+    def _pages(self, operation: str, key: str, **params: Any) -> Iterator[dict[str, Any]]:
+        start: dict[str, Any] = {}
+        while True:
+            answer = self._call(operation, TableName=self._table, **params, **start)
+            yield from answer.get(key, ())
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    def _transact(self, items: list[dict[str, Any]]) -> int | None:
+        """Write all or nothing: None when written, else the number of the first item whose condition failed."""
+        for item in items:
+            for part in item.values():
+                part["TableName"] = self._table
+        try:
+            self._call("TransactWriteItems", TransactItems=items)
+        except _Cancelled as cancelled:
+            return cancelled.first
+        return None
+
+    def _conditional(self, operation: str, **params: Any) -> bool:
+        try:
+            self._call(operation, **params)
+        except _ConditionFailed:
+            return False
+        return True
+
+    def _call(self, operation: str, **params: Any) -> dict[str, Any]:
+        try:
+            return self._aws.own("dynamodb", operation, **params)
+        except AwsError as error:
+            if error.code == "ConditionalCheckFailedException":
+                raise _ConditionFailed from error
+            reasons = [reason.get("Code") for reason in _cancellation(error)]
+            if "ConditionalCheckFailed" in reasons:
+                raise _Cancelled(reasons.index("ConditionalCheckFailed")) from error
+            msg = f"{error.action}: {error.code}"
+            raise StoreUnavailable(msg) from error
+
+
+def _cancellation(error: AwsError) -> list[dict[str, Any]]:
+    """Why a transaction was cancelled, item by item; empty where it was something else that failed."""
+    reasons = error.details.get("CancellationReasons", [])
+    return reasons if isinstance(reasons, list) else []
+
+
+class _ConditionFailed(NightshiftError):
+    """A conditional write lost. Internal: callers see False, None or Fenced."""
+
+
+class _Cancelled(NightshiftError):
+    """A transaction lost; ``first`` is the number of the item whose condition failed."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        super().__init__(str(first))
+
+
+def _key(pk: str, sk: str) -> dict[str, Any]:
+    return {"pk": {"S": pk}, "sk": {"S": sk}}
+
+
+def _id_of(pk: str) -> str:
+    return pk.removeprefix("INCIDENT#")
+
+
+def _time(at: datetime) -> dict[str, str]:
+    """Fixed width, so that text order is time order."""
+    return {"S": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+
+
+def _when(value: Mapping[str, str] | None) -> datetime | None:
+    return datetime.fromisoformat(value["S"]) if value else None
+
+
+def _epoch(at: datetime) -> dict[str, str]:
+    return {"N": str(int(at.timestamp()))}
+
+
+def _must(value: datetime | None) -> datetime:
+    if value is None:  # pragma: no cover - the table's own items always carry their time
+        msg = "an item of the table lacks its time"
+        raise StoreUnavailable(msg)
+    return value
+
+
+def _at(incident: Incident) -> datetime:
+    return incident.closed_at or incident.opened_at
+
+
+def _day_budget(target: str) -> str:
+    return f"BUDGET#TARGET#{target}"
+
+
+def _spend(pk: str, sk: str, limit: int, now: datetime) -> dict[str, Any]:
+    return {
+        "Update": {
+            "Key": _key(pk, sk),
+            "UpdateExpression": "ADD used :one SET expires = :expires",
+            "ConditionExpression": "attribute_not_exists(used) OR used < :limit",  # config: a limit is at least 1
+            "ExpressionAttributeValues": {
+                ":one": {"N": "1"},
+                ":limit": {"N": str(limit)},
+                ":expires": _epoch(now + timedelta(days=3)),
+            },
+        }
+    }
+
+
+def _attributes(incident: Incident) -> dict[str, Any]:
+    """What conditions, the index and a person in the console need beside the body."""
+    body = _INCIDENT.dump_json(_bounded(incident)).decode()
+    attributes: dict[str, Any] = {
+        "body": {"S": body},
+        "phase": {"S": incident.phase.value},
+        "target": {"S": incident.target},
+        "remediation": {"S": incident.remediation},
+    }
+    if incident.open:
+        attributes["due_shard"] = {"S": "DUE"}
+        attributes["due_at"] = _time(incident.look_at)
+    else:
+        attributes["expires"] = _epoch(_at(incident) + KEEP)
+    if incident.phase is Phase.AWAITING and incident.approval is not None and not incident.approval.answer:
+        asked = Approval(incident.approval.plan_hash, incident.approval.asked_at, incident.approval.expires_at)
+        attributes["question"] = {"S": _APPROVAL.dump_json(asked).decode()}
+    return attributes
+
+
+def _bounded(incident: Incident) -> Incident:
+    """The same incident with less evidence, where it would not fit into one item."""
+    if _fits(incident):
+        return incident
+    finding = dataclasses.replace(incident.finding, evidence=_cut(incident.finding.evidence))
+    diagnosis = incident.diagnosis and dataclasses.replace(
+        incident.diagnosis, evidence=_cut(incident.diagnosis.evidence), rejected=incident.diagnosis.rejected[:20]
+    )
+    incident = dataclasses.replace(incident, finding=finding, diagnosis=diagnosis)
+    if not _fits(incident):
+        incident = dataclasses.replace(incident, calls=incident.calls[-200:])
+    if not _fits(incident) and not incident.open:  # nothing will be done with it any more: the end must be written
+        incident = dataclasses.replace(incident, diagnosis=None, plan=None, scratch={}, calls=incident.calls[-20:])
+    if not _fits(incident):
+        raise StoreUnavailable(f"the record of {incident.id} does not fit into {_BODY_LIMIT} bytes")
+    return incident
+
+
+def _fits(incident: Incident) -> bool:
+    return len(_INCIDENT.dump_json(incident)) <= _BODY_LIMIT
+
+
+def _cut(evidence: tuple[str, ...]) -> tuple[str, ...]:
+    return (*(line[:500] for line in evidence[:20]), "… (cut: too large)")
+
+
+def _load(item: Mapping[str, Any]) -> Incident:
+    try:
+        incident = _INCIDENT.validate_json(item["body"]["S"])
+        if "answer" in item and incident.approval is not None and not incident.approval.answer:
+            answer = _APPROVAL.validate_json(item["answer"]["S"])
+            if (answer.plan_hash, answer.asked_at) == (incident.approval.plan_hash, incident.approval.asked_at):
+                incident = dataclasses.replace(incident, approval=answer)
+    except (ValidationError, KeyError) as error:
+        msg = f"record {item.get('pk', {}).get('S', '?')} cannot be read: {type(error).__name__}"
+        raise StoreUnavailable(msg) from error
+    return incident
+
+
+def _unreadable(item: Mapping[str, Any], now: datetime, why: str) -> Incident:
+    """What can be said of a record whose body cannot be read, from what stands beside it."""
+    remediation, target = item["remediation"]["S"], item["target"]["S"]
+    return Incident(
+        id=_id_of(item["pk"]["S"]),
+        remediation=remediation,
+        target=target,
+        group="",
+        opened_at=now,
+        look_at=now,
+        deadline=now,
+        finding=Finding(remediation, target, why),
+    )
+
+
+def _pointer_item(pointer: Pointer) -> dict[str, Any]:
+    return {
+        **_key(f"TARGET#{pointer.target}", f"OPEN#{pointer.remediation}"),
+        "state": {"S": pointer.state},
+        "incident": {"S": pointer.incident},
+        "count": {"N": str(pointer.count)},
+        "due_shard": {"S": "POINTER"},
+        "due_at": _time(pointer.since),
+    }
+
+
+def _pointer(item: Mapping[str, Any]) -> Pointer:
+    return Pointer(
+        target=item["pk"]["S"].removeprefix("TARGET#"),
+        remediation=item["sk"]["S"].removeprefix("OPEN#"),
+        state=item["state"]["S"],
+        since=_must(_when(item["due_at"])),
+        incident=item["incident"]["S"],
+        count=int(item["count"]["N"]),
+    )
+
+
+def _asked(incident: Incident) -> datetime | None:
+    return incident.approval.asked_at if incident.approval else None
+
+
+def _event_item(incident_id: str, number: int, event: Event) -> dict[str, Any]:
+    at = _time(event.at)
+    return {
+        **_key(f"INCIDENT#{incident_id}", f"EVENT#{at['S']}#{number:010d}"),
+        "at": at,
+        "kind": {"S": event.kind},
+        "text": {"S": event.text[:4000]},
+        "expires": _epoch(event.at + KEEP),
+    }
+
+
+def _switch(item: Mapping[str, Any] | None) -> Switch:
+    """Absent, or in words that we do not know: as good as halted, and the state says so."""
+    if item is None:
+        return Switch(None, "it was never switched on (nightshift resume)")
+    text = {name: item.get(name, {}).get("S", "") for name in ("state", "reason", "by", "at")}
+    try:
+        return Switch(SwitchState(text["state"]), text["reason"], text["by"], text["at"])
+    except ValueError:
+        return Switch(None, f"it says {text['state'][:20]!r}, which is no state")

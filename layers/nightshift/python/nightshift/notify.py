@@ -1,0 +1,34 @@
+"""Telling people: one SNS topic, one message per transition that a person needs to know of."""
+
+from __future__ import annotations
+
+from nightshift.aws import Aws
+from nightshift.errors import AwsError, Unsent
+from nightshift.report import Notice
+
+__all__ = ["Notifier"]
+
+
+class Notifier:
+    """Publishes notices. Told twice is better than not told: this client may repeat itself."""
+
+    def __init__(self, aws: Aws, topic_arn: str) -> None:
+        self._aws = aws
+        self._topic_arn = topic_arn
+
+    def __call__(self, notice: Notice) -> None:
+        """Publish a notice. Raises Unsent where SNS did not take it."""
+        try:
+            self._aws.own(
+                "sns",
+                "Publish",
+                TopicArn=self._topic_arn,
+                Subject=notice.subject,
+                Message=notice.body,
+                MessageAttributes={
+                    "severity": {"DataType": "String", "StringValue": notice.severity.value},
+                    "transition": {"DataType": "String", "StringValue": notice.key.partition(":")[0]},
+                },
+            )
+        except AwsError as error:
+            raise Unsent(str(error)) from error

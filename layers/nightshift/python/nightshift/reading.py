@@ -1,0 +1,61 @@
+"""The :class:`~nightshift.remediation.Reader` that a remediation is handed: it reads what was declared, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+from nightshift.aws import Aws
+from nightshift.config import Policy
+from nightshift.errors import Undeclared
+from nightshift.model import Call, Query, Target
+from nightshift.remediation import Readings, Remediation
+from nightshift.signals import gather
+
+__all__ = ["Reading"]
+
+
+class Reading:
+    """Reads the account for one remediation. ``quarantine`` is the name of the quarantine bucket."""
+
+    def __init__(
+        self, aws: Aws, policy: Policy, remediation: Remediation, *, quarantine: str, clock: Callable[[], datetime]
+    ) -> None:
+        self._aws = aws
+        self._policy = policy
+        self._remediation = remediation
+        self._clock = clock
+        self.quarantine = quarantine
+
+    def __call__(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
+        """Make one declared read. Raises Undeclared, Denied, Missing, Rejected or Unreadable."""
+        self._check(service, operation)
+        return self._aws.read(service, operation, **params)
+
+    def pages(self, service: str, operation: str, key: str, /, *, limit: int, **params: Any) -> Iterator[Any]:
+        """Every item under ``key`` over all pages of one declared read."""
+        self._check(service, operation)
+        return self._aws.pages(service, operation, key, limit=limit, **params)
+
+    def seen(self, *queries: Query) -> Readings:
+        """Answer queries as the sweep would, now."""
+        return gather(self._aws, queries, now=self._clock())
+
+    def target(self, arn: str) -> Target | None:
+        """The registered target of that ARN, if there is one."""
+        return self._policy.target(arn)
+
+    def targets(self) -> tuple[Target, ...]:
+        """Every registered target."""
+        return self._policy.targets
+
+    def now(self) -> datetime:
+        """The time, by the clock that everything here uses."""
+        return self._clock()
+
+    def _check(self, service: str, operation: str) -> None:
+        action = Call(service, operation, "").action
+        if action not in self._remediation.reads:
+            msg = f"{self._remediation.name} does not declare that it reads {action}"
+            raise Undeclared(msg)

@@ -1,0 +1,84 @@
+"""
+What stands around a target, for the guardrails: its tags, its CloudFormation stack, deployments under way.
+
+Read right before a plan is judged, never cached. What cannot be read is Unread, and refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nightshift.aws import Aws
+from nightshift.errors import AwsError, Missing, Rejected
+from nightshift.model import Arn, ResourceRead, Target
+from nightshift.remediation import Readings, Unread
+from nightshift.signals import queue_url
+
+__all__ = ["ACTIONS", "changes", "tags_of"]
+
+ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "sqs:queue": ("sqs:ListQueueTags",),
+    "ecs:service": ("ecs:ListTagsForResource", "ecs:DescribeServices"),
+    "*": ("cloudformation:DescribeStacks",),
+}
+"""the IAM actions that looking around needs, by the kind of what is looked at"""
+
+
+def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
+    """A resource's own tags, as name to value."""
+    try:
+        if arn.service == "sqs":
+            answer = aws.read("sqs", "ListQueueTags", QueueUrl=queue_url(arn))
+            return dict(answer.get("Tags", {}))
+        if arn.service == "ecs":
+            answer = aws.read("ecs", "ListTagsForResource", resourceArn=str(arn))
+            return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}
+    except AwsError as error:
+        return Unread(str(error))
+    return Unread(f"nobody has taught Nightshift how to read tags of {arn.kind}")
+
+
+def changes(aws: Aws, target: Target, tags: Mapping[str, str] | Unread, seen: Readings) -> tuple[str, ...] | Unread:
+    """What is being changed around the target right now, one line each; ``seen`` holds the services' descriptions."""
+    if isinstance(tags, Unread):
+        return tags
+    found = []
+    stack = tags.get("aws:cloudformation:stack-id") or tags.get("aws:cloudformation:stack-name")
+    if stack:
+        status = _stack_status(aws, stack)
+        if isinstance(status, Unread):
+            return status
+        if status.endswith("_IN_PROGRESS"):
+            found.append(f"its CloudFormation stack {tags.get('aws:cloudformation:stack-name', stack)} is {status}")
+    for read in deployments_to_watch(target):
+        service = seen.resource(read)
+        if isinstance(service, Unread):
+            return service
+        if service is not None and (line := _deploying(service)):
+            found.append(line)
+    return tuple(found)
+
+
+def deployments_to_watch(target: Target) -> tuple[ResourceRead, ...]:
+    """The ECS services whose deployments concern the target: itself, or the one that consumes from it."""
+    services = [arn for arn in (target.arn, target.consumer) if arn is not None and arn.kind == "ecs:service"]
+    return tuple(ResourceRead("ecs.service", str(arn)) for arn in services)
+
+
+def _stack_status(aws: Aws, stack: str) -> str | Unread:
+    try:
+        stacks = aws.read("cloudformation", "DescribeStacks", StackName=stack).get("Stacks", ())
+    except (Missing, Rejected):  # a tag may outlive its stack; DescribeStacks answers ValidationError then
+        return "DELETED"
+    except AwsError as error:
+        return Unread(str(error))
+    return str(stacks[0].get("StackStatus", "")) if stacks else "DELETED"
+
+
+def _deploying(service: Mapping[str, Any]) -> str | None:
+    deployments = service.get("deployments", ())
+    rolling = [deployment for deployment in deployments if deployment.get("rolloutState") == "IN_PROGRESS"]
+    if len(deployments) > 1 or rolling:
+        return f"service {service.get('serviceName', '?')} is being deployed ({len(deployments)} deployments)"
+    return None

@@ -1,0 +1,227 @@
+"""The handlers, on the shapes in which AWS calls them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nightshift import edge
+from nightshift.config import to_json
+from nightshift.environment import Environment
+from nightshift.errors import Unsent
+from nightshift.service import Service, connect, from_environment, utc_now
+
+from functions import alarm, sweep, tick
+from tests.support.toy import ACCOUNT, MINUTE, QUARANTINE, REGION, ROLES, START, TABLE, Account, Toy, policy, queue_arn
+
+SCHEDULE = {
+    "version": "0",
+    "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
+    "detail-type": "Scheduled Event",
+    "source": "aws.events",
+    "account": ACCOUNT,
+    "time": "2026-03-01T03:00:00Z",
+    "region": REGION,
+    "resources": [f"arn:aws:events:{REGION}:{ACCOUNT}:rule/sweep"],
+    "detail": {},
+}
+
+
+def alarm_event(state: str = "ALARM", queue: str = "orders") -> dict[str, Any]:
+    """An alarm on a queue."""
+    metric = {"namespace": "AWS/SQS", "name": "Delay", "dimensions": {"QueueName": queue}}
+    return {
+        "version": "0",
+        "id": "c4c1c1c9-6542-e61b-6ef0-8c4d36933a92",
+        "detail-type": "CloudWatch Alarm State Change",
+        "source": "aws.cloudwatch",
+        "account": ACCOUNT,
+        "time": "2026-03-01T03:00:00Z",
+        "region": REGION,
+        "resources": [f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:delay"],
+        "detail": {
+            "alarmName": "delay",
+            "configuration": {"metrics": [{"id": "m1", "metricStat": {"metric": metric, "period": 60}}]},
+            "state": {"value": state},
+        },
+    }
+
+
+def batch(*bodies: str) -> dict[str, Any]:
+    """What Lambda makes of messages of a queue."""
+    return {
+        "Records": [
+            {
+                "messageId": f"message-{number}",
+                "receiptHandle": "handle",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": "1"},
+                "messageAttributes": {},
+                "md5OfBody": "",
+                "eventSource": "aws:sqs",
+                "eventSourceARN": queue_arn("work"),
+                "awsRegion": REGION,
+            }
+            for number, body in enumerate(bodies)
+        ]
+    }
+
+
+@dataclass
+class Context:
+    """What Lambda tells a function about itself."""
+
+    function_name: str = "nightshift"
+    memory_limit_in_mb: int = 512
+    invoked_function_arn: str = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:nightshift"
+    aws_request_id: str = "52fdfc07-2182-454f-963f-5f0f9a621d72"
+
+
+@pytest.fixture
+def environment(account: Account) -> Environment:
+    """The functions' environment."""
+    url = account.aws.client("sqs").create_queue(QueueName="work")["QueueUrl"]
+    return Environment(
+        table=TABLE, topic_arn=account.topic, queue_url=url, quarantine=QUARANTINE, write_roles=ROLES, region=REGION
+    )
+
+
+@pytest.fixture
+def service(account: Account, environment: Environment, monkeypatch: pytest.MonkeyPatch) -> Service:
+    """The deployed service, with one sick and one healthy queue."""
+    rules = policy([account.queue("orders", delay=5), account.queue("well")], [Toy()])
+    service = connect(rules, account.aws, environment, clock=account.clock)
+    monkeypatch.setattr(edge, "service", lambda: service)
+    return service
+
+
+def work(account: Account, environment: Environment) -> list[str]:
+    """What stands on the work queue."""
+    account.clock.pass_(MINUTE)
+    answer = account.aws.client("sqs").receive_message(QueueUrl=environment.queue_url, MaxNumberOfMessages=10)
+    return [message["Body"] for message in answer.get("Messages", [])]
+
+
+def test_the_schedule_sweeps(account: Account, service: Service, environment: Environment) -> None:
+    """One sweep; what is due is on the work queue."""
+    assert sweep.handler(SCHEDULE, Context()) == {"targets": 2, "sick": 1, "unknown": 0, "due": 1}
+    [body] = work(account, environment)
+    assert list(json.loads(body)) == ["incident"]
+
+
+def test_a_message_ticks(account: Account, service: Service, environment: Environment) -> None:
+    """What the sweep hands out is worked on; a doubled message does nothing more."""
+    sweep.handler(SCHEDULE, Context())
+    [body] = work(account, environment)
+    assert tick.handler(batch(body, body), Context()) == {"batchItemFailures": []}
+    assert account.wire.written == ["sqs:SetQueueAttributes"]
+
+
+def test_an_alarm_makes_us_look(account: Account, service: Service, environment: Environment) -> None:
+    """The target goes on the work queue; the look opens what is sick, and ticks it."""
+    assert alarm.handler(alarm_event(), Context()) == {"targets": 1}
+    [body] = work(account, environment)
+    assert json.loads(body) == {"look": queue_arn("orders")}
+    assert account.wire.written == []
+    assert tick.handler(batch(body), Context()) == {"batchItemFailures": []}
+    assert len(account.incidents.open_ids()) == 1
+
+
+@pytest.mark.parametrize("event", [alarm_event("OK"), alarm_event(queue="unlisted"), alarm_event("INSUFFICIENT_DATA")])
+def test_other_alarms_do_nothing(
+    account: Account, service: Service, environment: Environment, event: dict[str, Any]
+) -> None:
+    """Nothing registered, or no alarm."""
+    assert alarm.handler(event, Context()) == {"targets": 0}
+    assert work(account, environment) == []
+
+
+def test_a_forged_alarm_about_a_healthy_target_does_nothing(account: Account, service: Service) -> None:
+    """We look, and it is well."""
+    tick.handler(batch(json.dumps({"look": queue_arn("well")})), Context())
+    assert account.incidents.open_ids() == []
+    assert account.wire.written == []
+
+
+@pytest.mark.parametrize("handler", [sweep.handler, alarm.handler, tick.handler], ids=["sweep", "alarm", "tick"])
+@pytest.mark.parametrize(
+    "event", [None, [], "x", {}, {"Records": "x"}, {**SCHEDULE, "account": "9" * 12}], ids=range(6)
+)
+def test_what_is_none_of_ours_is_dropped(service: Service, handler: Any, event: Any) -> None:
+    """Rejected in one line; nothing is retried."""
+    assert list(handler(event, Context())) == ["rejected"]
+
+
+def test_bad_messages_are_dropped_and_failed_ones_named(account: Account, service: Service) -> None:
+    """One message of a batch fails: it alone comes again."""
+    [incident_id] = service.sweep().opened
+    account.wire.fail("dynamodb:UpdateItem", "InternalServerError", status=500)
+    bodies = ("no JSON", json.dumps({"look": queue_arn("unlisted")}), json.dumps({"incident": incident_id}))
+    assert tick.handler(batch(*bodies), Context()) == {"batchItemFailures": [{"itemIdentifier": "message-2"}]}
+
+
+def test_a_fenced_tick_is_no_failure(account: Account, service: Service) -> None:
+    """Another tick has the record, and will do what is to be done."""
+    [incident_id] = service.sweep().opened
+
+    def overtake(name: str, params: dict[str, Any]) -> None:
+        if name == "sts:AssumeRole":
+            account.wire.after.remove(overtake)
+            assert account.incidents.claim(incident_id, account.clock() + 10 * MINUTE) is not None
+
+    account.wire.after.append(overtake)
+    assert tick.handler(batch(json.dumps({"incident": incident_id})), Context()) == {"batchItemFailures": []}
+    assert account.wire.written == []
+
+
+def test_a_sweep_without_a_table_fails(account: Account, service: Service) -> None:
+    """So that the dead-man alarm notices."""
+    account.wire.fail("dynamodb:Query", "InternalServerError", status=500)
+    with pytest.raises(Exception, match="dynamodb"):
+        sweep.handler(SCHEDULE, Context())
+
+
+def test_a_queue_that_does_not_take_work_fails(account: Account, service: Service) -> None:
+    """The next sweep hands it out again."""
+    account.wire.fail("sqs:SendMessageBatch", "InternalError", status=500)
+    with pytest.raises(Unsent):
+        service.work.targets([queue_arn("orders")])
+
+
+def test_work_is_sent_in_batches_and_not_too_early(
+    account: Account, service: Service, environment: Environment
+) -> None:
+    """Ten at a time, each at most a quarter of an hour from now."""
+    due = {f"20260301T0300-0000000{number:x}": START + number * 3 * MINUTE for number in range(12)}
+    service.work.incidents(due, now=START)
+    sent = [entry for _, params in account.wire.made("sqs:SendMessageBatch") for entry in params["Entries"]]
+    assert [entry["DelaySeconds"] for entry in sent] == [min(number * 180, 900) for number in range(12)]
+    service.work.incidents({"20260301T0300-00000000": START - MINUTE}, now=START)
+
+
+def test_the_deployed_service_comes_from_its_environment(
+    account: Account, environment: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Configuration from the layer, everything else from variables; made once, and again after forget()."""
+    from nightshift.remediations import REMEDIATIONS
+
+    letters = next(each for each in REMEDIATIONS if "sqs:queue" in each.kinds)
+    config = tmp_path / "config.json"
+    config.write_text(to_json(policy([account.queue("letters")], [letters()])))
+    here = from_environment(environment.model_copy(update={"config": config}))
+    assert [str(each.arn) for each in here.policy.targets] == [queue_arn("letters")]
+    assert utc_now().tzinfo is not None
+    for name, value in {
+        "NIGHTSHIFT_CONFIG": str(config),
+        "NIGHTSHIFT_TABLE": TABLE,
+        "NIGHTSHIFT_TOPIC_ARN": account.topic,
+        "NIGHTSHIFT_QUEUE_URL": environment.queue_url,
+        "NIGHTSHIFT_QUARANTINE": QUARANTINE,
+        "NIGHTSHIFT_WRITE_ROLES": ROLES,
+        "AWS_REGION": REGION,
+    }.items():
+        monkeypatch.setenv(name, value)
+    edge.forget()
+    assert edge.service() is edge.service()
+    edge.forget()

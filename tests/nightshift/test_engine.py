@@ -1,0 +1,732 @@
+"""One incident after the other, from its first sign to its end, on an account in this process."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from nightshift.config import Limits
+from nightshift.errors import StoreUnavailable, Unsent
+from nightshift.guardrails import Brake
+from nightshift.incidents import Event
+from nightshift.model import Healthy, Incident, Ledger, Mode, Outcome, Phase, Sick, SwitchState, Unknown, Verdict
+from nightshift.remediation import Progress
+
+from tests.support.toy import MINUTE, Account, Moody, Night, Toy, policy
+
+CURE = "sqs:SetQueueAttributes"
+
+
+def night(account: Account, toy: Toy | None = None, **more: Any) -> Night:
+    """A night with one sick queue."""
+    return Night(account, toy or Toy(), account.queue("orders", delay=5), **more)
+
+
+def answer(account: Account, incident: Incident, word: str) -> bool:
+    """A person's answer to the question that is open."""
+    asked = incident.approval
+    assert asked is not None
+    given = replace(asked, answer=word, by="arn:aws:iam::1:user/eva", why="because", answered_at=account.clock())
+    said = Event(account.clock(), "answered", word)
+    return account.incidents.answer(incident.id, given, asked=asked, now=account.clock(), event=said)
+
+
+# -- the ways it ends --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_sick_is_acted_on_once_and_proven(account: Account) -> None:
+    """Sick → confirmed → intent → acted → settled → healthy looks → fixed, told once."""
+    here = night(account, Toy(confirm=2, looks=2))
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.FIXED
+    assert account.wire.written == [CURE]
+    assert here.kinds() == ["opened", "intent", "acted", "settled", "closed"]
+    assert [mail.split()[0] for mail in account.mails()] == ["FIXED"]
+    assert incident.calls[0].after == {"DelaySeconds": "0"}
+    assert account.incidents.pointers() == {}
+
+
+def test_the_trail_names_the_incident(account: Account) -> None:
+    """The write role is assumed under the incident's id, twice named, with the plan's policy."""
+    here = night(account)
+    incident = here.until_closed()
+    [(_, assumed)] = account.wire.made("sts:AssumeRole")
+    assert assumed["RoleSessionName"] == assumed["SourceIdentity"] == incident.id
+    assert assumed["RoleArn"].endswith("-toy")
+    assert assumed["Policy"] == (
+        '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["sqs:SetQueueAttributes"],'
+        f'"Resource":["{here.target.arn}"]}}]}}'
+    )
+
+
+def test_what_heals_by_itself_is_left_alone(account: Account) -> None:
+    """A target that recovers before it is confirmed is not touched, and that is what the report says."""
+    here = night(account, Toy(confirm=3, looks=2))
+    here.look()
+    account.set(here.target, DelaySeconds="0")
+    here.minutes(3)
+    assert here.incident.verdict is Verdict.RECOVERED
+    assert account.wire.written == []
+    assert "RECOVERED" in account.mails()[0]
+
+
+def test_observe_says_what_it_would_do(account: Account) -> None:
+    """In mode observe nothing is written, and the report shows the plan."""
+    here = night(account, Toy(mode=Mode.OBSERVE))
+    incident = here.until_closed()
+    assert account.wire.written == []
+    assert incident.plan is not None
+    assert incident.refusal is not None
+    assert (incident.verdict, incident.refusal.guard) == (Verdict.REFUSED, "mode")
+    [mail] = account.mails()
+    assert "set the delay to 0" in mail
+    here.minutes(5)
+    assert account.mails() == []
+
+
+def test_what_does_not_help_is_tried_again_and_handed_over_once(account: Account) -> None:
+    """Ineffective counts; cooldown between attempts; at most max_attempts; one page; then quiet while it stays sick."""
+    here = night(account, Toy(cures=False, max_attempts=2, patience=2 * MINUTE))
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.ESCALATED
+    assert [attempt.verdict for attempt in incident.attempts] == [Verdict.INEFFECTIVE] * 2
+    assert incident.attempts[1].started_at - incident.attempts[0].started_at >= timedelta(minutes=10)
+    assert account.wire.written == [CURE] * 2
+    assert len(account.mails()) == 1
+    here.minutes(10)
+    assert len(here.ids) == 1
+    assert account.mails() == []
+
+
+def test_quiet_ends_with_health(account: Account) -> None:
+    """After three healthy sweeps the next sickness is a new incident."""
+    here = night(account, Toy(cures=False, max_attempts=1, patience=MINUTE))
+    here.until_closed()
+    account.set(here.target, DelaySeconds="0")
+    here.minutes(2)
+    account.set(here.target, DelaySeconds="7")
+    here.minutes(1)
+    assert len(here.ids) == 1  # two healthy sweeps are not three
+    account.set(here.target, DelaySeconds="0")
+    here.minutes(3)
+    account.set(here.target, DelaySeconds="7")
+    here.minutes(1)
+    assert len(here.ids) == 2
+
+
+def test_unknown_never_acts_and_ends_unverifiable(account: Account) -> None:
+    """A sick target that cannot be seen any more is not acted on, and at its deadline somebody is told."""
+    here = night(account, Toy(confirm=2, deadline=10 * MINUTE))
+    here.look()
+    account.wire.fail("sqs:GetQueueAttributes", "ServiceUnavailable", status=503, times=1000)
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.UNVERIFIABLE
+    assert account.wire.written == []
+    assert len(account.mails()) == 1
+
+
+def test_acted_and_blind_is_unverifiable(account: Account) -> None:
+    """What cannot be seen after the fix is not counted as cured."""
+    here = night(account)
+    here.look()
+    assert account.wire.written == [CURE]
+    account.wire.fail("sqs:GetQueueAttributes", "ServiceUnavailable", status=503, times=1000)
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.UNVERIFIABLE
+    assert incident.attempts[0].verdict is Verdict.UNVERIFIABLE
+
+
+def test_a_diagnosis_that_says_never_ends_it(account: Account) -> None:
+    """Refused without a delay: closed as refused, told."""
+    here = night(account, Toy(refuses="poison"))
+    incident = here.until_closed()
+    assert (incident.verdict, incident.why) == (Verdict.REFUSED, "the diagnosis says no")
+
+
+# -- a person's yes ----------------------------------------------------------------------------------------------------
+
+
+def test_approve_asks_once_and_acts_once(account: Account) -> None:
+    """Asked, answered, acted once: a second answer is no answer."""
+    here = night(account, Toy(mode=Mode.APPROVE))
+    here.look()
+    here.minutes(3)
+    assert here.incident.phase is Phase.AWAITING
+    assert [mail.split()[0] for mail in account.mails()] == ["APPROVE?"]
+    assert answer(account, here.incident, "approved")
+    assert not answer(account, here.incident, "denied")
+    here.look()
+    assert account.wire.written == [CURE]
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.FIXED
+    assert account.wire.written == [CURE]
+
+
+def test_an_approval_is_used_once(account: Account) -> None:
+    """The second attempt asks again: a yes is for one application."""
+    here = night(account, Toy(mode=Mode.APPROVE, cures=False, patience=MINUTE, cooldown=MINUTE))
+    here.look()
+    answer(account, here.incident, "approved")
+    here.minutes(6)
+    assert account.wire.written == [CURE]
+    assert here.incident.phase is Phase.AWAITING
+    assert len(account.mails()) == 2
+
+
+def test_no_means_no(account: Account) -> None:
+    """Denied: closed as refused, with the person's reason, and nothing done."""
+    here = night(account, Toy(mode=Mode.APPROVE))
+    here.look()
+    assert answer(account, here.incident, "denied")
+    here.look()
+    assert here.incident.verdict is Verdict.REFUSED
+    assert "because" in here.incident.why
+    assert account.wire.written == []
+
+
+def test_a_question_expires(account: Account) -> None:
+    """Nobody answers: refused at the expiry, not acted on by a late yes."""
+    here = night(account, Toy(mode=Mode.APPROVE), limits=Limits(approval_expiry=5 * MINUTE))
+    here.look()
+    asked = here.incident
+    here.minutes(5)
+    assert here.incident.verdict is Verdict.REFUSED
+    assert not answer(account, asked, "approved")
+    assert account.wire.written == []
+
+
+def test_an_answer_after_expiry_is_late(account: Account) -> None:
+    """A yes that arrives in the minute in which the question expires is not used."""
+    here = night(account, Toy(mode=Mode.APPROVE), limits=Limits(approval_expiry=5 * MINUTE))
+    here.look()
+    account.clock.pass_(6 * MINUTE)
+    assert answer(account, here.incident, "approved")
+    here.look()
+    assert here.incident.verdict is Verdict.REFUSED
+    assert account.wire.written == []
+
+
+def test_a_changed_plan_is_asked_for_again(account: Account) -> None:
+    """Approved was another plan than the one that the world now asks for: a new question."""
+    here = night(account, Toy(mode=Mode.APPROVE))
+    here.look()
+    first = here.incident.approval
+    answer(account, here.incident, "approved")
+    account.set(here.target, DelaySeconds="9")
+    here.look()
+    second = here.incident.approval
+    assert first is not None
+    assert second is not None
+    assert second.plan_hash != first.plan_hash
+    assert second.answer == ""
+    assert account.wire.written == []
+    assert len(account.mails()) == 2
+
+
+def test_an_approved_incident_that_is_held_says_why_it_was_not_done(account: Account) -> None:
+    """Approved, but held until the approval expired: the reason names the hold, and no second answer is taken."""
+    here = night(account, Toy(mode=Mode.APPROVE), limits=Limits(approval_expiry=5 * MINUTE))
+    here.look()
+    answer(account, here.incident, "approved")
+    account.switch(SwitchState.PAUSED)
+    here.minutes(1)
+    assert not answer(account, here.incident, "denied")  # it would not be heeded, so it is not taken
+    here.minutes(5)
+    assert here.incident.verdict is Verdict.REFUSED
+    assert "kill-switch" in here.incident.why
+    assert account.wire.written == []
+
+
+# -- what AWS does -----------------------------------------------------------------------------------------------------
+
+
+def test_a_lost_answer_is_found_out_and_never_sent_again(account: Account) -> None:
+    """A time-out after the effect: one call, its outcome found by looking, and the line in the report is one."""
+    here = night(account)
+    account.wire.lose(CURE, ReadTimeoutError(endpoint_url="https://sqs"))
+    here.look()
+    assert here.incident.phase is Phase.ACTING
+    assert [record.outcome for record in here.incident.calls] == [Outcome.UNKNOWN]
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.FIXED
+    assert account.wire.written == [CURE]
+    assert [record.outcome for record in incident.calls] == [Outcome.DONE]
+
+
+def test_a_lost_request_is_not_counted(account: Account) -> None:
+    """A 5xx without effect: found by looking that nothing happened; the attempt is not counted, and is made again."""
+    here = night(account)
+    account.wire.fail(CURE, "InternalFailure", status=500)
+    here.look()
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.FIXED
+    assert len(incident.attempts) == 1
+    assert account.wire.written == [CURE]
+    assert [record.outcome for record in incident.calls] == [Outcome.NOT_DONE, Outcome.DONE]
+
+
+def test_reality_is_not_asked_before_a_late_request_has_landed(account: Account) -> None:
+    """A request whose answer was lost may still take effect for a minute, so until then "not done" proves nothing."""
+    here = night(account)
+    account.wire.fail(CURE, "InternalFailure", status=500)
+    here.look()
+    account.clock.pass_(timedelta(seconds=30))
+    account.aws.client("dynamodb").update_item(  # as if somebody made it due
+        TableName="nightshift",
+        Key={"pk": {"S": f"INCIDENT#{here.ids[0]}"}, "sk": {"S": "INCIDENT"}},
+        UpdateExpression="SET due_at = :now",
+        ExpressionAttributeValues={":now": {"S": account.clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")}},
+    )
+    assert here.engine.tick(here.ids[0]) is not None
+    assert here.incident.phase is Phase.ACTING
+    assert account.wire.written == []
+
+
+def test_an_outcome_that_nobody_can_tell_counts_as_done(account: Account) -> None:
+    """Unknown stays unknown in the report, is not repeated, and verification decides."""
+    here = night(account, Toy(calls=2))
+    account.wire.lose("sqs:TagQueue", ReadTimeoutError(endpoint_url="https://sqs"))
+    here.look()
+    here.minutes(3)
+    assert account.wire.written[0] == "sqs:TagQueue"
+    incident = here.until_closed()
+    assert account.wire.written.count("sqs:TagQueue") <= len(incident.attempts) + 1
+
+
+def test_denied_half_way_names_what_is_missing(account: Account) -> None:
+    """Access denied is final: stop, hand over, name the action to grant."""
+    here = night(account, Toy(calls=3))
+    account.wire.fail(CURE, "AccessDenied", status=403)
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.ESCALATED
+    assert CURE in incident.why
+    assert account.wire.written == ["sqs:TagQueue"] * 2
+    [mail] = account.mails()
+    assert "sqs:SetQueueAttributes" in mail
+    assert [(record.outcome, record.count) for record in incident.calls] == [(Outcome.DONE, 2), (Outcome.NOT_DONE, 1)]
+
+
+def test_denied_in_the_diagnosis_names_what_is_missing(account: Account) -> None:
+    """The same where it was only a read."""
+    here = night(account)
+    denied = [0]
+
+    def rule(name: str, params: dict[str, Any]) -> None:
+        denied[0] += name == "sqs:GetQueueAttributes"
+        if denied[0] == 3:  # the sweep's, the look's, the diagnosis's
+            account.wire.before.remove(rule)
+            account.wire.fail("sqs:GetQueueAttributes", "AccessDenied", status=403)
+            account.wire.before[-1](name, params)
+
+    account.wire.before.append(rule)
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.ESCALATED
+    assert "AccessDenied" in incident.why
+    assert "sqs:GetQueueAttributes" in incident.why
+
+
+@pytest.mark.parametrize("name", [CURE, "sts:AssumeRole"])
+def test_throttled_is_later_and_not_counted(account: Account, name: str) -> None:
+    """Turned away at the door: nothing happened, nothing is counted, the cooldown does not stand in the way."""
+    here = night(account)
+    account.wire.fail(name, "ThrottlingException")
+    here.look()
+    assert here.incident.phase is Phase.OPEN
+    assert here.incident.attempts == ()
+    incident = here.until_closed(10)
+    assert incident.verdict is Verdict.FIXED
+    assert len(incident.attempts) == 1
+
+
+def test_a_rejected_request_counts(account: Account) -> None:
+    """AWS refused the request as made: the attempt failed, nothing else is tried at once."""
+    here = night(account, Toy(max_attempts=1))
+    account.wire.fail(CURE, "InvalidAttributeValue")
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.ESCALATED
+    assert incident.attempts[0].verdict is Verdict.INEFFECTIVE
+
+
+# -- the kill switch ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", [SwitchState.PAUSED, SwitchState.HALTED])
+def test_the_kill_switch_stops_between_two_calls_of_a_step(account: Account, state: SwitchState) -> None:
+    """Flipped after the first call: the second is not made; what was begun ends as ineffective."""
+    here = night(account, Toy(calls=2))
+    flipped: list[str] = []
+
+    def flip(name: str, params: dict[str, Any]) -> None:
+        if name == "sqs:TagQueue" and not flipped:
+            flipped.append(name)
+            account.switch(state)
+
+    account.wire.after.append(flip)
+    here.look()
+    assert account.wire.written == ["sqs:TagQueue"]
+    here.minutes(5)
+    assert account.wire.written == ["sqs:TagQueue"]
+    account.switch(SwitchState.ON)
+    account.clock.pass_(timedelta(minutes=10))
+    assert here.until_closed().verdict is Verdict.FIXED
+
+
+def test_nothing_begins_while_it_is_off_and_the_deadline_ends_it(account: Account) -> None:
+    """Halted before anything began: held, then closed as refused at the deadline."""
+    account.switch(SwitchState.HALTED)
+    here = night(account, Toy(deadline=20 * MINUTE))
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.REFUSED
+    assert account.wire.written == []
+    assert "kill-switch" in incident.why
+
+
+def test_paused_takes_back_what_is_at_work(account: Account) -> None:
+    """While a step of ours settles, pausing makes its undo calls, which stop or take back."""
+    Moody.says[:] = [Progress.WAIT]
+    here = night(account, Moody(undoes=True))
+    here.look()
+    account.switch(SwitchState.PAUSED)
+    here.minutes(1)
+    assert account.wire.written == [CURE, "sqs:UntagQueue"]
+    assert here.incident.phase is Phase.OPEN
+
+
+def test_halted_writes_nothing_and_still_ends(account: Account) -> None:
+    """Halted while a step settles: not even the undo is made; at the deadline somebody is told that it is still out."""
+    Moody.says[:] = [Progress.WAIT]
+    here = night(account, Moody(undoes=True, deadline=10 * MINUTE))
+    here.look()
+    account.switch(SwitchState.HALTED)
+    incident = here.until_closed()
+    assert account.wire.written == [CURE]
+    assert incident.verdict is Verdict.ESCALATED
+    assert "could not be stopped" in incident.why
+
+
+def test_a_step_without_undo_settles_while_paused(account: Account) -> None:
+    """There is nothing to stop: the cure that was made is verified, and called what it is."""
+    here = night(account)
+    here.look()
+    account.switch(SwitchState.PAUSED)
+    assert here.until_closed().verdict is Verdict.FIXED
+
+
+# -- what is lent ------------------------------------------------------------------------------------------------------
+
+
+def lend(**more: Any) -> Toy:
+    """A toy that raises something for ten minutes."""
+    return Toy(lease=10 * MINUTE, **more)
+
+
+def test_what_was_lent_is_given_back(account: Account) -> None:
+    """Fixed, on lease, and back at its end."""
+    here = night(account, lend())
+    here.minutes(3)
+    assert here.incident.phase is Phase.LEASED
+    assert account.attribute(here.target, "VisibilityTimeout") == "99"
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.FIXED
+    assert account.attribute(here.target, "VisibilityTimeout") == "30"
+    assert not incident.lent
+    assert [mail[:20].split("  ")[0] for mail in account.mails()] == ["FIXED, ON LEASE", "FIXED"]
+
+
+def test_what_somebody_else_changed_is_left(account: Account) -> None:
+    """The value is no longer ours: it is left as it is, and said."""
+    here = night(account, lend())
+    here.minutes(3)
+    account.set(here.target, VisibilityTimeout="60")
+    incident = here.until_closed()
+    assert account.attribute(here.target, "VisibilityTimeout") == "60"
+    assert incident.verdict is Verdict.FIXED
+    assert "somebody else" in incident.why
+
+
+def test_what_did_not_help_is_taken_back(account: Account) -> None:
+    """Not cured: what was lent goes back at once, before the next attempt and before the hand-over."""
+    here = night(account, lend(cures=False, max_attempts=2, patience=MINUTE, cooldown=MINUTE))
+    incident = here.until_closed()
+    assert account.attribute(here.target, "VisibilityTimeout") == "30"
+    assert incident.verdict is Verdict.REVERTED
+    raised = [params["Attributes"].get("VisibilityTimeout") for _, params in account.wire.made(CURE)]
+    assert raised == ["99", "30", "99", "30"]
+
+
+def test_what_cannot_be_given_back_is_tried_again_and_then_told(account: Account) -> None:
+    """An undo that AWS refuses is tried twelve times, then a person must."""
+    here = night(account, lend())
+    here.minutes(3)
+    account.wire.fail(CURE, "InvalidAttributeValue", times=100)
+    incident = here.until_closed(120)
+    assert incident.verdict is Verdict.ESCALATED
+    assert "NOT be given back" in incident.why
+    assert account.attribute(here.target, "VisibilityTimeout") == "99"
+
+
+def test_a_halt_does_not_make_us_forget_what_is_out(account: Account) -> None:
+    """Halted for hours past the end of the lease: told once, and given back when the switch is on again."""
+    here = night(account, lend())
+    here.minutes(3)
+    account.mails()
+    account.switch(SwitchState.HALTED)
+    for _ in range(20):
+        account.clock.pass_(6 * MINUTE)
+        here.engine.tick(here.ids[0])
+    assert here.incident.phase is Phase.LEASED
+    assert len(account.mails()) == 1
+    account.switch(SwitchState.PAUSED)
+    here.until_closed()
+    assert account.attribute(here.target, "VisibilityTimeout") == "30"
+
+
+def test_an_undo_whose_answer_was_lost_is_not_somebody_elses_change(account: Account) -> None:
+    """A time-out after the undo: found by looking, once."""
+    here = night(account, lend())
+    here.minutes(3)
+    account.wire.lose(CURE, ReadTimeoutError(endpoint_url="https://sqs"))
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.FIXED
+    assert "somebody else" not in incident.why
+    assert len(account.wire.made(CURE)) == 2
+    assert [record.outcome for record in incident.calls] == [Outcome.DONE, Outcome.DONE]
+
+
+def test_recovered_while_something_is_out_takes_it_back(account: Account) -> None:
+    """The kill switch stopped it half-way and it healed by itself: what was lent is not forgotten."""
+    here = night(account, lend(cures=False))
+    here.look()
+    account.switch(SwitchState.HALTED)
+    here.minutes(2)
+    account.set(here.target, DelaySeconds="0")
+    account.switch(SwitchState.ON)
+    here.until_closed()
+    here.minutes(15)
+    assert account.attribute(here.target, "VisibilityTimeout") == "30"
+
+
+def test_nothing_is_begun_on_top_of_what_is_still_out(account: Account) -> None:
+    """Open again with something lent still out: it is taken back first, and only the next look plans anew."""
+    here = night(account, lend(cures=False))
+    here.look()
+    account.clock.pass_(MINUTE)
+    claim = account.incidents.claim(here.ids[0], account.clock())
+    assert claim is not None
+    assert claim.incident.lent
+    account.incidents.save(claim, replace(claim.incident, phase=Phase.OPEN, settle_until=None), ())
+    here.engine.tick(here.ids[0])
+    assert account.attribute(here.target, "VisibilityTimeout") == "30"
+    assert not here.incident.lent
+    assert len(here.incident.attempts) == 1
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+def test_steps_are_made_one_by_one(account: Account) -> None:
+    """The second step comes after the first has settled, under the same attempt."""
+    Moody.says[:] = [Progress.WAIT, Progress.NEXT]
+    here = night(account, Moody(steps=2))
+    here.look()
+    assert account.wire.written == ["sqs:TagQueue"]
+    here.minutes(1)
+    assert account.wire.written == ["sqs:TagQueue"]
+    incident = here.until_closed()
+    assert account.wire.written == ["sqs:TagQueue", CURE]
+    assert len(incident.attempts) == 1
+    assert incident.verdict is Verdict.FIXED
+
+
+def test_a_step_may_go_on_over_several_ticks(account: Account) -> None:
+    """AGAIN makes the same step again: one attempt, one line in the report, with its count."""
+    Moody.says[:] = [Progress.AGAIN, Progress.NEXT]
+    here = night(account, Moody(cures=False, calls=2, max_attempts=1, patience=MINUTE))
+    here.minutes(1)
+    here.minutes(1)
+    assert here.incident.attempts[-1].number == 1
+
+
+def test_a_step_that_does_harm_is_stopped(account: Account) -> None:
+    """STOP makes the undo calls and counts the attempt as ineffective."""
+    Moody.says[:] = [Progress.STOP]
+    Moody.ledger = Ledger(moved=3, remaining=3)
+    here = night(account, Moody(undoes=True, cures=False, max_attempts=1))
+    incident = here.until_closed()
+    Moody.ledger = None
+    assert incident.verdict is Verdict.ESCALATED
+    assert account.wire.written == [CURE, "sqs:UntagQueue"]
+    assert incident.ledger.moved == 3
+
+
+@pytest.mark.parametrize("said", [Progress.WAIT, Progress.AGAIN])
+def test_a_step_that_never_settles_ends_at_the_deadline(account: Account, said: Progress) -> None:
+    """Whatever the step says, the deadline ends it."""
+    Moody.says[:] = [said]
+    here = night(account, Moody(cures=False, undoes=True, deadline=15 * MINUTE))
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.ESCALATED
+    assert incident.closed_at is not None
+    assert incident.closed_at - incident.opened_at <= timedelta(minutes=16)
+
+
+def test_a_second_step_that_is_held_ends_at_the_deadline(account: Account) -> None:
+    """The brake holds the second step for ever: the incident still ends, with what was begun taken back."""
+    Moody.says[:] = [Progress.NEXT]
+    here = night(account, Moody(steps=2, undoes=True, deadline=15 * MINUTE))
+    here.look()
+    account.incidents.set_brake(Brake(True, "a storm", account.clock(), sick=5, told=True))
+    incident_id = here.ids[0]
+    for _ in range(20):
+        account.clock.pass_(MINUTE)
+        here.engine.tick(incident_id)
+    assert here.incident.verdict is Verdict.ESCALATED
+    assert account.wire.written == ["sqs:TagQueue", "sqs:UntagQueue"]
+
+
+def test_unknown_does_not_go_on_to_the_next_step(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target that cannot be seen between two steps is not acted on further, though the diagnosis could be made."""
+    Moody.says[:] = [Progress.NEXT]
+    here = night(account, Moody(steps=2))
+    here.look()
+    with monkeypatch.context() as blind:
+        blind.setattr(Moody, "verify", lambda *args: Unknown("no answer"))
+        here.minutes(3)
+    assert account.wire.written == ["sqs:TagQueue"]
+    assert here.until_closed().verdict is Verdict.FIXED
+
+
+# -- our own failures --------------------------------------------------------------------------------------------------
+
+
+def test_a_report_that_cannot_be_sent_leaves_the_record_as_it_was(account: Account) -> None:
+    """SNS is down: the end is not recorded before it is told, however long that takes; nothing dies of it."""
+    here = night(account)
+    here.minutes(2)
+    account.wire.fail("sns:Publish", "InternalError", status=500, times=10)
+    for _ in range(10):
+        account.clock.pass_(MINUTE)
+        with pytest.raises(Unsent):
+            here.engine.tick(here.ids[0])
+    account.clock.pass_(MINUTE)
+    here.engine.tick(here.ids[0])
+    assert here.incident.verdict is Verdict.FIXED
+    assert len(account.mails()) == 1
+
+
+def test_what_was_done_is_recorded_even_where_it_cannot_be_told(account: Account) -> None:
+    """Denied half-way while SNS is down: the calls that were made are in the record all the same."""
+    here = night(account, Toy(calls=2))
+    account.wire.fail(CURE, "AccessDenied", status=403)
+    account.wire.fail("sns:Publish", "InternalError", status=500)
+    with pytest.raises(Unsent):
+        here.look()
+    [opened] = account.incidents.recent()
+    assert [record.outcome for record in opened.calls] == [Outcome.DONE, Outcome.NOT_DONE]
+
+
+def test_a_record_whose_ticks_always_die_is_closed_as_broken(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five ticks die on it: the sixth closes it and says so."""
+    here = night(account, Toy(confirm=3))
+    here.look()
+
+    def dies(*args: object) -> object:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Toy, "examine", dies)
+    for _ in range(5):
+        account.clock.pass_(MINUTE)
+        with pytest.raises(RuntimeError):
+            here.engine.tick(here.ids[0])
+    account.clock.pass_(MINUTE)
+    here.engine.tick(here.ids[0])
+    assert here.incident.verdict is Verdict.BROKEN
+    assert account.mails()[0].startswith("BROKEN")
+
+
+def test_a_record_that_nobody_can_read_is_closed_as_broken(account: Account) -> None:
+    """A body from another version: after five claims it is closed from what stands beside it, and told."""
+    here = night(account, Toy(confirm=3))
+    here.look()
+    key = {"pk": {"S": f"INCIDENT#{here.ids[0]}"}, "sk": {"S": "INCIDENT"}}
+    account.aws.client("dynamodb").update_item(
+        TableName="nightshift",
+        Key=key,
+        UpdateExpression="SET body = :body",
+        ExpressionAttributeValues={":body": {"S": '{"from": "the future"}'}},
+    )
+    for _ in range(5):
+        account.clock.pass_(5 * MINUTE)
+        with pytest.raises(StoreUnavailable):
+            here.engine.tick(here.ids[0])
+    account.clock.pass_(5 * MINUTE)
+    here.engine.tick(here.ids[0])
+    assert here.incident.verdict is Verdict.BROKEN
+    assert len(account.mails()) == 1
+
+
+def test_a_target_that_left_the_configuration_is_let_go(account: Account) -> None:
+    """Nothing unlisted is touched: refused before it was acted on, handed over after."""
+    here = night(account, Toy(confirm=3))
+    here.look()
+    account.clock.pass_(MINUTE)
+    other = account.engine(policy([account.queue("other")], [Toy()]))
+    other.tick(here.ids[0])
+    assert here.incident.verdict is Verdict.REFUSED
+    here = Night(account, lend(), account.queue("lender", delay=5))
+    here.look()
+    account.clock.pass_(MINUTE)
+    other.tick(here.ids[0])
+    assert here.incident.verdict is Verdict.ESCALATED
+    assert "still OUT" in here.incident.why
+
+
+def test_no_record_no_action(account: Account) -> None:
+    """The table does not answer after the diagnosis: nothing is written anywhere."""
+    here = night(account)
+    here.sweep()
+    account.wire.fail("dynamodb:TransactWriteItems", "InternalServerError", status=500)
+    [incident_id] = account.incidents.open_ids()
+    with pytest.raises(StoreUnavailable):
+        here.engine.tick(incident_id)
+    assert account.wire.written == []
+
+
+def test_two_engines_one_effect(account: Account) -> None:
+    """A doubled message: the second claim finds nothing to do."""
+    here = night(account)
+    here.sweep()
+    [incident_id] = account.incidents.open_ids()
+    first = here.engine.tick(incident_id)
+    assert first is not None
+    assert account.engine(here.policy).tick(incident_id) is None
+    assert account.wire.written == [CURE]
+
+
+def test_budgets_hold_between_incidents(account: Account) -> None:
+    """A target that falls sick again and again is acted on so often a day, and no more."""
+    here = night(account, Toy(cooldown=MINUTE, deadline=30 * MINUTE), limits=Limits(per_target_per_day=2))
+    for _ in range(2):
+        assert here.until_closed().verdict is Verdict.FIXED
+        account.set(here.target, DelaySeconds="5")
+        account.clock.pass_(5 * MINUTE)
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.REFUSED
+    assert "target-budget" in incident.why
+    assert len(account.wire.written) == 2
+
+
+def test_explain_writes_nothing(account: Account) -> None:
+    """What would be done, and what speaks against it, from the same code."""
+    here = night(account, Toy(mode=Mode.APPROVE))
+    told = here.engine.explain(here.target, Toy(mode=Mode.APPROVE))
+    assert isinstance(told.observation, Sick)
+    assert told.plan is not None
+    assert [refusal.guard for refusal in told.refusals] == ["approval"]
+    refused = here.engine.explain(here.target, Toy(refuses="poison"))
+    assert refused.diagnosis_refused is not None
+    account.set(here.target, DelaySeconds="0")
+    assert isinstance(here.engine.explain(here.target, Toy()).observation, Healthy)
+    assert account.wire.written == []
+    assert account.incidents.recent() == []

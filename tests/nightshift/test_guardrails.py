@@ -1,0 +1,174 @@
+"""Each guardrail passes what it should and refuses the rest, with a reason and its numbers."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from nightshift import guardrails
+from nightshift.guardrails import GUARDRAILS, Brake, Facts, refusals
+from nightshift.model import Approval, Arn, Call, Mode, Plan, Step, SwitchState, Target
+from nightshift.remediation import Unread
+
+from tests.support.toy import MINUTE, START, queue_arn
+
+HERE, OTHER = queue_arn("orders"), queue_arn("other")
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/1"
+YES = {"auto-remediation": "enabled"}
+
+
+def plan(*calls: Call) -> Plan:
+    """A plan of these calls."""
+    return Plan("toy", HERE, "do it", (Step("one", calls, timedelta(0)),), risk="", undo_by_hand="")
+
+
+CALL = Call("sqs", "SetQueueAttributes", HERE)
+PLAN = plan(CALL)
+
+
+def facts(**more: Any) -> Facts:
+    """What passes every guardrail, but for ``more``."""
+    passing = Facts(
+        now=START,
+        target=Target(Arn.parse(HERE), "system"),
+        mode=Mode.AUTO,
+        plan=PLAN,
+        planned_hash="",
+        bounds=(HERE, "arn:aws:s3:::quarantine/*"),
+        continuing=False,
+        attempts=0,
+        max_attempts=3,
+        tags=YES,
+        switch=SwitchState.ON,
+        switch_reason="",
+        brake=Brake(),
+        changing=(),
+        holder=None,
+        cooldown_until=None,
+        used_today=0,
+        used_this_hour=0,
+        per_target_per_day=4,
+        per_account_per_hour=10,
+    )
+    return replace(passing, **more)
+
+
+def said(**more: Any) -> list[str]:
+    """The guards that refuse."""
+    return [refusal.guard for refusal in refusals(facts(**more))]
+
+
+def test_what_is_in_order_passes() -> None:
+    """Nothing speaks against it."""
+    assert refusals(facts()) == ()
+
+
+APPROVED = Approval(PLAN.hash, START - MINUTE, START + MINUTE, answer="approved", by="eva")
+PASSES: list[dict[str, Any]] = [
+    {"plan": plan(Call("s3", "PutObject", "arn:aws:s3:::quarantine/a/*"))},
+    {"plan": plan(replace(CALL, grants=(("kms:Decrypt", KEY),)))},
+    {"tags": {**YES, "protected": "False "}},
+    {"linked_tags": {OTHER: {}}},
+    {"attempts": 2},
+    {"attempts": 3, "continuing": True},
+    {"cooldown_until": START},
+    {"cooldown_until": START + MINUTE, "continuing": True},
+    {"used_today": 3, "used_this_hour": 9},
+    {"used_today": 4, "used_this_hour": 10, "continuing": True},
+    {"planned_hash": PLAN.hash},
+    {"mode": Mode.APPROVE, "approval": APPROVED},
+    {"mode": Mode.APPROVE, "approval": replace(APPROVED, used_at=START), "continuing": True},
+]
+
+
+@pytest.mark.parametrize("more", PASSES)
+def test_passes(more: dict[str, Any]) -> None:
+    """What is just inside passes."""
+    assert refusals(facts(**more)) == ()
+
+
+REFUSES: list[tuple[str, dict[str, Any], bool]] = [
+    ("registered", {"target": None}, False),
+    ("registered", {"plan": plan(replace(CALL, resource=OTHER))}, False),
+    ("registered", {"plan": plan(replace(CALL, grants=(("sqs:SendMessage", OTHER),)))}, False),
+    ("registered", {"plan": plan(replace(CALL, resource=HERE + "-dlq"))}, False),
+    ("registered", {"plan": plan(Call("s3", "PutObject", "arn:aws:s3:::quarantine-other/a"))}, False),
+    ("protected", {"target": Target(Arn.parse(HERE), "system", protected=True)}, False),
+    ("protected", {"tags": {**YES, "protected": ""}}, False),
+    ("protected", {"tags": {**YES, "protected": "true"}}, False),
+    ("protected", {"linked_tags": {OTHER: {"protected": "yes"}}}, False),
+    ("protected", {"linked_tags": {OTHER: Unread("no")}}, True),
+    ("opted-in", {"tags": {}}, False),
+    ("opted-in", {"tags": {"auto-remediation": "disabled"}}, False),
+    ("mode", {"mode": Mode.OBSERVE}, False),
+    ("kill-switch", {"switch": None}, True),
+    ("kill-switch", {"switch": SwitchState.PAUSED, "switch_reason": "a freeze"}, True),
+    ("kill-switch", {"switch": SwitchState.HALTED}, True),
+    ("kill-switch", {"switch": SwitchState.HALTED, "continuing": True}, True),
+    ("attempts", {"attempts": 3}, False),
+    ("storm", {"brake": None}, True),
+    ("storm", {"brake": Brake(True, "a storm", sick=5)}, True),
+    ("mid-change", {"changing": Unread("no")}, True),
+    ("mid-change", {"changing": ("a deployment",)}, True),
+    ("lease", {"holder": "another"}, True),
+    ("cooldown", {"cooldown_until": START + MINUTE}, True),
+    ("target-budget", {"used_today": 4}, True),
+    ("account-budget", {"used_this_hour": 10}, True),
+    ("same-plan", {"planned_hash": "another"}, True),
+    ("approval", {"mode": Mode.APPROVE}, True),
+    ("approval", {"mode": Mode.APPROVE, "approval": replace(APPROVED, answer="")}, True),
+    ("approval", {"mode": Mode.APPROVE, "approval": replace(APPROVED, answer="denied")}, True),
+    ("approval", {"mode": Mode.APPROVE, "approval": replace(APPROVED, plan_hash="another")}, True),
+    ("approval", {"mode": Mode.APPROVE, "approval": replace(APPROVED, used_at=START)}, True),
+    ("approval", {"mode": Mode.APPROVE, "approval": replace(APPROVED, expires_at=START)}, True),
+]
+
+
+@pytest.mark.parametrize("guard, more, later", REFUSES)
+def test_refuses(guard: str, more: dict[str, Any], later: bool) -> None:
+    """What is just outside is refused by exactly one guardrail, for now or for good, with a reason."""
+    [refusal] = refusals(facts(**more))
+    assert refusal.guard == guard
+    assert (refusal.retry_after is not None) is later
+    assert refusal.reason
+
+
+def test_tags_that_cannot_be_read_refuse_twice() -> None:
+    """Neither the protection nor the opt-in is known."""
+    assert said(tags=Unread("no")) == ["protected", "opted-in"]
+
+
+def test_a_cooldown_is_asked_again_when_it_is_over() -> None:
+    """The delay is what is left."""
+    [refusal] = refusals(facts(cooldown_until=START + 7 * MINUTE))
+    assert refusal.retry_after == 7 * MINUTE
+    assert refusal.numbers == {"seconds_left": 420}
+
+
+def test_numbers_are_attributes() -> None:
+    """A report shows them without parsing prose."""
+    [refusal] = refusals(facts(used_today=5))
+    assert refusal.numbers == {"used": 5, "limit": 4}
+
+
+def test_they_are_asked_in_the_order_of_the_list() -> None:
+    """The first refusal is the one that counts: what forbids for good comes before what passes by itself."""
+    everything = {
+        name: value for _, more, _ in reversed(REFUSES) for name, value in more.items() if name != "continuing"
+    }
+    spoken = said(**{**everything, "tags": {"protected": "yes"}, "used_today": 9})
+    order = [guard.__name__.replace("_", "-") for guard in GUARDRAILS]
+    assert spoken[0] == "registered"
+    assert [name for name in spoken if name in order] == sorted(
+        [name for name in spoken if name in order], key=order.index
+    )
+
+
+def test_every_guardrail_is_in_the_list() -> None:
+    """A guardrail that nobody asks is worse than none."""
+    public = {
+        each
+        for name, each in vars(guardrails).items()
+        if callable(each) and getattr(each, "__annotations__", {}) == {"facts": "Facts", "return": "Refusal | None"}
+    }
+    assert public == set(GUARDRAILS)

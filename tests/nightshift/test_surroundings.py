@@ -1,0 +1,125 @@
+"""What stands around a target: tags, stacks, deployments. What cannot be read refuses."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from nightshift.model import Arn, ResourceRead, Target
+from nightshift.remediation import Readings, Unread
+from nightshift.surroundings import changes, deployments_to_watch, tags_of
+
+from tests.support.toy import ACCOUNT, REGION, START, Account, queue_arn
+
+SERVICE = Arn.parse(f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/prod/worker")
+QUEUE = Target(Arn.parse(queue_arn("orders")), "system", consumer=SERVICE)
+READ = ResourceRead("ecs.service", str(SERVICE))
+STACK = {"aws:cloudformation:stack-id": "arn:of:the:stack", "aws:cloudformation:stack-name": "prod"}
+
+
+def seen(service: Any = None) -> Readings:
+    """What was read of the consumer."""
+    return Readings(START, {READ: service})
+
+
+def service(*deployments: dict[str, str]) -> dict[str, Any]:
+    """A service with these deployments."""
+    return {"serviceName": "worker", "deployments": list(deployments)}
+
+
+def stack(account: Account, monkeypatch: pytest.MonkeyPatch, status: str) -> None:
+    """A stack in that state."""
+    answer = {"Stacks": [{"StackStatus": status}] if status else []}
+    read = account.aws.read
+
+    def reads(name: str, operation: str, /, **params: Any) -> dict[str, Any]:
+        return answer if name == "cloudformation" else read(name, operation, **params)
+
+    monkeypatch.setattr(account.aws, "read", reads)
+
+
+def test_tags_of_a_queue(account: Account) -> None:
+    """As name to value; none is none, unreadable is Unread."""
+    target = account.queue("orders", tags={"a": "b"})
+    bare = account.queue("bare", tags={})
+    assert tags_of(account.aws, target.arn) == {"a": "b"}
+    assert tags_of(account.aws, bare.arn) == {}
+    assert isinstance(tags_of(account.aws, Arn.parse(queue_arn("gone"))), Unread)
+    account.wire.fail("sqs:ListQueueTags", "AccessDenied", status=403)
+    assert isinstance(tags_of(account.aws, target.arn), Unread)
+
+
+def test_tags_of_a_service(account: Account) -> None:
+    """The same for ECS."""
+    ecs = account.aws.client("ecs")
+    ecs.create_cluster(clusterName="prod")
+    ecs.register_task_definition(
+        family="worker", containerDefinitions=[{"name": "worker", "image": "worker", "memory": 128}]
+    )
+    ecs.create_service(cluster="prod", serviceName="worker", taskDefinition="worker", tags=[{"key": "a", "value": "b"}])
+    assert tags_of(account.aws, SERVICE) == {"a": "b"}
+
+
+def test_tags_of_what_nobody_can_read(account: Account) -> None:
+    """Unknown, not untagged."""
+    assert isinstance(tags_of(account.aws, Arn.parse(f"arn:aws:sns:{REGION}:{ACCOUNT}:topic")), Unread)
+
+
+def test_nothing_changes(account: Account) -> None:
+    """No stack, one finished deployment, or no service at all."""
+    assert changes(account.aws, QUEUE, {}, seen(service({"rolloutState": "COMPLETED"}))) == ()
+    assert changes(account.aws, QUEUE, {}, seen(None)) == ()
+    assert changes(account.aws, replace(QUEUE, consumer=None), {}, seen()) == ()
+
+
+@pytest.mark.parametrize(
+    "deployments",
+    [({"rolloutState": "IN_PROGRESS"},), ({"rolloutState": "COMPLETED"}, {"rolloutState": "COMPLETED"})],
+    ids=["rolling", "two"],
+)
+def test_a_deployment_of_the_consumer(account: Account, deployments: tuple[dict[str, str], ...]) -> None:
+    """Somebody is deploying: not now."""
+    found = changes(account.aws, QUEUE, {}, seen(service(*deployments)))
+    assert isinstance(found, tuple)
+    [line] = found
+    assert "worker is being deployed" in line
+
+
+@pytest.mark.parametrize(
+    "status, changing",
+    [
+        ("UPDATE_IN_PROGRESS", True),
+        ("UPDATE_ROLLBACK_IN_PROGRESS", True),
+        ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", True),
+        ("UPDATE_COMPLETE", False),
+        ("", False),
+    ],
+)
+def test_the_stack(account: Account, monkeypatch: pytest.MonkeyPatch, status: str, changing: bool) -> None:
+    """In progress, whatever kind of progress."""
+    stack(account, monkeypatch, status)
+    found = changes(account.aws, replace(QUEUE, consumer=None), STACK, seen())
+    assert isinstance(found, tuple)
+    assert bool(found) is changing
+
+
+def test_a_tag_may_outlive_its_stack(account: Account) -> None:
+    """No such stack: nothing is changing."""
+    alone = replace(QUEUE, consumer=None)
+    account.wire.fail("cloudformation:DescribeStacks", "ValidationError")
+    assert changes(account.aws, alone, STACK, seen()) == ()
+    account.wire.fail("cloudformation:DescribeStacks", "AccessDenied", status=403)
+    assert isinstance(changes(account.aws, alone, STACK, seen()), Unread)
+
+
+def test_what_cannot_be_read_refuses(account: Account) -> None:
+    """Tags or services: unknown is not calm."""
+    assert isinstance(changes(account.aws, QUEUE, Unread("no"), seen(service())), Unread)
+    assert isinstance(changes(account.aws, QUEUE, {}, seen(Unread("no"))), Unread)
+    assert isinstance(changes(account.aws, QUEUE, {}, Readings(START)), Unread)
+
+
+def test_what_is_watched() -> None:
+    """A service itself, or what consumes from a queue; a function has no deployments."""
+    assert deployments_to_watch(QUEUE) == (READ,)
+    assert deployments_to_watch(Target(SERVICE, "system")) == (READ,)
+    assert deployments_to_watch(replace(QUEUE, consumer=None)) == ()

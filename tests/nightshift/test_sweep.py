@@ -1,0 +1,328 @@
+"""Looking at everything: what is opened, woken, told and held back."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nightshift.config import Storm
+from nightshift.errors import StoreUnavailable
+from nightshift.guardrails import Brake
+from nightshift.incidents import Pointer
+from nightshift.model import Arn, Finding, Healthy, Observation, Phase, Sick, Target, Unknown, Verdict
+from nightshift.sweep import BLIND_SWEEPS, MANY, Look, storm
+
+from tests.support.toy import MINUTE, START, Account, Night, Toy, policy, queue_arn
+
+TOY = Toy()
+
+
+def target(name: str, group: str = "system", **links: Any) -> Target:
+    """A target that is only looked at."""
+    named: dict[str, Any] = {key: Arn.parse(queue_arn(to)) for key, to in links.items()}
+    return Target(Arn.parse(queue_arn(name)), group, **named)
+
+
+def sick(each: Target) -> Look:
+    """A sick look at it."""
+    return Look(each, TOY, Sick(Finding("toy", str(each.arn), "it hurts")))
+
+
+def healthy(each: Target) -> Look:
+    """A healthy look at it."""
+    return Look(each, TOY, Healthy())
+
+
+def judge(
+    *looks: Look,
+    before: Brake | None = None,
+    pointers: dict[tuple[str, str], Pointer] | None = None,
+    failing: tuple[str, ...] = (),
+    minutes: int = 0,
+    **settings: Any,
+) -> Brake:
+    """What the storm brake says."""
+    rules = policy([look.target for look in looks], [TOY], storm=Storm(**settings))
+    return storm(before or Brake(), looks, pointers or {}, failing, rules, START + minutes * MINUTE)
+
+
+def many(count: int, group: str = "system") -> list[Target]:
+    """Independent targets."""
+    return [target(f"{group}-{number}", group) for number in range(count)]
+
+
+# -- the storm brake ---------------------------------------------------------------------------------------------------
+
+
+def test_three_at_once_are_a_storm() -> None:
+    """Three independent targets in an account of many."""
+    all_of_them = many(20)
+    assert not judge(*map(sick, all_of_them[:2]), *map(healthy, all_of_them[2:])).engaged
+    brake = judge(*map(sick, all_of_them[:3]), *map(healthy, all_of_them[3:]))
+    assert brake.engaged
+    assert brake.sick == 3
+    assert brake.since == START
+    assert "3 targets" in brake.reason
+
+
+def test_small_groups_are_helped() -> None:
+    """One sick target of one, two or three is helped; two of five are more than 30 %."""
+    for size in (1, 2, 3):
+        one, *others = many(size)
+        assert not judge(sick(one), *map(healthy, others)).engaged
+    five = many(5)
+    assert judge(*map(sick, five[:2]), *map(healthy, five[2:])).engaged
+    seven = many(7)
+    assert not judge(*map(sick, seven[:2]), *map(healthy, seven[2:])).engaged
+
+
+def test_groups_are_counted_apart() -> None:
+    """Two sick targets of two large systems are two failures."""
+    one, two = many(7, "one"), many(7, "two")
+    assert not judge(sick(one[0]), sick(two[0]), *map(healthy, one[1:]), *map(healthy, two[1:])).engaged
+
+
+def test_a_dead_letter_queue_and_its_sick_consumer_count_once() -> None:
+    """Linked targets are one failure, whichever of them names the other."""
+    worker = target("worker", queue="orders")
+    orders = target("orders")
+    letters = target("letters", consumer="worker", source="orders")
+    rest = map(healthy, many(20, "system"))
+    assert judge(sick(worker), sick(orders), sick(letters), *rest).sick in {0, 1}
+    assert not judge(sick(worker), sick(orders), sick(letters), *map(healthy, many(20))).engaged
+    assert (
+        judge(sick(worker), sick(orders), sick(letters), *map(sick, many(20)[:2]), *map(healthy, many(20)[2:])).sick
+        == 3
+    )
+
+
+def test_two_remediations_of_one_target_count_once() -> None:
+    """A target is one target."""
+    one, *others = many(8)
+    assert not judge(sick(one), sick(one), sick(one), *map(healthy, others)).engaged
+
+
+def test_what_is_old_is_no_storm() -> None:
+    """Targets that we are quiet about, or that fell sick long ago, are not "at once"."""
+    ten = many(20)
+    old = {
+        (str(each.arn), "toy"): Pointer(str(each.arn), "toy", state, START - age)
+        for each, state, age in zip(
+            ten, ("quiet", "open", "open"), (timedelta(0), 40 * MINUTE, 40 * MINUTE), strict=False
+        )
+    }
+    assert not judge(*map(sick, ten[:5]), *map(healthy, ten[5:]), pointers=old).engaged
+    assert judge(*map(sick, ten[:6]), *map(healthy, ten[6:]), pointers=old).engaged
+
+
+def test_it_lets_go_with_hysteresis() -> None:
+    """Engaged at three; at two it stays; only after ten calm minutes at one or none it lets go."""
+    all_of_them = many(20)
+    brake = judge(*map(sick, all_of_them[:3]), *map(healthy, all_of_them[3:]))
+    two = (*map(sick, all_of_them[:2]), *map(healthy, all_of_them[2:]))
+    one = (*map(sick, all_of_them[:1]), *map(healthy, all_of_them[1:]))
+    held = judge(*two, before=brake, minutes=30)
+    assert held.engaged
+    assert held.calm_since is None
+    calm = judge(*one, before=held, minutes=31)
+    assert calm.calm_since == START + 31 * MINUTE
+    assert judge(*one, before=calm, minutes=40).engaged
+    relapse = judge(*two, before=calm, minutes=40)
+    assert relapse.calm_since is None
+    assert not judge(*one, before=calm, minutes=41).engaged
+
+
+def test_a_storm_is_told_once() -> None:
+    """Engaged and told stays told while it lasts; a new one is told anew."""
+    three = [*map(sick, many(3))]
+    told = replace(judge(*three), told=True)
+    assert judge(*three, before=told, minutes=5).told
+    assert judge(*three, before=told, minutes=5).since == START
+    assert not judge(*three, before=Brake(told=True)).told
+
+
+def test_a_base_service_that_does_not_answer_is_a_storm() -> None:
+    """No fix can be trusted then, and calm does not begin."""
+    brake = judge(*map(healthy, many(5)), failing=("STS",))
+    assert brake.engaged
+    assert "STS" in brake.reason
+    assert judge(*map(healthy, many(5)), before=brake, failing=("STS",), minutes=60).engaged
+
+
+def test_many_blind_looks_are_one_failure() -> None:
+    """Reading itself has failed."""
+    blind = [Look(each, TOY, Unknown("no")) for each in many(MANY + 1)]
+    assert judge(*blind).engaged
+    assert not judge(*blind[1:]).engaged
+
+
+@given(st.lists(st.sampled_from(["sick", "healthy", "unknown"]), max_size=12), st.booleans(), st.integers(0, 60))
+def test_the_brake_is_total_and_pure(states: list[str], engaged: bool, minutes: int) -> None:
+    """Whatever is seen, it says something, twice the same; it never engages without a reason."""
+    seen: dict[str, Observation] = {
+        "sick": Sick(Finding("toy", "x", "y")),
+        "healthy": Healthy(),
+        "unknown": Unknown("z"),
+    }
+    looks = [Look(each, TOY, seen[state]) for each, state in zip(many(len(states)), states, strict=True)]
+    before = Brake(True, "before", START, told=True) if engaged else Brake()
+    brake = judge(*looks, before=before, minutes=minutes)
+    assert brake == judge(*looks, before=before, minutes=minutes)
+    assert bool(brake.reason) is brake.engaged
+
+
+# -- the sweep ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_storm_opens_everything_and_acts_on_nothing(account: Account) -> None:
+    """One page; every sick target has its incident; none is acted on until it is over."""
+    targets = [account.queue(f"queue-{number}", delay=5, group="all") for number in range(3)]
+    rules = policy(targets, [Toy()])
+    sweep, engine = account.sweep(rules), account.engine(rules)
+    swept = sweep()
+    assert swept.braking
+    assert len(swept.opened) == 3
+    for incident_id in swept.opened:
+        engine.tick(incident_id)
+    assert account.wire.written == []
+    [mail] = account.mails()
+    assert mail.startswith("STORM")
+    account.clock.pass_(MINUTE)
+    sweep()
+    assert account.mails() == []
+    for each in targets[1:]:
+        account.set(each, DelaySeconds="0")
+    for _ in range(20):
+        account.clock.pass_(MINUTE)
+        for incident_id in sweep().due:
+            engine.tick(incident_id)
+    assert len(account.wire.written) == 1
+
+
+def test_a_storm_that_cannot_be_told_does_not_stop_the_sweep(account: Account) -> None:
+    """SNS is down: the brake holds, incidents are opened and handed out, and the page comes later."""
+    targets = [account.queue(f"queue-{number}", delay=5) for number in range(3)]
+    sweep = account.sweep(policy(targets, [Toy()]))
+    account.wire.fail("sns:Publish", "InternalError", status=500)
+    swept = sweep()
+    assert len(swept.opened) == 3
+    assert account.incidents.brake().engaged
+    assert account.mails() == []
+    sweep()
+    assert len(account.mails()) == 1
+
+
+def test_it_opens_once_and_hands_out_what_is_due(account: Account) -> None:
+    """A second sweep opens nothing new, and names what falls due before the next one."""
+    night = Night(account, Toy(confirm=3), account.queue("orders", delay=5))
+    first = night.sweep()
+    assert len(first.opened) == 1
+    assert set(first.due) == set(first.opened)
+    account.clock.pass_(timedelta(seconds=30))
+    again = night.sweep()
+    assert again.opened == ()
+    assert set(again.due) == set(first.opened)
+    assert account.incidents.heartbeat() == (account.clock(), {"targets": 1, "sick": 1, "unknown": 0})
+
+
+def test_a_wake_only_looks(account: Account) -> None:
+    """An event about a healthy target does nothing; about a sick one it opens what the sweep would; twice, once."""
+    orders, well = account.queue("orders", delay=5), account.queue("well")
+    sweep = account.sweep(policy([orders, well], [Toy()]))
+    assert sweep.wake([well]) == ()
+    [opened] = sweep.wake([orders])
+    assert sweep.wake([orders]) == (opened,)
+    assert account.wire.written == []
+    assert account.incidents.brake() == Brake()
+
+
+def test_a_blind_target_is_told_of(account: Account) -> None:
+    """Unreadable for three sweeps: an incident that never acts, ends unverifiable, and is told once."""
+    night = Night(account, Toy(), account.queue("orders", delay=5))
+    account.wire.fail("sqs:GetQueueAttributes", "AccessDenied", status=403, times=10_000)
+    for _ in range(BLIND_SWEEPS - 1):
+        night.look()
+        assert night.ids == []
+        account.clock.pass_(MINUTE)
+    incident = night.until_closed()
+    assert incident.verdict is Verdict.UNVERIFIABLE
+    assert account.wire.written == []
+    [mail] = account.mails()
+    assert "sqs:GetQueueAttributes" in mail
+    night.minutes(5)
+    assert len(night.ids) == 1
+
+
+def test_blindness_is_counted_in_a_row(account: Account) -> None:
+    """Seen in between: counted from one again."""
+    night = Night(account, Toy(), account.queue("orders"))
+    for _ in range(3):
+        account.wire.fail("sqs:GetQueueAttributes", "Throttling", times=BLIND_SWEEPS - 1)
+        night.minutes(BLIND_SWEEPS)
+    assert night.ids == []
+    assert account.incidents.pointers() == {}
+
+
+def test_a_blind_target_that_turns_out_sick_is_an_incident(account: Account) -> None:
+    """The count gives way to the incident."""
+    night = Night(account, Toy(), account.queue("orders", delay=5))
+    account.wire.fail("sqs:GetQueueAttributes", "Throttling", times=1)
+    night.minutes(1)
+    assert account.incidents.pointers()[str(night.target.arn), "toy"].state == "unknown"
+    assert night.until_closed().verdict is Verdict.FIXED
+
+
+def test_what_stays_sick_is_taken_up_after_a_day(account: Account) -> None:
+    """Quiet for a day, then afresh."""
+    night = Night(account, Toy(cures=False, max_attempts=1, patience=MINUTE), account.queue("orders", delay=5))
+    night.until_closed()
+    account.clock.pass_(timedelta(hours=23))
+    night.sweep()
+    assert account.incidents.open_ids() == []
+    account.clock.pass_(timedelta(hours=1))
+    night.sweep()
+    assert len(account.incidents.open_ids()) == 1
+
+
+def test_a_remediation_that_fails_does_not_keep_the_others_from_looking(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug in one is unknown for its target, and the rest is looked at all the same."""
+
+    class Clumsy(Toy):
+        name = "clumsy"
+
+        def detect(self, target: Target, seen: Any) -> Observation:
+            raise KeyError("a bug")
+
+    class Clumsier(Toy):
+        name = "clumsier"
+
+        def watch(self, target: Target) -> Any:
+            raise KeyError("a bug")
+
+    sweep = account.sweep(policy([account.queue("orders", delay=5)], [Clumsy(), Clumsier(), Toy()]))
+    swept = sweep()
+    assert len(swept.opened) == 2  # what two remediations read alike serves the one that could not say what it wants
+    assert (swept.sick, swept.unknown) == (2, 1)
+
+
+def test_no_table_no_sweep(account: Account) -> None:
+    """It fails, so that the dead-man alarm notices."""
+    account.wire.fail("dynamodb:Query", "InternalServerError", status=500)
+    with pytest.raises(StoreUnavailable):
+        account.sweep(policy([account.queue("orders")], [Toy()]))()
+
+
+def test_recovered_targets_are_not_quiet(account: Account) -> None:
+    """Healed and sick again: a new incident at once."""
+    night = Night(account, Toy(confirm=3), account.queue("orders", delay=5))
+    night.look()
+    account.set(night.target, DelaySeconds="0")
+    night.minutes(1)
+    assert night.incident.phase is Phase.CLOSED
+    account.set(night.target, DelaySeconds="5")
+    night.minutes(1)
+    assert len(night.ids) == 2
