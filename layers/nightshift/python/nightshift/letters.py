@@ -1,0 +1,314 @@
+"""
+Dead letters: what they are and what they mean.
+
+A letter's body is somebody's data. It is read here, hashed and compared with rules; what leaves this module about it (a
+meaning, the name of a rule, a fingerprint) says nothing of what stands in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nightshift.model import Arn
+from nightshift.remediation import Reader
+from nightshift.signals import queue_url
+
+__all__ = [
+    "BUILT_IN_RULES",
+    "DRY",
+    "SKEW",
+    "Letter",
+    "Meaning",
+    "Rule",
+    "kind_of_queue",
+    "look",
+    "meaning",
+    "plain",
+    "receive_params",
+]
+
+SKEW: Final = timedelta(minutes=1)
+"""how far AWS's clock and ours may be apart"""
+
+_AT_ONCE = 10  # messages a ReceiveMessage gives at most (SQS's limit)
+DRY: Final = 3
+"""answers in a row with nothing new: a short poll asks only some of a queue's servers"""
+
+_ROUNDS = 12  # receives that a look may take
+
+
+# -- a letter --------------------------------------------------------------------------------------------------------
+
+
+class _Absent:
+    """What stands at a path that leads nowhere, and in a body that is not JSON."""
+
+
+ABSENT: Final = _Absent()
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One message of a dead-letter queue, as ReceiveMessage gave it. Its ``repr`` shows nothing of what it says."""
+
+    id: str
+    handle: str = field(repr=False)
+    body: str = field(repr=False)
+    attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
+    system: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def received(cls, message: Mapping[str, Any]) -> Letter:
+        """Take a message of ReceiveMessage apart."""
+        return cls(
+            id=str(message["MessageId"]),
+            handle=str(message["ReceiptHandle"]),
+            body=str(message["Body"]),
+            attributes={
+                name: {part: value[part] for part in ("DataType", "StringValue", "BinaryValue") if part in value}
+                for name, value in message.get("MessageAttributes", {}).items()
+            },
+            system=dict(message.get("Attributes", {})),
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Thirty-two hexadecimal digits over body and attributes: equal for equal content, whatever its id."""
+        content = {"body": self.body, "attributes": plain(self.attributes)}
+        text = json.dumps(content, sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @property
+    def sent_at(self) -> datetime | None:
+        """When it was put into the queue that it died in: SQS keeps this time when it makes it a dead letter."""
+        text = self.system.get("SentTimestamp", "")
+        return datetime.fromtimestamp(int(text) / 1000, UTC) if text.isdecimal() else None
+
+    @property
+    def source(self) -> str | None:
+        """The ARN of the queue that it died in, where SQS says so."""
+        return self.system.get("DeadLetterQueueSourceArn")
+
+    def sent_since(self, moment: datetime) -> bool:
+        """Whether it was sent after ``moment``: it is then not one of those that had been waiting."""
+        return self.sent_at is not None and self.sent_at >= moment - SKEW
+
+    @cached_property
+    def document(self) -> Any:
+        """The body as JSON; :data:`ABSENT` where it is none. Hostile nesting is no JSON either."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return ABSENT
+
+    def at(self, path: str) -> Any:
+        """What stands at ``Records.0.eventName`` in the body, or :data:`ABSENT`."""
+        here = self.document
+        for part in path.split("."):
+            if isinstance(here, Mapping) and part in here:
+                here = here[part]
+            elif isinstance(here, list) and part.isdecimal() and int(part) < len(here):
+                here = here[int(part)]
+            else:
+                return ABSENT
+        return here
+
+
+def plain(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Message attributes as JSON can carry them: bytes as base64."""
+    return {
+        name: {
+            part: base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
+            for part, value in attribute.items()
+        }
+        for name, attribute in attributes.items()
+    }
+
+
+# -- what it means ---------------------------------------------------------------------------------------------------
+
+
+class Meaning(StrEnum):
+    """Why a letter died, and so what may be done with it."""
+
+    POISON = "poison"
+    """no consumer can ever process it: stored apart"""
+    OBSOLETE = "obsolete"
+    """nobody needs it to be processed: stored apart"""
+    PERMISSION = "permission"
+    """its consumer was not allowed to: a person must change that first; left"""
+    TRANSIENT = "transient"
+    """it met a failure that is over: sent home"""
+    UNKNOWN = "unknown"
+    """nobody can tell: left"""
+
+    @property
+    def stored(self) -> bool:
+        """Whether it is to be stored apart."""
+        return self in {Meaning.POISON, Meaning.OBSOLETE}
+
+
+class _Test(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Path = Annotated[
+    str, Field(min_length=1, max_length=200, description="where in the JSON body, as in Records.0.eventName")
+]
+
+
+class NotJson(_Test):
+    """The body is not JSON."""
+
+    test: Literal["not-json"]
+
+    def holds(self, letter: Letter) -> bool:
+        """Whether it is so for ``letter``."""
+        return letter.document is ABSENT
+
+
+class KeyMissing(_Test):
+    """The body is JSON, and has nothing at ``path``."""
+
+    test: Literal["key-missing"]
+    path: Path
+
+    def holds(self, letter: Letter) -> bool:
+        """Whether it is so for ``letter``."""
+        return letter.document is not ABSENT and letter.at(self.path) is ABSENT
+
+
+class JsonEquals(_Test):
+    """The body is JSON, and has exactly ``value`` at ``path``: 1 is 1.0, and neither is true."""
+
+    test: Literal["json-equals"]
+    path: Path
+    value: str | bool | int | float
+
+    def holds(self, letter: Letter) -> bool:
+        """Whether it is so for ``letter``."""
+        found = letter.at(self.path)
+        return isinstance(found, bool) == isinstance(self.value, bool) and bool(found == self.value)
+
+
+class AttributeEquals(_Test):
+    """The message attribute ``name`` has the text ``value``."""
+
+    test: Literal["attribute-equals"]
+    name: Annotated[str, Field(min_length=1, max_length=256)]
+    value: str
+
+    def holds(self, letter: Letter) -> bool:
+        """Whether it is so for ``letter``."""
+        return letter.attributes.get(self.name, {}).get("StringValue") == self.value
+
+
+class BodyContains(_Test):
+    """The body contains ``text``, letter for letter. There are no patterns here: one can be made to run for hours."""
+
+    test: Literal["body-contains"]
+    text: Annotated[str, Field(min_length=1, max_length=256)]
+
+    def holds(self, letter: Letter) -> bool:
+        """Whether it is so for ``letter``."""
+        return self.text in letter.body
+
+
+When: TypeAlias = Annotated[
+    NotJson | KeyMissing | JsonEquals | AttributeEquals | BodyContains, Field(discriminator="test")
+]
+
+
+class Rule(BaseModel):
+    """One rule for reading letters. The first of a list that holds decides; its name is all that a report shows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=80, description="what a report calls it")]
+    means: Meaning
+    when: When
+
+
+BUILT_IN_RULES: Final = (
+    Rule(name="the body is not JSON", means=Meaning.POISON, when=NotJson(test="not-json")),
+    Rule(
+        name="S3's test event",
+        means=Meaning.OBSOLETE,
+        when=JsonEquals(test="json-equals", path="Event", value="s3:TestEvent"),
+    ),
+)
+"""What S3 sends once when a notification is set up, and what a program that expects JSON can never read."""
+
+
+def meaning(letter: Letter, rules: Iterable[Rule], otherwise: Meaning) -> tuple[Meaning, str]:
+    """What a letter means, and the name of the rule that says so: the first that holds."""
+    for rule in rules:
+        if rule.when.holds(letter):
+            return rule.means, rule.name
+    return otherwise, "no rule holds"
+
+
+def kind_of_queue(letters: Iterable[Letter]) -> str:
+    """
+    What fills a dead-letter queue that is no SQS queue's, told by its letters.
+
+    Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html,
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
+    """
+    for letter in letters:
+        if {"RULE_ARN", "TARGET_ARN"} <= letter.attributes.keys():
+            return "an EventBridge rule"
+        if {"RequestID", "ErrorCode"} <= letter.attributes.keys():
+            return "asynchronous invocations of a Lambda function"
+        if letter.at("requestContext.condition") is not ABSENT and letter.at("requestPayload") is not ABSENT:
+            return "a Lambda function's on-failure destination"
+        if letter.at("Type") == "Notification" and letter.at("TopicArn") is not ABSENT:
+            return "an SNS subscription"
+    return "something unknown"
+
+
+# -- looking ---------------------------------------------------------------------------------------------------------
+
+
+def receive_params(queue: Arn, *, hide: timedelta) -> dict[str, Any]:
+    """
+    How letters are received: at most ten, with everything that SQS knows of them, by a short poll.
+
+    A short poll asks only some of a queue's servers, so whoever receives asks several times.
+    """
+    return {
+        "QueueUrl": queue_url(queue),
+        "MaxNumberOfMessages": _AT_ONCE,
+        "VisibilityTimeout": int(hide.total_seconds()),
+        "WaitTimeSeconds": 0,
+        "MessageSystemAttributeNames": ["All"],
+        "MessageAttributeNames": ["All"],
+    }
+
+
+def look(read: Reader, queue: Arn, count: int) -> tuple[Letter, ...]:
+    """
+    Look at up to ``count`` letters without hiding them from anybody: in no order, each once.
+
+    It counts as a receive, so it may be done only to a queue that has no RedrivePolicy of its own.
+    """
+    found: dict[str, Letter] = {}
+    idle = 0
+    for _ in range(_ROUNDS):
+        answer = read("sqs", "ReceiveMessage", **receive_params(queue, hide=timedelta(0)))
+        letters = {letter.id: letter for letter in map(Letter.received, answer.get("Messages", ()))}
+        idle = idle + 1 if letters.keys() <= found.keys() else 0
+        found |= letters
+        if len(found) >= count or idle >= DRY:
+            break
+    return tuple(found.values())[:count]
