@@ -1,0 +1,174 @@
+"""
+Nightshift, deployed into the world: its table, topic, queue, bucket and functions, as the stack would make them.
+
+The real handlers are called with the real event shapes; nothing here stands in for any part of the service.
+Making the resources anew for each world takes a few milliseconds, so every test and every scene has an
+account of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+from unittest.mock import patch
+
+from nightshift import edge
+from nightshift.aws import Aws, Serial
+from nightshift.config import Policy, parse_toml, to_json
+from nightshift.environment import Environment
+from nightshift.incidents import Incidents
+from nightshift.model import Incident, SwitchState
+from nightshift.service import Service, connect, utc_now
+
+from functions import alarm, sweep, tick
+
+if TYPE_CHECKING:
+    from nightshift.remediation import Remediation
+
+    from sandbox.world import World
+
+__all__ = ["Deployment"]
+
+TICK_TIMEOUT = timedelta(seconds=120)
+"""as infra/functions.py sets it"""
+_KEYS = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
+_DUE = [{"AttributeName": "due_shard", "KeyType": "HASH"}, {"AttributeName": "due_at", "KeyType": "RANGE"}]
+
+
+class Deployment:
+    """
+    One deployment of Nightshift in a world, by a configuration in TOML.
+
+    ``registry`` replaces the remediations that there are (a test brings its own). The kill switch is off until somebody
+    calls :meth:`resume`, as in any new deployment.
+    """
+
+    def __init__(self, world: World, toml: str, *, registry: Sequence[type[Remediation]] | None = None) -> None:
+        self.world = world
+        self._registry = registry
+        self.policy: Policy = parse_toml(toml, path="sandbox.toml", registry=registry)
+        self._had_one = False
+        self._stack = ExitStack()
+        self.environment = self._make()
+        self.incidents = Incidents(self._aws(), self.environment.table)
+
+    def __enter__(self) -> Self:
+        scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nightshift-")))
+        config = scratch / "config.json"
+        config.write_text(to_json(self.policy), encoding="utf-8")
+        self._stack.enter_context(patch.dict(os.environ, self._variables(config)))
+        if self._registry is not None:
+            self._stack.enter_context(patch("nightshift.remediations.REMEDIATIONS", tuple(self._registry)))
+        edge.forget()
+        self._stack.callback(edge.forget)
+        self._host()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    # -- what a person does ------------------------------------------------------------------------------------
+
+    def resume(self, why: str = "armed for the night") -> None:
+        """Switch Nightshift on."""
+        self._switch(SwitchState.ON, why)
+
+    def pause(self, why: str, *, hard: bool = False) -> None:
+        """Switch Nightshift off: nothing new starts, what it has under way is stopped (``hard``: nothing at all)."""
+        self._switch(SwitchState.HALTED if hard else SwitchState.PAUSED, why)
+
+    # -- what a person sees ------------------------------------------------------------------------------------
+
+    @property
+    def all(self) -> list[Incident]:
+        """Every incident, oldest first."""
+        return sorted(self.incidents.recent(), key=lambda incident: (incident.opened_at, incident.id))
+
+    def of(self, remediation: str) -> list[Incident]:
+        """The incidents of one remediation, oldest first."""
+        return [incident for incident in self.all if incident.remediation == remediation]
+
+    @property
+    def settled(self) -> bool:
+        """Whether there was an incident and none is open any more: cheap enough to be asked every minute."""
+        if self.incidents.open_ids(limit=1):
+            self._had_one = True
+            return False
+        return self._had_one
+
+    def service(self) -> Service:
+        """The service as a laptop would connect to it, with the operator's credentials."""
+        return connect(self.policy, self._aws(), self.environment)
+
+    # -- how it is made ------------------------------------------------------------------------------------------
+
+    def _aws(self) -> Aws:
+        return Aws(self.world.region, run=Serial())
+
+    def _switch(self, state: SwitchState, why: str) -> None:
+        operator = f"arn:aws:iam::{self.world.account}:user/operator"
+        self.incidents.set_switch(state, reason=why, by=operator, now=utc_now())
+
+    def _make(self) -> Environment:
+        world, name = self.world, f"nightshift-{self.policy.name}"
+        world.client("dynamodb").create_table(
+            TableName=name,
+            KeySchema=_KEYS,
+            AttributeDefinitions=[
+                {"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk", "due_shard", "due_at")
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "due",
+                    "KeySchema": _DUE,
+                    "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["state", "incident", "count"]},
+                }
+            ],
+            BillingMode="PAY_PER_REQUEST",
+        )
+        topic = world.client("sns").create_topic(Name=f"{name}-reports")["TopicArn"]
+        queue = world.client("sqs").create_queue(QueueName=f"{name}-work", Attributes={"VisibilityTimeout": "720"})
+        bucket = f"{name}-quarantine-{world.account}"
+        world.client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": world.region})
+        return Environment(
+            table=name,
+            topic_arn=topic,
+            queue_url=queue["QueueUrl"],
+            quarantine=bucket,
+            write_roles=f"arn:aws:iam::{world.account}:role/nightshift/{self.policy.name}-{world.region}-",
+            region=world.region,
+        )
+
+    def _variables(self, config: Path) -> dict[str, str]:
+        environment = self.environment
+        return {
+            "NIGHTSHIFT_CONFIG": str(config),
+            "NIGHTSHIFT_TABLE": environment.table,
+            "NIGHTSHIFT_TOPIC_ARN": environment.topic_arn,
+            "NIGHTSHIFT_QUEUE_URL": environment.queue_url,
+            "NIGHTSHIFT_QUARANTINE": environment.quarantine,
+            "NIGHTSHIFT_WRITE_ROLES": environment.write_roles,
+            "AWS_REGION": self.world.region,
+            "POWERTOOLS_SERVICE_NAME": "nightshift",
+            "POWERTOOLS_METRICS_NAMESPACE": "Nightshift",
+        }
+
+    def _host(self) -> None:
+        lambdas = self.world.lambdas
+        lambdas.schedule(sweep.handler, timedelta(minutes=1), name="nightshift-sweep", timeout=TICK_TIMEOUT)
+        lambdas.queue(
+            tick.handler, self.environment.queue_url, batch_size=5, name="nightshift-tick", timeout=TICK_TIMEOUT
+        )
+        lambdas.events(
+            alarm.handler,
+            {"source": ["aws.cloudwatch"], "detail-type": ["CloudWatch Alarm State Change"]},
+            name="nightshift-alarm",
+        )

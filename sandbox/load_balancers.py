@@ -1,0 +1,143 @@
+"""
+Load balancers: requests come in, tasks answer them or do not, and the target group says who is healthy.
+
+Gap filled: moto's DescribeTargetHealth knows nothing of ECS tasks. As in AWS, a target that does not answer
+becomes unhealthy, and ECS replaces its task after a while; with every target unhealthy the load balancer
+fails open and still sends traffic.
+"""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+from sandbox.clock import Agenda, Order
+from sandbox.images import Behaviour
+from sandbox.metrics import Metrics, Sample
+from sandbox.seam import Answer, Call, Seam
+from sandbox.services import Service, Task
+
+NAMESPACE = "AWS/ApplicationELB"
+SAMPLES = 40
+TIMEOUT_SECONDS = 60.0
+
+
+@dataclass(eq=False)
+class TargetGroup:
+    """A target group, the service behind it, and the load in front of it."""
+
+    agenda: Agenda
+    metrics: Metrics
+    dice: Random
+    arn: str
+    load_balancer_arn: str
+    service: Service
+    port: int = 3000
+    per_minute: float = 0.0  # requests offered
+    task_per_minute: float = 600.0  # requests that one task answers at full load
+    seconds: float = 0.08  # how long one answer takes without load
+    errors: float = 0.0  # the share of requests that fail in the application
+    replaced_after: timedelta | None = timedelta(minutes=2)  # how long ECS watches an unhealthy target; None: for ever
+    _unhealthy_since: dict[str, int] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.agenda.every(timedelta(seconds=15), self._check_health, order=Order.PHYSICS)
+
+    @property
+    def dims(self) -> tuple[tuple[str, str], ...]:
+        """The dimensions of its metrics, as CloudWatch wants them."""
+        balancer = self.load_balancer_arn.partition(":loadbalancer/")[2]
+        return (("LoadBalancer", balancer), ("TargetGroup", self.arn.rpartition(":")[2]))
+
+    def health(self, task: Task) -> tuple[str, str | None]:
+        """The state of one target, and its reason."""
+        if task.status == "DEACTIVATING":
+            return "draining", "Target.DeregistrationInProgress"
+        if task.wedged or task.image.behaviour is Behaviour.HANGS:
+            return "unhealthy", "Target.Timeout"
+        if task.image.behaviour is Behaviour.FAILS:
+            return "unhealthy", "Target.ResponseCodeMismatch"
+        if not task.ready:
+            return "initial", "Elb.InitialHealthChecking"
+        return "healthy", None
+
+    @property
+    def targets(self) -> list[tuple[Task, str, str | None]]:
+        """Every registered task with its state and reason."""
+        return [(task, *self.health(task)) for task in self.service.tasks if task.status in ("RUNNING", "DEACTIVATING")]
+
+    def measure(self, minute: int) -> None:
+        """One minute of traffic becomes metrics."""
+        states = [state for _, state, _ in self.targets]
+        healthy, unhealthy = states.count("healthy"), states.count("unhealthy")
+        self._put("HealthyHostCount", minute, float(healthy))
+        self._put("UnHealthyHostCount", minute, float(unhealthy))
+        requests = round(self.per_minute * self.dice.uniform(0.95, 1.05))
+        load = self.per_minute / (self.task_per_minute * healthy) if healthy else 0.0
+        self.service.load = min(load, 1.0)
+        if not requests:
+            return
+        if not healthy and not unhealthy:
+            self._put("HTTPCode_ELB_5XX_Count", minute, float(requests))
+            self._put("HTTPCode_ELB_503_Count", minute, float(requests))
+            return
+        self._put("RequestCount", minute, float(requests))
+        failed = requests if not healthy else round(requests * min(self.errors + max(load - 1.0, 0.0), 1.0))
+        if failed:  # counters of errors are reported only when there are any
+            timed_out = not healthy and any(task.wedged for task, _, _ in self.targets)
+            self._put("HTTPCode_ELB_5XX_Count" if timed_out else "HTTPCode_Target_5XX_Count", minute, float(failed))
+        if requests - failed:
+            self._put("HTTPCode_Target_2XX_Count", minute, float(requests - failed))
+        self._put("TargetResponseTime", minute, self._times(load, requests, hanging=not healthy))
+
+    def _times(self, load: float, requests: int, *, hanging: bool) -> Sample:
+        if hanging:
+            return Sample.of([TIMEOUT_SECONDS] * min(requests, SAMPLES))
+        stretch = 1 / max(1 - min(load, 0.98), 0.02)  # queueing: the closer to full, the longer it takes
+        return Sample.of(
+            self.seconds * stretch * self.dice.lognormvariate(0, 0.3) for _ in range(min(requests, SAMPLES))
+        )
+
+    def _put(self, name: str, minute: int, value: float | Sample) -> None:
+        self.metrics.of(NAMESPACE, name, self.dims).put(minute, value)
+
+    def _check_health(self) -> None:
+        if self.replaced_after is None:
+            return
+        limit, now = round(self.replaced_after.total_seconds() * 1000), self.agenda.ms
+        unhealthy = {task.id: task for task, state, _ in self.targets if state == "unhealthy"}
+        self._unhealthy_since = {each: self._unhealthy_since.get(each, now) for each in unhealthy}
+        for each, since in self._unhealthy_since.items():
+            if now - since >= limit:
+                reason = f"Task failed ELB health checks in (target-group {self.arn})"
+                self.service.stop_task(unhealthy[each], "ServiceSchedulerInitiated", reason)
+                self.service.reconcile()
+
+
+class TargetGroups:
+    """The target groups that stand before ECS services."""
+
+    def __init__(self, seam: Seam) -> None:
+        self.all: dict[str, TargetGroup] = {}
+        seam.fake("elbv2", DescribeTargetHealth=self._describe_target_health)
+
+    def add(self, group: TargetGroup) -> TargetGroup:
+        """A target group is there from now on."""
+        self.all[group.arn] = group
+        return group
+
+    def measure(self, minute: int) -> None:
+        """One minute of all traffic becomes metrics."""
+        for group in self.all.values():
+            group.measure(minute)
+
+    def _describe_target_health(self, call: Call) -> Answer | None:
+        group = self.all.get(call.params["TargetGroupArn"])
+        if group is None:
+            return None
+        shown: list[dict[str, Any]] = []
+        for task, state, reason in group.targets:
+            health: dict[str, str] = {"State": state} | ({"Reason": reason, "Description": reason} if reason else {})
+            target = {"Id": task.address, "Port": group.port, "AvailabilityZone": "eu-central-1a"}
+            shown.append({"Target": target, "HealthCheckPort": str(group.port), "TargetHealth": health})
+        return {"TargetHealthDescriptions": shown}

@@ -1,0 +1,149 @@
+"""
+Runbook 4, the Usage Metrics API: an API behind a load balancer, and the usage events that it hands on.
+
+Resources  cluster ioanyt-prod; service delivery-standard behind an application load balancer; queue usage-
+           events-<env>, dead-letter queue usage-events-dlq-<env>, consumed by the service usage-aggregator
+Causes     for the API: it hangs, it fails requests, it leaks memory, a bad release, more load than it can
+           carry; for the events: the rollup database is down, a malformed event, a hanging or bad aggregator,
+           a deployment, a stop on purpose
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from random import Random
+from typing import Any
+
+from sandbox.images import Behaviour
+from sandbox.load_balancers import TargetGroup
+from sandbox.services import Deployment, Service
+from sandbox.systems.queue_service import OPT_IN, QueueService, Shape, json_body
+from sandbox.world import World
+
+DATABASE = "rollup-database"
+API = "delivery-standard"
+_ENDPOINTS = ("/v1/usage", "/v1/usage/daily", "/v1/customers", "/v1/export", "/health")
+
+
+class UsageMetrics(QueueService):
+    """The usage metrics system of one environment."""
+
+    def __init__(self, world: World, env: str = "prod", *, tasks: int = 2, per_second: float = 2.0) -> None:
+        dice = world.dice(f"usage/{env}")
+        shape = Shape(
+            queue=f"usage-events-{env}",
+            dead_letter_queue=f"usage-events-dlq-{env}",
+            cluster=f"ioanyt-{env}",
+            service="usage-aggregator",
+            stack=f"ioanyt-delivery-{env}",
+            needs=(DATABASE,),
+            tasks=tasks,
+            per_second=per_second,
+            holds=timedelta(seconds=1),
+            visibility_timeout=30,
+            max_receive_count=5,
+        )
+        super().__init__(world, shape, usage_events(dice), malformed_events(dice), is_malformed)
+        self.target_group = self._make_api()
+
+    @property
+    def api(self) -> Service:
+        """The service behind the load balancer."""
+        return self.target_group.service
+
+    # -- causes, of the events
+
+    def database_down(self) -> None:
+        """The rollup database stops answering."""
+        self.break_dependency(DATABASE)
+
+    def database_up(self) -> None:
+        """The rollup database answers again."""
+        self.heal_dependency(DATABASE)
+
+    # -- load and causes, of the API
+
+    def requests(self, per_minute: float) -> None:
+        """Requests come in at this rate from now on."""
+        self.target_group.per_minute = per_minute
+
+    def hang_api(self, tasks: int | None = None) -> None:
+        """Running tasks of the API stop answering (all, or the first few); ECS replaces them when it notices."""
+        self.api.wedge(self.api.running[:tasks])
+
+    def ecs_stops_replacing(self) -> None:
+        """Health checks no longer make ECS replace a task: an unhealthy target stays."""
+        self.target_group.replaced_after = None
+
+    def fail_requests(self, share: float) -> None:
+        """This share of the requests fails in the application, whatever the tasks' health."""
+        self.target_group.errors = share
+
+    def leak_memory(self, percent_per_hour: float) -> None:
+        """The API's tasks leak: memory rises with their age until they are replaced, or killed."""
+        self.api.leak_percent_per_hour = percent_per_hour
+
+    def ship_bad_api(self, behaviour: Behaviour = Behaviour.CRASHES) -> Deployment:
+        """Somebody ships a bad release of the API."""
+        self.world.images.push(API, behaviour=behaviour)
+        return self.api.deploy()
+
+    # -- building
+
+    def _make_api(self) -> TargetGroup:
+        world, cluster = self.world, self.shape.cluster
+        subnets = [each["SubnetId"] for each in world.client("ec2").describe_subnets()["Subnets"][:2]]
+        vpc = world.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+        elb = world.client("elbv2")
+        tags = [{"Key": key, "Value": value} for key, value in OPT_IN.items()]
+        balancer: dict[str, Any] = elb.create_load_balancer(Name=f"{cluster}-alb", Subnets=subnets, Tags=tags)[
+            "LoadBalancers"
+        ][0]
+        group: dict[str, Any] = elb.create_target_group(
+            Name=API, Protocol="HTTP", Port=3000, VpcId=vpc, TargetType="ip", HealthCheckPath="/health", Tags=tags
+        )["TargetGroups"][0]
+        elb.create_listener(
+            LoadBalancerArn=balancer["LoadBalancerArn"],
+            Protocol="HTTP",
+            Port=80,
+            DefaultActions=[{"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}],
+        )
+        attached = {"targetGroupArn": group["TargetGroupArn"], "containerName": API, "containerPort": 3000}
+        service = self.make_service(API, tasks=2, load_balancer=attached)
+        return world.target_groups.add(
+            TargetGroup(
+                agenda=world.agenda,
+                metrics=world.metrics,
+                dice=world.dice(f"requests/{cluster}"),
+                arn=group["TargetGroupArn"],
+                load_balancer_arn=balancer["LoadBalancerArn"],
+                service=service,
+            )
+        )
+
+
+def usage_events(dice: Random) -> Iterator[str]:
+    """Bodies of good usage events, each different."""
+    while True:
+        event = f"evt-{dice.getrandbits(64):016x}"
+        yield json_body(
+            eventId=event,
+            customerId=f"cust-{dice.randrange(200):03d}",
+            endpoint=dice.choice(_ENDPOINTS),
+            units=dice.randrange(1, 50),
+        )
+
+
+def malformed_events(dice: Random) -> Iterator[str]:
+    """Bodies that can never be processed, of the kinds that real queues hold."""
+    for good in usage_events(dice):
+        event = f"evt-{dice.getrandbits(64):016x}"
+        yield from (
+            good[: dice.randrange(len(good) // 2, len(good) - 2)],  # cut off on the way
+            json_body(eventId=event, customerId="cust-001", endpoint="/v1/usage", units=-1),
+            json_body(eventId=event, schema="usage/v9"),
+        )
+
+
+def is_malformed(body: str) -> bool:
+    """Whether the aggregator fails at a body, every time."""
+    return not body.endswith("}") or '"units":-1' in body or '"schema"' in body
