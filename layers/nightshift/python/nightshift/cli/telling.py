@@ -1,0 +1,158 @@
+"""Commands that tell what happened: `incidents`, `show`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from nightshift.cli import pages
+from nightshift.cli.context import Context, Declined, here
+from nightshift.cli.deployment import Deployment, Where, find
+from nightshift.cli.looking import case_of
+from nightshift.cli.options import AsJson, Config, Profile, Region, Stack, Table
+from nightshift.guardrails import MODE
+from nightshift.incidents import Incidents
+from nightshift.model import Incident, Mode, Phase, Verdict
+from nightshift.report import Context as ReportContext
+from nightshift.report import render, safe, to_json
+from nightshift.report.words import moment, name_of
+
+__all__ = ["incidents", "load", "show"]
+
+_MOST = 1000
+"""incidents that are listed at most: a table of more is not read, and a scan is paid for by the item"""
+
+
+def incidents(
+    ctx: typer.Context,
+    *,
+    only_open: Annotated[bool, typer.Option("--open", help="Only those that are not closed.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="How many, newest first.")] = 50,
+    config: Config = None,
+    stack: Stack = None,
+    table: Table = None,
+    profile: Profile = None,
+    region: Region = None,
+    json: AsJson = False,
+) -> None:
+    """List incidents, newest first: what was wrong, where it stands, how it ended."""
+    context = here(ctx, json=json)
+    deployment = find(context, Where(config, stack, table, profile, region))
+    found = _open(deployment.incidents, limit) if only_open else deployment.incidents.recent(limit=limit)
+    now = context.clock()
+    document = {"schema": "nightshift.incidents/1", "incidents": [_row_document(context, each) for each in found]}
+    rows = [
+        (
+            each.id,
+            moment(each.opened_at),
+            safe(each.remediation, 60),
+            name_of(each.target),
+            each.phase.value,
+            pages.verdict_text(each),
+            pages.how_it_stands(each, now),
+        )
+        for each in found
+    ]
+    if not rows:
+        context.tell(document, "No incident is open." if only_open else "No incident is recorded.")
+        return
+    context.tell(document, pages.table("ID", "OPENED", "REMEDIATION", "TARGET", "PHASE", "VERDICT", "WHY", rows=rows))
+
+
+def _open(store: Incidents, limit: int) -> list[Incident]:
+    """By the index, which may lag: each record is read again, and one that was closed since is left out."""
+    found = [incident for each in store.open_ids() if (incident := store.get(each)) is not None and incident.open]
+    return sorted(found, key=lambda incident: incident.opened_at, reverse=True)[:limit]
+
+
+def _row_document(context: Context, each: Incident) -> dict[str, Any]:
+    return {
+        "id": each.id,
+        "opened_at": pages.time_document(each.opened_at),
+        "closed_at": pages.time_document(each.closed_at),
+        "remediation": safe(each.remediation, 80),
+        "target": safe(each.target, 1100),
+        "system": safe(each.group, 80),
+        "severity": each.severity.value,
+        "phase": each.phase.value,
+        "verdict": each.verdict.value if each.verdict else None,
+        "why": pages.how_it_stands(each, context.clock()),
+    }
+
+
+def show(
+    ctx: typer.Context,
+    incident: Annotated[str, typer.Argument(metavar="ID", help="The incident's id.")],
+    *,
+    config: Config = None,
+    stack: Stack = None,
+    table: Table = None,
+    profile: Profile = None,
+    region: Region = None,
+    json: AsJson = False,
+) -> None:
+    """Show the whole report on an incident: what was seen, the cause, every call, the timeline, what to do next."""
+    context = here(ctx, json=json)
+    deployment = find(context, Where(config, stack, table, profile, region))
+    store = deployment.incidents
+    found = load(store, incident)
+    links = store.links(found.id)
+    found = replace(found, links=tuple(dict.fromkeys((*found.links, *links))))
+    events = store.events(found.id)
+    about = _about(context, deployment, found)
+    document = to_json(found, events, context=about)
+    context.tell(document, _page(render(found, events, context=about), found))
+
+
+def load(store: Incidents, incident: str) -> Incident:
+    """The record of that id. Raises Declined where there is none."""
+    found = store.get(incident)
+    if found is None:
+        raise Declined(f"there is no incident {safe(incident, 80)}", "`nightshift incidents` lists them")
+    return found
+
+
+def _about(context: Context, deployment: Deployment, incident: Incident) -> ReportContext:
+    remediation = {each.name: each for each in context.registry}.get(incident.remediation)
+    linked = {}
+    for link in incident.links:
+        other = deployment.incidents.get(link)
+        if other is not None:
+            how = other.verdict.value if other.verdict else other.phase.value
+            linked[link] = f"{other.remediation} on {name_of(other.target)}, {how}"
+    return ReportContext(
+        now=context.clock(),
+        mode=_mode(deployment, incident),
+        title=remediation.title if remediation else "",
+        case=case_of(remediation) if remediation else "",
+        deployment=deployment.name,
+        linked=linked,
+    )
+
+
+def _mode(deployment: Deployment, incident: Incident) -> Mode:
+    """The mode in force; without a configuration, the one that the record itself shows."""
+    policy = deployment.policy
+    if policy is not None:
+        target, remediation = policy.target(incident.target), policy.remediations.get(incident.remediation)
+        if target is not None and remediation is not None:
+            return policy.mode_for(target, remediation)
+    if incident.approval is not None:
+        return Mode.APPROVE
+    if incident.attempts or (incident.refusal is not None and incident.refusal.guard != MODE):
+        return Mode.AUTO
+    return Mode.OBSERVE
+
+
+def _page(report: str, incident: Incident) -> Text:
+    """The report with its headings set off: only they begin in the first column."""
+    wanted = incident.phase is Phase.CLOSED and incident.verdict not in (Verdict.FIXED, Verdict.RECOVERED)
+    first = "bold red" if wanted else "bold green" if incident.phase is Phase.CLOSED else "bold yellow"
+    said: list[tuple[str, str]] = []
+    for number, line in enumerate(report.rstrip("\n").split("\n")):
+        heading = bool(line) and not line[0].isspace()
+        said.append((line, first if number == 0 else "bold" if heading else ""))
+    return pages.lines(*said)

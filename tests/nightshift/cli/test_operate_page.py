@@ -1,0 +1,35 @@
+"""docs/how-to/operate.md shows commands as they can be typed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer
+from nightshift.cli.app import app
+from typer.core import TyperGroup
+from typer.main import get_command
+
+PAGE = (Path(__file__).parents[3] / "docs" / "how-to" / "operate.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+TYPED = [line for block in BLOCKS for line in block.splitlines() if line.startswith("nightshift ")]
+
+
+@pytest.mark.parametrize("line", dict.fromkeys(TYPED))
+def test_every_command_on_the_page_can_be_typed(line: str) -> None:
+    """The command exists, and takes these words and options."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    _, name, *words = shlex.split(line, comments=True)
+    command = group.commands[name]
+    parsed = command.make_context(name, words, parent=typer.Context(group))
+    assert not parsed.args
+
+
+def test_the_page_shows_every_command_but_the_demo() -> None:
+    """Whoever operates it finds everything there is on one page."""
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    assert {shlex.split(line)[1] for line in TYPED} == set(group.commands) - {"demo"}

@@ -1,0 +1,154 @@
+"""Incidents are listed newest first and shown whole; what they say is text, whatever is in it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from nightshift.model import Approval, Attempt, Finding, Phase, Refusal, Verdict
+
+from tests.nightshift.cli.desk import ID, ME, NOW, QUEUE, TOML, Desk
+
+CLOSED = "20261119T0300-00000001"
+
+
+def closed(desk: Desk) -> None:
+    """An incident of yesterday that was handed over to a person."""
+    desk.record(
+        id=CLOSED,
+        remediation="other",
+        opened_at=NOW - timedelta(days=1),
+        phase=Phase.CLOSED,
+        verdict=Verdict.ESCALATED,
+        why="3 of 3 attempts made and still: 2 messages wait",
+        closed_at=NOW - timedelta(hours=23),
+    )
+
+
+def test_nothing_recorded_is_said(desk: Desk) -> None:
+    """An empty table would look like a failure to read."""
+    assert desk.on_table("incidents").stdout == "No incident is recorded.\n"
+    assert desk.on_table("incidents", "--open").stdout == "No incident is open.\n"
+    assert desk.answer("incidents") == {"schema": "nightshift.incidents/1", "incidents": []}
+
+
+def test_incidents_stand_newest_first(desk: Desk) -> None:
+    """And the limit cuts off the oldest."""
+    closed(desk)
+    desk.record()
+    assert [each["id"] for each in desk.answer("incidents")["incidents"]] == [ID, CLOSED]
+    assert [each["id"] for each in desk.answer("incidents", "--limit", "1")["incidents"]] == [ID]
+
+
+def test_only_what_is_open_when_asked_so(desk: Desk) -> None:
+    """By the record itself: the index may lag."""
+    closed(desk)
+    desk.record()
+    assert [each["id"] for each in desk.answer("incidents", "--open")["incidents"]] == [ID]
+
+
+def test_a_row_says_what_where_how_it_stands_and_why(desk: Desk) -> None:
+    """These names are stable."""
+    closed(desk)
+    (row,) = desk.answer("incidents")["incidents"]
+    assert row == {
+        "id": CLOSED,
+        "opened_at": "2026-11-19T03:07:42+00:00",
+        "closed_at": "2026-11-19T04:07:42+00:00",
+        "remediation": "other",
+        "target": QUEUE,
+        "system": "post",
+        "severity": "SEV3",
+        "phase": "closed",
+        "verdict": "escalated",
+        "why": "3 of 3 attempts made and still: 2 messages wait",
+    }
+    shown = desk.on_table("incidents").stdout
+    for part in (CLOSED, "2026-11-19 03:07:42 UTC", "other", "letters", "closed", "escalated", "3 of 3 attempts"):
+        assert part in shown
+
+
+@pytest.mark.parametrize(
+    "changes, why",
+    [
+        ({}, "asks for approval until 04:07 UTC"),
+        ({"approval": Approval("", NOW, NOW)}, "nobody answered before 2026-11-20 03:07:42 UTC"),
+        ({"approval": Approval("", NOW, NOW, "approved", ME)}, f"approved by {ME}"),
+        ({"refusal": Refusal("storm", "4 fell sick")}, "held by storm: 4 fell sick"),
+        ({"phase": Phase.LEASED, "refusal": Refusal("storm", "4 fell sick")}, "2 messages wait"),
+        ({"phase": Phase.OPEN}, "2 messages wait"),
+    ],
+    ids=["asks", "expired", "answered", "held", "leased", "open"],
+)
+def test_an_open_incident_says_what_it_waits_for(desk: Desk, changes: dict[str, object], why: str) -> None:
+    """A guardrail, an answer, or nothing but time."""
+    desk.record(**changes)
+    (row,) = desk.answer("incidents")["incidents"]
+    assert row["why"] == why
+
+
+def test_showing_gives_the_whole_report_with_timeline_and_links(desk: Desk) -> None:
+    """With a few words about each linked incident, and nothing written."""
+    closed(desk)
+    desk.record()
+    desk.store.link(ID, CLOSED)
+    shown = desk.on_table("show", ID).stdout
+    assert shown.startswith("APPROVE?  messages wait: letters\n")
+    for part in ("SEEN", "CAUSE", "WANTS TO DO", "TIMELINE", "opened: 2 messages wait", f"nightshift approve {ID}"):
+        assert part in shown
+    assert f"{CLOSED}: other on letters, escalated" in shown
+    assert desk.wrote() == set()
+
+
+def test_a_machine_gets_the_report_under_stable_names(desk: Desk) -> None:
+    """The same document as in the report itself."""
+    closed(desk)
+    desk.record()
+    desk.store.link(ID, CLOSED)
+    told = desk.answer("show", ID)
+    assert told["schema"] == "nightshift.report/1"
+    assert (told["incident"], told["state"], told["mode"]) == (ID, "APPROVE?", "approve")
+    assert told["links"] == [CLOSED]
+    assert [event["kind"] for event in told["timeline"]] == ["opened"]
+
+
+@pytest.mark.parametrize(
+    "changes, mode",
+    [
+        ({}, "approve"),
+        ({"approval": None, "attempts": (Attempt(1, "", NOW),)}, "auto"),
+        ({"approval": None, "phase": Phase.OPEN, "refusal": Refusal("mode", "observe")}, "observe"),
+        ({"approval": None, "phase": Phase.OPEN, "refusal": Refusal("storm", "4 fell sick")}, "auto"),
+    ],
+)
+def test_without_a_configuration_the_record_shows_the_mode(desk: Desk, changes: dict[str, object], mode: str) -> None:
+    """Who was asked may only act with a yes; who acted unasked was free to."""
+    desk.record(**changes)
+    assert desk.answer("show", ID)["mode"] == mode
+
+
+def test_with_a_configuration_its_mode_counts(desk: Desk) -> None:
+    """Unless the target is no longer in it."""
+    desk.record()
+    desk.config.write_text(TOML.replace('mode = "approve"', 'mode = "observe"'), encoding="utf-8")
+    result = desk.run("show", ID, "--config", str(desk.config), "--table", desk.table)
+    assert "(toy-backlog, mode observe)" in result.stdout
+    desk.config.write_text(TOML.replace("letters", "others"), encoding="utf-8")  # a target that is no longer in it
+    assert "mode approve" in desk.run("show", ID, "--config", str(desk.config), "--table", desk.table).stdout
+
+
+def test_an_incident_that_there_is_not_is_said(desk: Desk) -> None:
+    """In a line, with nothing on stdout."""
+    result = desk.on_table("show", "nonsense")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "there is no incident nonsense" in result.stderr
+
+
+def test_what_a_record_says_is_text_and_nothing_else(desk: Desk) -> None:
+    """Markup, emoji codes and terminal sequences from outside do nothing here."""
+    made = desk.record(finding=Finding("toy-backlog", QUEUE, "[red]x[/red] :bomb: \x1b[2Jy"), phase=Phase.OPEN)
+    assert replace(made, phase=Phase.OPEN) == made
+    for result in (desk.on_table("incidents"), desk.on_table("show", ID)):
+        assert "[red]x[/red] :bomb:" in result.stdout
+        assert "\x1b" not in result.stdout
