@@ -1,0 +1,76 @@
+"""
+Write docs/coverage.md: which scenario of the five runbooks is covered by which remediation and which tests.
+
+The tests are the source: a test that stands for a scenario carries ``@pytest.mark.scenario("3.4", "sqs-dlq-backlog")``.
+Run by `make coverage-page`; a test fails when the page is not current.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "coverage.md"
+TITLES = {
+    "0.7": "Stuck trigger: restart the consumer",
+    "1.8": "Dead letters of the ETL",
+    "3.4": "Messages in the dead-letter queue",
+    "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
+    "4.9": "Force restart of all tasks",
+}
+"""the runbooks' scenarios, by their number in the reference (runbook.row)"""
+_HEAD = """# Coverage
+
+Which runbook scenario is covered by which remediation, and by which tests. Written by `make coverage-page` from the
+tests; a test fails when it is not current. A scenario that is not listed has no remediation yet.
+
+| scenario | what | remediation | tests |
+|---|---|---|---|
+"""
+
+
+def marks(path: Path) -> list[tuple[str, str, str]]:
+    """(scenario, remediation, test) for every marked test of a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = []
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for mark in node.decorator_list:
+            if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.scenario":
+                scenario, remediation = mark.args
+                found.append((ast.literal_eval(scenario), _name(remediation), node.name))
+    return found
+
+
+def _name(node: ast.expr) -> str:
+    """A remediation's name: written out, or by one of the scenes' constants."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    return {"DLQ": "sqs-dlq-backlog", "STALLED": "ecs-service-stalled"}[ast.unparse(node)]
+
+
+def page() -> str:
+    """The page as it should be. Raises KeyError for a scenario without a title."""
+    rows: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for scenario, remediation, test in marks(path):
+            rows[scenario, remediation].append(f"[{test}](../{path.relative_to(ROOT)})")
+    lines = [
+        f"| {scenario} | {TITLES[scenario]} | `{remediation}` | {'<br>'.join(sorted(tests))} |"
+        for (scenario, remediation), tests in sorted(rows.items(), key=lambda row: _order(row[0][0]))
+    ]
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+def _order(scenario: str) -> tuple[int, int]:
+    runbook, row = scenario.split(".")
+    return int(runbook), int(row)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    sys.exit(0)
