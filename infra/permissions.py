@@ -1,0 +1,380 @@
+"""
+Which resource each IAM action is allowed on: the narrowest that AWS offers for the targets at hand.
+
+A remediation says which actions it needs (``reads``, ``writes``, ``delegates``), a target says which resources there
+are; this module brings the two together. An action that is not in the table cannot be granted: synthesis stops and says
+so, because a permission on a guessed resource is either missing at three in the morning or wider than anybody decided.
+
+No CDK in here: permissions are data, and the tests read them as such.
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from nightshift.errors import ConfigError
+from nightshift.model import Arn, Target
+
+__all__ = [
+    "ANYWHERE",
+    "PATTERNS",
+    "Grant",
+    "Place",
+    "Statement",
+    "condense",
+    "granted_reads",
+    "grants_for",
+    "reason",
+    "statements",
+]
+
+Conditions: TypeAlias = tuple[tuple[str, str, str], ...]
+"""(operator, key, value) triples: ``("ArnEquals", "ecs:cluster", "arn:…")``"""
+
+ANYWHERE: Mapping[str, str] = {
+    "application-autoscaling:DescribeScalableTargets": "AWS has no resource type for it",
+    "application-autoscaling:DescribeScalingActivities": "AWS has no resource type for it",
+    "application-autoscaling:DescribeScalingPolicies": "AWS has no resource type for it",
+    "cloudwatch:GetMetricData": "AWS has no resource type for metrics",
+    "cloudwatch:ListMetrics": "AWS has no resource type for metrics",
+    "dynamodb:DescribeLimits": "it is about the account, not about a table",
+    "ecs:DescribeTaskDefinition": "AWS has no resource type for reading task definitions",
+    "ecs:ListTaskDefinitions": "AWS has no resource type for reading task definitions",
+    "ecs:ListTasks": "its resource is the container instance, which Fargate has none of; the cluster is a condition",
+    "elasticloadbalancing:DescribeTargetGroups": "Elastic Load Balancing scopes no Describe action",
+    "elasticloadbalancing:DescribeTargetHealth": "Elastic Load Balancing scopes no Describe action",
+    "lambda:GetAccountSettings": "it is about the account, not about a function",
+    "lambda:ListEventSourceMappings": "AWS has no resource type for listing event source mappings",
+    "sqs:ListQueues": "it is about the account, not about a queue",
+    "xray:PutTelemetryRecords": "AWS has no resource type for sending traces",
+    "xray:PutTraceSegments": "AWS has no resource type for sending traces",
+}
+"""The only actions that may be allowed on ``*``, each with the reason that the acknowledgement of cdk-nag quotes."""
+
+PATTERNS: Mapping[str, str] = {
+    "cloudformation:*:stack/": "which stack owns a target is in its tags of that moment; it is only read",
+    "ecr:*:repository/": "which repository an image comes from is in the task definition of that moment; only read",
+    "ecs:*:service-deployment/": "deployments get their identifiers when they start; the service is in the pattern",
+    "ecs:*:service-revision/": "revisions get their identifiers when they are made; the service is in the pattern",
+    "ecs:*:task/": "tasks get their identifiers when they start; the cluster is in the pattern",
+    "kms:*:key/": "the key is the queue owner's choice; described, or used through SQS for that queue's messages",
+    "logs:*:log-group:": "log streams get their names when they start; the log group is in the pattern",
+}
+"""Why a resource has a ``*`` in it, by its service and the start of its name."""
+
+MANY = 50
+"""ARNs of one kind that reads name one by one; more would not fit into a role, and a pattern takes their place"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where this is deployed. ``quarantine`` is the ARN of our bucket there, which may be a token of the CDK."""
+
+    partition: str
+    account: str
+    region: str
+    quarantine: str = ""
+
+    def arn(self, service: str, resource: str) -> str:
+        """The ARN of a resource of this account in this Region."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Grant:
+    """One action on one resource, under conditions."""
+
+    action: str
+    resource: str
+    conditions: Conditions = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Statement:
+    """What a policy holds: actions that share resources and conditions. Of a condition's values, one must be met."""
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...]
+    conditions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+
+
+Scope: TypeAlias = Callable[[Target, Place], Iterable[tuple[str, Conditions]]]
+
+
+# -- scopes: which resources of a target an action is for ------------------------------------------------------------
+
+
+def _of(kind: str, *fields: str) -> Scope:
+    """The target itself, or what it names as ``fields``, where that is of ``kind``."""
+
+    def scope(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+        del place
+        for arn in _named(target, fields):
+            if arn.kind == kind:
+                yield str(arn), ()
+
+    return scope
+
+
+def _named(target: Target, fields: tuple[str, ...]) -> list[Arn]:
+    every = {"arn": target.arn, "consumer": target.consumer, "source": target.source, "queue": target.queue}
+    return [arn for name in fields if (arn := every[name]) is not None]
+
+
+def _anywhere(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    del target, place
+    yield "*", ()
+
+
+_SERVICE = ("arn", "consumer")
+
+
+def _part_of_service(kind: str, suffix: str) -> Scope:
+    """What belongs to an ECS service, as in ``task/<cluster>/*`` or ``service-deployment/<cluster>/<service>/*``."""
+
+    def scope(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+        for arn in _named(target, _SERVICE):
+            if arn.kind != "ecs:service":
+                continue
+            _, cluster, service = arn.resource.split("/")
+            yield place.arn("ecs", f"{kind}/{cluster}/{suffix.format(service=service)}"), ()
+
+    return scope
+
+
+def _tasks_listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """ListTasks has the container instance as its resource, which Fargate has none of: the cluster is a condition."""
+    for arn in _named(target, _SERVICE):
+        if arn.kind == "ecs:service":
+            cluster = place.arn("ecs", f"cluster/{arn.resource.split('/')[1]}")
+            yield "*", (("ArnEquals", "ecs:cluster", cluster),)
+
+
+def _cluster(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    for arn in _named(target, _SERVICE):
+        if arn.kind == "ecs:service":
+            yield place.arn("ecs", f"cluster/{arn.resource.split('/')[1]}"), ()
+
+
+def _quarantine(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """Where letters are set apart; a plan's session policy narrows it to the one queue's own."""
+    if target.arn.kind == "sqs:queue":
+        yield f"{place.quarantine}/letters/*", ()
+
+
+def _key_of_queue(*fields: str) -> Scope:
+    """
+    The key that a queue is encrypted with, whichever it is: only through SQS, and only for this queue's own messages.
+
+    Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html
+    """
+
+    def scope(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+        for arn in _named(target, fields):
+            if arn.kind == "sqs:queue":
+                yield (
+                    place.arn("kms", "key/*"),
+                    (
+                        ("StringEquals", "kms:EncryptionContext:aws:sqs:arn", str(arn)),
+                        ("StringEquals", "kms:ViaService", f"sqs.{place.region}.amazonaws.com"),
+                    ),
+                )
+
+    return scope
+
+
+def _any_key(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """Which key a queue has is in its attributes of that moment: any of this account and Region."""
+    del target
+    yield place.arn("kms", "key/*"), ()
+
+
+def _function_logs(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    for arn in _named(target, _SERVICE):
+        if arn.kind == "lambda:function":
+            yield place.arn("logs", f"log-group:/aws/lambda/{arn.name}:*"), ()
+
+
+def _stacks(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """Which stack owns a target is in its tags, which are read at that moment: any of this account and Region."""
+    del target
+    yield place.arn("cloudformation", "stack/*"), ()
+
+
+def _repositories(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """Which repository an image comes from is in the task definition, which may change: any of this account's."""
+    for arn in _named(target, _SERVICE):
+        if arn.kind == "ecs:service":
+            yield place.arn("ecr", "repository/*"), ()
+
+
+_SCOPES: Mapping[str, Scope] = {
+    **dict.fromkeys(ANYWHERE, _anywhere),
+    # -- SQS: taking from the dead-letter queue, giving to the queue that the letters came from
+    "sqs:CancelMessageMoveTask": _of("sqs:queue", "arn"),
+    "sqs:ChangeMessageVisibility": _of("sqs:queue", "arn"),
+    "sqs:DeleteMessage": _of("sqs:queue", "arn"),
+    "sqs:GetQueueAttributes": _of("sqs:queue", "arn"),
+    "sqs:ListDeadLetterSourceQueues": _of("sqs:queue", "arn"),
+    "sqs:ListMessageMoveTasks": _of("sqs:queue", "arn"),
+    "sqs:ReceiveMessage": _of("sqs:queue", "arn"),
+    "sqs:SendMessage": _of("sqs:queue", "source"),
+    "sqs:StartMessageMoveTask": _of("sqs:queue", "arn"),
+    "kms:Decrypt": _key_of_queue("arn", "source"),
+    "kms:DescribeKey": _any_key,
+    "kms:GenerateDataKey": _key_of_queue("source"),
+    # -- S3: what was set apart
+    "s3:PutObject": _quarantine,
+    # -- what stands around a target
+    "cloudformation:DescribeStacks": _stacks,
+    "ecs:ListTagsForResource": _of("ecs:service", *_SERVICE),
+    "sqs:ListQueueTags": _of("sqs:queue", "arn"),
+    # -- ECS
+    "ecs:DescribeClusters": _cluster,
+    "ecs:DescribeServiceDeployments": _part_of_service("service-deployment", "{service}/*"),
+    "ecs:DescribeServiceRevisions": _part_of_service("service-revision", "{service}/*"),
+    "ecs:DescribeServices": _of("ecs:service", *_SERVICE),
+    "ecs:DescribeTasks": _part_of_service("task", "*"),
+    "ecs:ListServiceDeployments": _of("ecs:service", *_SERVICE),
+    "ecs:ListTasks": _tasks_listed,
+    "ecs:StopServiceDeployment": _part_of_service("service-deployment", "{service}/*"),
+    "ecs:StopTask": _part_of_service("task", "*"),
+    "ecs:UpdateService": _of("ecs:service", "arn"),
+    "ecr:BatchGetImage": _repositories,
+    "ecr:DescribeImages": _repositories,
+    # -- Lambda
+    "lambda:DeleteFunctionConcurrency": _of("lambda:function", "arn"),
+    "lambda:GetAlias": _of("lambda:function", *_SERVICE),
+    "lambda:GetFunction": _of("lambda:function", *_SERVICE),
+    "lambda:GetFunctionConcurrency": _of("lambda:function", *_SERVICE),
+    "lambda:GetFunctionConfiguration": _of("lambda:function", *_SERVICE),
+    "lambda:ListVersionsByFunction": _of("lambda:function", *_SERVICE),
+    "lambda:PutFunctionConcurrency": _of("lambda:function", "arn"),
+    "lambda:UpdateAlias": _of("lambda:function", "arn"),
+    "logs:FilterLogEvents": _function_logs,
+    # -- DynamoDB
+    "dynamodb:DescribeTable": _of("dynamodb:table", "arn"),
+    "dynamodb:UpdateTable": _of("dynamodb:table", "arn"),
+    # -- EventBridge
+    "events:DescribeRule": _of("events:rule", "arn"),
+    "events:DisableRule": _of("events:rule", "arn"),
+    "events:EnableRule": _of("events:rule", "arn"),
+    "events:ListTargetsByRule": _of("events:rule", "arn"),
+}
+
+
+# -- from remediations and targets to statements ---------------------------------------------------------------------
+
+
+def grants_for(actions: Iterable[str], targets: Iterable[Target], place: Place, *, who: str) -> set[Grant]:
+    """
+    Every (action, resource) pair that ``who`` needs for ``targets``.
+
+    Raises ConfigError for an action that this module has no resource for, or that none of the targets has.
+    """
+    targets = tuple(targets)
+    found: set[Grant] = set()
+    for action in sorted(set(actions)):
+        scope = _SCOPES.get(action)
+        if scope is None:
+            raise ConfigError(
+                f"{who} needs {action}, and infra/permissions.py does not say on which resource",
+                remedy="Add the narrowest resource that AWS offers for it to _SCOPES there",
+            )
+        found |= {Grant(action, resource, on) for target in targets for resource, on in scope(target, place)}
+    return found
+
+
+def granted_reads(action: str, arn: Arn, place: Place) -> set[Grant]:
+    """What ``action`` needs to read the one resource that a query names."""
+    if action in ANYWHERE:
+        return {Grant(action, "*")}
+    return grants_for([action], [Target(arn=arn, group="")], place, who=f"reading {arn.kind}")
+
+
+def statements(grants: Iterable[Grant]) -> tuple[Statement, ...]:
+    """The same permissions in as few statements as possible, in an order that depends on nothing but them."""
+    by_resource: dict[tuple[str, Conditions], set[str]] = {}
+    for grant in grants:
+        by_resource.setdefault((grant.resource, grant.conditions), set()).add(grant.action)
+    by_actions: dict[tuple[tuple[str, ...], Conditions], set[str]] = {}
+    for (resource, on), actions in by_resource.items():
+        by_actions.setdefault((tuple(sorted(actions)), on), set()).add(resource)
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...], tuple[tuple[str, str], ...]], set[Conditions]] = {}
+    for (actions_, on), resources in by_actions.items():
+        names = tuple((operator, key) for operator, key, _ in on)
+        alike.setdefault((actions_, tuple(sorted(resources)), names), set()).add(on)
+    found = [
+        Statement(actions_, resources_, merged)
+        for (actions_, resources_, _), ons in alike.items()
+        for merged in _merged(ons)
+    ]
+    return tuple(sorted(found))
+
+
+def _merged(ons: set[Conditions]) -> list[tuple[tuple[str, str, tuple[str, ...]], ...]]:
+    """
+    Conditions on the same keys, as one where only one key's value differs.
+
+    With two that differ, one list for each would allow combinations that nobody granted.
+    """
+    by_key = [{value for _, _, value in same} for same in zip(*ons, strict=True)]
+    if sum(len(values) > 1 for values in by_key) > 1:
+        return [tuple((operator, key, (value,)) for operator, key, value in on) for on in ons]
+    first = next(iter(ons))
+    return [
+        tuple((operator, key, tuple(sorted(values))) for (operator, key, _), values in zip(first, by_key, strict=True))
+    ]
+
+
+def condense(grants: Iterable[Grant], place: Place, *, many: int = MANY) -> set[Grant]:
+    """
+    The same reads, with one pattern of this account and Region where an action would name more than ``many`` resources.
+
+    For reading only: a role that writes names every resource, or does not fit and is refused.
+    """
+    by_action: dict[tuple[str, Conditions], set[str]] = {}
+    for grant in grants:
+        by_action.setdefault((grant.action, grant.conditions), set()).add(grant.resource)
+    found: set[Grant] = set()
+    for (action, on), resources in by_action.items():
+        short = resources if len(resources) <= many else {_pattern(resource, place) for resource in resources}
+        found |= {Grant(action, resource, on) for resource in short}
+    return found
+
+
+def _pattern(resource: str, place: Place) -> str:
+    """Every resource of the same kind in this account and Region."""
+    if not resource.startswith("arn:"):
+        return resource
+    arn = Arn.parse(resource)
+    kind, slash, _ = arn.resource.partition("/")
+    return place.arn(arn.service, f"{kind}/*" if slash else "*")
+
+
+def reason(resource: str, actions: Iterable[str]) -> str:
+    """Why ``resource`` has a ``*`` in it. Raises ConfigError if nobody said."""
+    if resource == "*":
+        silent = sorted(set(actions) - ANYWHERE.keys())
+        if silent:
+            raise ConfigError(
+                f"{', '.join(silent)} would be allowed on every resource, and infra/permissions.py does not say why",
+                remedy="Name a resource, or add the reason to ANYWHERE there",
+            )
+        return "; ".join(f"{action}: {ANYWHERE[action]}" for action in sorted(actions))
+    if not resource.startswith("arn:"):  # a token: the quarantine bucket's objects
+        return "objects get their keys when they are put there; the bucket is in the pattern, and it is ours"
+    _, _, service, _, _, name = resource.split(":", 5)
+    for start, why in PATTERNS.items():
+        of, _, prefix = start.partition(":*:")
+        if service == of and name.startswith(prefix):
+            return why
+    if name in {"*", "service/*"}:
+        return f"more than {MANY} targets: their ARNs do not fit into a policy; only this account and Region, only read"
+    raise ConfigError(
+        f"{resource} is a pattern, and infra/permissions.py does not say why",
+        remedy="Name a resource, or add the reason to PATTERNS there",
+    )

@@ -1,0 +1,282 @@
+"""
+Who may do what: a role for each function, and a role for each remediation.
+
+The functions only look, keep their own records and tell people. Whatever changes a target is done under the
+remediation's write role, which nobody but the ticking function may assume, and only in the name of an incident. Every
+statement is written out: no AWS managed policy, and none of CDK's ``grant_*``, which give more than is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+from nightshift import signals, surroundings
+from nightshift.config import Policy, role_name
+from nightshift.errors import ConfigError
+from nightshift.model import Arn, MetricQuery, Mode, Query, Target
+from nightshift.remediation import Remediation
+
+from infra.acknowledge import acknowledge
+from infra.permissions import Grant, Place, Statement, condense, granted_reads, grants_for, reason, statements
+
+__all__ = [
+    "INCIDENT",
+    "PATH",
+    "function_role",
+    "reads_of_look",
+    "reads_of_sweep",
+    "writable",
+    "write_role",
+    "write_role_arns",
+    "write_role_prefix",
+]
+
+PATH = "/nightshift/"
+INCIDENT = "????????T????-????????"
+"""what an incident's id looks like to IAM (nightshift/incidents.py, incident_id): the only name to act under"""
+
+_INLINE = 10_000
+"""characters of policy that fit into a role itself; AWS's limit is 10,240 without white space"""
+_MANAGED = 6_000
+"""characters that fit into one customer managed policy; AWS's limit is 6,144"""
+_FILLED_IN = 80
+"""characters of a bucket's ARN, whose name may have 63"""
+_PIECE = 1_500
+"""characters of a statement that stay together"""
+_ATTACHED = 10
+"""customer managed policies that AWS attaches to one role unless asked for more"""
+
+
+# -- what is read ----------------------------------------------------------------------------------------------------
+
+
+def reads_of_sweep(policy: Policy, place: Place) -> set[Grant]:
+    """What the sweep reads of all targets: made from the queries themselves, so neither more nor less."""
+    queries = [query for target, remediation in _pairs(policy) for query in remediation.watch(target)]
+    return condense(_of_queries(queries, place), place)
+
+
+def reads_of_look(policy: Policy, place: Place) -> set[Grant]:
+    """
+    What a look at one target, a diagnosis and the guardrails read: of every target, for any may be next.
+
+    A diagnosis may look at what a target is linked to as the sweep looks at targets, and the guardrails read the tags
+    of both. A letter in a queue with a key of its own is readable only with that key.
+    """
+    found: set[Grant] = set()
+    for target, remediation in _pairs(policy):
+        found |= _of_queries([*remediation.watch(target), *remediation.examine(target)], place)
+        reads = {*remediation.reads, *(["kms:Decrypt"] if "sqs:ReceiveMessage" in remediation.reads else [])}
+        found |= grants_for(reads, [target], place, who=remediation.name)
+    for arn in {arn for target in policy.targets for arn in (target.arn, *target.linked)}:
+        seen = [action for kind in signals.KINDS.values() if kind.names == arn.kind for action in kind.actions]
+        for action in (*seen, *surroundings.ACTIONS.get(arn.kind, ()), *surroundings.ACTIONS["*"]):
+            found |= granted_reads(action, arn, place)
+    return condense(found, place)
+
+
+def _pairs(policy: Policy) -> list[tuple[Target, Remediation]]:
+    return [(target, each) for target in policy.targets for each in policy.remediations.values() if each.takes(target)]
+
+
+def _of_queries(queries: Iterable[Query], place: Place) -> set[Grant]:
+    found: set[Grant] = set()
+    for query in queries:
+        if isinstance(query, MetricQuery):
+            found |= {Grant(action, "*") for action in signals.ACTIONS["metric"]}
+        else:
+            for action in signals.ACTIONS[query.kind]:
+                found |= granted_reads(action, Arn.parse(query.key), place)
+    return found
+
+
+# -- the roles -------------------------------------------------------------------------------------------------------
+
+
+def function_role(
+    scope: Construct, id_: str, *, what: str, own: Sequence[iam.PolicyStatement], reads: Iterable[Grant] = ()
+) -> iam.Role:
+    """Make a function's role: ``own`` is for Nightshift's own resources, ``reads`` for everybody else's."""
+    return _role(
+        scope,
+        id_,
+        own=own,
+        grants=reads,
+        description=f"Nightshift, {what}: reads, keeps its own records, tells people. Changes no target.",
+        assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+    )
+
+
+def write_role_prefix(scope: Construct, policy: Policy) -> str:
+    """What the ARN of every write role of this deployment starts with; the remediation's name follows."""
+    partition = cdk.Stack.of(scope).partition
+    return f"arn:{partition}:iam::{policy.account}:role{PATH}{role_name(policy.name, policy.region, '')}"
+
+
+def write_role_arns(scope: Construct, policy: Policy) -> list[str]:
+    """The ARNs of the write roles that there are: those of remediations that may change anything."""
+    prefix = write_role_prefix(scope, policy)
+    return [f"{prefix}{name}" for name, each in policy.remediations.items() if writable(policy, each)]
+
+
+def writable(policy: Policy, remediation: Remediation) -> tuple[Target, ...]:
+    """
+    The targets that a remediation may ever change: its own, not protected, and not only observed.
+
+    What is observed needs no permission to be changed, so none is given: it does not depend on our code.
+    """
+    return tuple(
+        target
+        for target in policy.targets
+        if remediation.takes(target)
+        and not target.protected
+        and policy.mode_for(target, remediation) is not Mode.OBSERVE
+    )
+
+
+def write_role(
+    scope: Construct, remediation: Remediation, *, policy: Policy, place: Place, trusted: iam.IRole
+) -> iam.Role | None:
+    """
+    Make the role that one remediation acts under, unless there is nothing that it may change.
+
+    Its own actions on its own targets, and a flat no to everything else: a policy that somebody attaches later, by
+    accident or in a hurry, gives it nothing.
+    """
+    targets = writable(policy, remediation)
+    if not targets:
+        return None
+    declared = {*remediation.writes, *remediation.delegates}
+    grants = grants_for(declared, targets, place, who=remediation.name)
+    allowed = sorted({grant.action for grant in grants})
+    nothing_else = iam.PolicyStatement(sid="NothingElse", effect=iam.Effect.DENY, not_actions=allowed, resources=["*"])
+    tick = iam.ArnPrincipal(trusted.role_arn)
+    role = _role(
+        scope,
+        remediation.name,
+        own=[nothing_else],
+        grants=grants,
+        role_name=role_name(policy.name, policy.region, remediation.name),
+        description=f"Nightshift acts for {remediation.name} with this, under an incident's name.",
+        assumed_by=iam.PrincipalWithConditions(
+            tick, {"StringLike": {"sts:RoleSessionName": INCIDENT, "sts:SourceIdentity": INCIDENT}}
+        ),
+        max_session_duration=cdk.Duration.hours(1),
+    )
+    if role.assume_role_policy is not None:
+        role.assume_role_policy.add_statements(
+            iam.PolicyStatement(
+                principals=[tick],
+                actions=["sts:SetSourceIdentity"],
+                conditions={"StringLike": {"sts:SourceIdentity": INCIDENT}},
+            )
+        )
+    return role
+
+
+# -- policies that fit -----------------------------------------------------------------------------------------------
+
+
+def _role(
+    scope: Construct, id_: str, *, own: Sequence[iam.PolicyStatement], grants: Iterable[Grant], **props: Any
+) -> iam.Role:
+    """Make a role, its statements in the role itself as far as they fit, the rest in policies of this stack."""
+    granted = statements(grants)
+    inline, more = _packed([each.to_statement_json() for each in own], granted, who=id_)
+    role = iam.Role(
+        scope,
+        id_,
+        path=PATH,
+        inline_policies={"Nightshift": iam.PolicyDocument(statements=[*own, *map(_statement, inline)])},
+        **props,
+    )
+    for number, part in enumerate(more, start=2):
+        iam.ManagedPolicy(role, f"Part{number}", path=PATH, statements=[*map(_statement, part)], roles=[role])
+    acknowledge(role, _findings(role, granted))
+    return role
+
+
+def _packed(
+    own: Sequence[object], granted: Sequence[Statement], *, who: str
+) -> tuple[list[Statement], list[list[Statement]]]:
+    """Fill the role first, then policies, each to its limit. Raises ConfigError where that is still not enough."""
+    room = [_INLINE - _size(own), *[_MANAGED] * _ATTACHED]
+    parts: list[list[Statement]] = [[] for _ in room]
+    for statement in granted:
+        for piece in _pieces(statement, limit=_PIECE):
+            size = _size(_statement(piece).to_statement_json())
+            at = next((number for number, free in enumerate(room) if size <= free), None)
+            if at is None:
+                raise ConfigError(
+                    f"the permissions of {who} do not fit into one role: AWS takes {_INLINE:,} characters and "
+                    f"{_ATTACHED} policies of {_MANAGED:,}",
+                    remedy="Divide the targets between two deployments, each with a configuration of its own",
+                )
+            parts[at].append(piece)
+            room[at] -= size
+    return parts[0], [part for part in parts[1:] if part]
+
+
+def _size(document: object) -> int:
+    """Characters as IAM counts them; what CloudFormation fills in later counts as much as it may become."""
+    text = json.dumps(document, separators=(",", ":"))
+    return len(text) + len(",") + _FILLED_IN * text.count("${Token[")
+
+
+def _pieces(statement: Statement, *, limit: int) -> list[Statement]:
+    """The same statement in pieces, each with at most ``limit`` characters of resources or of a condition's values."""
+    for number, (operator, key, values) in enumerate(statement.conditions):
+        if len(chunks := _chunks(values, limit)) > 1:
+            before, after = statement.conditions[:number], statement.conditions[number + 1 :]
+            return [replace(statement, conditions=(*before, (operator, key, chunk), *after)) for chunk in chunks]
+    return [replace(statement, resources=chunk) for chunk in _chunks(statement.resources, limit)]
+
+
+def _chunks(values: Sequence[str], limit: int) -> list[tuple[str, ...]]:
+    chunks: list[list[str]] = [[]]
+    size = 0
+    for value in values:
+        if size + len(value) > limit and chunks[-1]:
+            chunks.append([])
+            size = 0
+        chunks[-1].append(value)
+        size += len(value) + len('"",')
+    return [tuple(chunk) for chunk in chunks]
+
+
+def _statement(statement: Statement) -> iam.PolicyStatement:
+    on: dict[str, dict[str, str | list[str]]] = {}
+    for operator, key, values in statement.conditions:
+        on.setdefault(operator, {})[key] = values[0] if len(values) == 1 else list(values)
+    return iam.PolicyStatement(
+        actions=list(statement.actions), resources=list(statement.resources), conditions=on or None
+    )
+
+
+def _findings(scope: Construct, granted: Iterable[Statement]) -> Mapping[str, str]:
+    """What cdk-nag will say about patterns, and why each of them is as narrow as it gets."""
+    actions: dict[str, set[str]] = {}
+    for statement in granted:
+        for resource in statement.resources:
+            if "*" in resource:
+                actions.setdefault(resource, set()).update(statement.actions)
+    whys = {resource: reason(resource, those) for resource, those in actions.items()}
+    found = {f"AwsSolutions-IAM5[Resource::{_as_nag_says(scope, resource)}]": why for resource, why in whys.items()}
+    if "*" in whys:
+        found["Serverless-LambdaStarPermissions"] = whys["*"]
+    return found
+
+
+def _as_nag_says(scope: Construct, resource: str) -> str:
+    """An ARN as in cdk-nag's findings: an attribute of a resource of the stack is ``<LogicalId.Arn>``."""
+    resolved = cdk.Stack.of(scope).resolve(resource)
+    if isinstance(resolved, str):
+        return resolved
+    _, parts = resolved["Fn::Join"]
+    return "".join(part if isinstance(part, str) else f"<{'.'.join(part['Fn::GetAtt'])}>" for part in parts)

@@ -1,0 +1,128 @@
+"""Which resource an action is allowed on: pure, so without a template."""
+
+from __future__ import annotations
+
+import pytest
+from nightshift import signals, surroundings
+from nightshift.errors import ConfigError
+from nightshift.model import Arn, Target
+from nightshift.remediations import REMEDIATIONS
+
+from infra.permissions import ANYWHERE, Grant, Place, condense, granted_reads, grants_for, reason, statements
+
+PLACE = Place("aws", "111122223333", "eu-central-1", quarantine="arn:aws:s3:::q")
+QUEUE = Arn.parse("arn:aws:sqs:eu-central-1:111122223333:letters")
+SOURCE = Arn.parse("arn:aws:sqs:eu-central-1:111122223333:orders")
+SERVICE = Arn.parse("arn:aws:ecs:eu-central-1:111122223333:service/apps/worker")
+DLQ = Target(arn=QUEUE, group="g", source=SOURCE, consumer=SERVICE)
+WORKER = Target(arn=SERVICE, group="g", queue=SOURCE)
+
+
+@pytest.mark.parametrize("remediation", REMEDIATIONS, ids=lambda each: each.name)
+def test_every_action_that_a_remediation_declares_has_a_resource(remediation: type) -> None:
+    """Adding an action without saying on what it is allowed fails here, not at three in the morning."""
+    declared = {*remediation.reads, *remediation.writes, *remediation.delegates}  # type: ignore[attr-defined]
+    targets = [target for target in (DLQ, WORKER) if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
+    granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
+    if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
+        granted.add("lambda:GetFunctionConcurrency")
+    assert granted == declared
+
+
+def test_every_reader_has_its_permission() -> None:
+    """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
+    for kind in signals.KINDS.values():
+        arn = {"sqs": QUEUE, "ecs": SERVICE}.get(kind.service)
+        assert arn is not None, f"no example of {kind.names} in this test"
+        for action in kind.actions:
+            assert granted_reads(action, arn, PLACE)
+    for names, actions in surroundings.ACTIONS.items():
+        arn = SERVICE if names.startswith("ecs") else QUEUE
+        for action in actions:
+            assert granted_reads(action, arn, PLACE)
+
+
+def test_an_unknown_action_is_refused() -> None:
+    """A guessed resource is either missing at three in the morning or wider than anybody decided."""
+    with pytest.raises(ConfigError, match=r"x needs sqs:PurgeQueue.*\n?.*_SCOPES"):
+        grants_for(["sqs:PurgeQueue"], [DLQ], PLACE, who="x")
+
+
+@pytest.mark.parametrize(
+    "action, resources",
+    [
+        ("sqs:DeleteMessage", {str(QUEUE)}),
+        ("sqs:SendMessage", {str(SOURCE)}),
+        ("ecs:DescribeServices", {str(SERVICE)}),
+        ("ecs:StopTask", {"arn:aws:ecs:eu-central-1:111122223333:task/apps/*"}),
+        ("ecs:StopServiceDeployment", {"arn:aws:ecs:eu-central-1:111122223333:service-deployment/apps/worker/*"}),
+        ("s3:PutObject", {"arn:aws:s3:::q/letters/*"}),
+        ("cloudwatch:GetMetricData", {"*"}),
+    ],
+)
+def test_an_action_is_allowed_on_the_narrowest_resource(action: str, resources: set[str]) -> None:
+    """The target, what it names, or what belongs to it; ``*`` where AWS offers nothing else."""
+    assert {grant.resource for grant in grants_for([action], [DLQ], PLACE, who="x")} == resources
+
+
+def test_a_key_is_usable_for_one_queue_only() -> None:
+    """Which key a queue has is not known; whose messages it may decrypt is."""
+    found = grants_for(["kms:Decrypt"], [DLQ], PLACE, who="x")
+    queues = {
+        value for grant in found for _, key, value in grant.conditions if key == "kms:EncryptionContext:aws:sqs:arn"
+    }
+    assert queues == {str(QUEUE), str(SOURCE)}
+
+
+def test_tasks_are_listed_in_one_cluster_only() -> None:
+    """ListTasks has no resource of ours, so its cluster is a condition."""
+    (grant,) = grants_for(["ecs:ListTasks"], [WORKER], PLACE, who="x")
+    assert grant.conditions == (("ArnEquals", "ecs:cluster", "arn:aws:ecs:eu-central-1:111122223333:cluster/apps"),)
+
+
+def test_equal_permissions_are_one_statement_whatever_their_order() -> None:
+    """The same grants give the same policy."""
+    grants = [Grant("b:Y", "1"), Grant("a:X", "2"), Grant("a:X", "1"), Grant("b:Y", "2"), Grant("c:Z", "3")]
+    assert statements(grants) == statements(reversed(grants))
+    assert [(each.actions, each.resources) for each in statements(grants)] == [
+        (("a:X", "b:Y"), ("1", "2")),
+        (("c:Z",), ("3",)),
+    ]
+
+
+def test_conditions_that_differ_in_one_key_are_one_statement_and_never_in_two() -> None:
+    """Lists of values under one key mean "any of them"; under two keys they would allow every combination."""
+
+    def grant(queue: str, service: str) -> Grant:
+        return Grant("kms:Decrypt", "key", (("StringEquals", "queue", queue), ("StringEquals", "via", service)))
+
+    (one,) = statements([grant("a", "sqs"), grant("b", "sqs")])
+    assert one.conditions == (("StringEquals", "queue", ("a", "b")), ("StringEquals", "via", ("sqs",)))
+    assert len(statements([grant("a", "sqs"), grant("b", "s3")])) == 2
+
+
+def test_many_reads_become_one_pattern_of_their_kind() -> None:
+    """Beyond the limit, and for that action only, within the account and Region."""
+    grants = {Grant("sqs:GetQueueAttributes", PLACE.arn("sqs", f"q{number}")) for number in range(3)}
+    grants |= {Grant("ecs:DescribeServices", str(SERVICE))}
+    assert condense(grants, PLACE, many=3) == grants
+    assert condense(grants, PLACE, many=2) == {
+        Grant("sqs:GetQueueAttributes", PLACE.arn("sqs", "*")),
+        Grant("ecs:DescribeServices", str(SERVICE)),
+    }
+
+
+def test_every_pattern_has_its_reason() -> None:
+    """What cdk-nag is told is what the table says, and what nobody gave a reason for is refused."""
+    assert "no resource type" in reason("*", ["cloudwatch:GetMetricData"])
+    assert "task" in reason(PLACE.arn("ecs", "task/apps/*"), ["ecs:StopTask"])
+    with pytest.raises(ConfigError, match="sqs:DeleteMessage"):
+        reason("*", ["sqs:DeleteMessage"])
+    with pytest.raises(ConfigError, match="pattern"):
+        reason("arn:aws:rds:eu-central-1:111122223333:cluster:*", ["rds:ModifyDBCluster"])
+
+
+def test_nothing_that_changes_anything_may_be_allowed_everywhere() -> None:
+    """The list of actions that may have ``*`` holds reads, and the two that send traces."""
+    changing = {action for action in ANYWHERE if not action.split(":")[1].startswith(("Describe", "Get", "List"))}
+    assert changing == {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
