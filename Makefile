@@ -13,8 +13,11 @@ ARGS ?=
 
 UV := .venv-uv/bin/uv
 BIN := .venv/bin
-# The only modules that decide or change anything: each branch of them is run by a test.
+# The only modules that decide or change anything: each branch of them is run by their own tests. Those alone are traced,
+# because tracing everything would nearly double the time that the suite takes.
 GATED := layers/nightshift/python/nightshift/decide.py,layers/nightshift/python/nightshift/guardrails.py,layers/nightshift/python/nightshift/remediations/*.py
+
+GATED_TESTS := tests/nightshift/test_decide.py tests/nightshift/test_guardrails.py tests/nightshift/remediations
 
 export UV_PYTHON_DOWNLOADS := never
 export AWS_EC2_METADATA_DISABLED := true
@@ -45,8 +48,9 @@ setup: .venv/.done node_modules/.done  ## the environment for development, in .v
 test: .venv/.done  ## all tests, and every branch of what decides (ARGS="..." runs a part of them)
 	@mkdir -p build
 ifeq ($(ARGS),)
-	@$(OFFLINE) $(BIN)/pytest -n 2 --dist loadgroup --cov --cov-report=
+	@$(OFFLINE) $(BIN)/pytest -n 2 --cov --cov-report= -q $(GATED_TESTS)
 	$(BIN)/coverage report --include='$(GATED)' --fail-under=100
+	@$(OFFLINE) $(BIN)/pytest -n 2 --dist loadfile $(addprefix --ignore=,$(GATED_TESTS))
 else
 	@$(OFFLINE) $(BIN)/pytest $(ARGS)
 endif
@@ -56,7 +60,7 @@ ifeq ($(PYTHON_LAMBDA),)
 	@echo "No python3.13 on this machine: the tests ran on $(PYTHON) only."
 else
 	@$(MAKE) .venv-lambda/.done
-	@$(OFFLINE) .venv-lambda/bin/pytest -n 2 --dist loadgroup $(ARGS)
+	@$(OFFLINE) .venv-lambda/bin/pytest -n 2 --dist loadfile $(ARGS)
 endif
 
 check: format-check lint types imports synth test test-lambda  ## everything CI runs

@@ -126,16 +126,19 @@ class Played:
         )
 
 
-def configuration(system: QueueService, *, mode: str = "auto", settings: str = "", name: str = "demo") -> str:
+def configuration(system: QueueService, *, mode: str = "auto", settings: str = "", limits: str = "") -> str:
     """A deployment's TOML for one system: its dead-letter queue and the service that consumes the queue."""
     world = system.world
     return f"""
-name = "{name}"
+name = "demo"
 account = "{world.account}"
 region = "{world.region}"
 
 [notify]
 emails = ["oncall@example.com"]
+
+[limits]
+{limits}
 
 [remediations.{DLQ}]
 mode = "auto"

@@ -30,7 +30,7 @@ from nightshift.model import SwitchState, Verdict
 
 from tests.deploy.conftest import ACCOUNT, REGION, Account, Deployment, Orders, until
 
-pytestmark = [pytest.mark.deploy, pytest.mark.timeout(900), pytest.mark.xdist_group("deploy")]
+pytestmark = [pytest.mark.deploy, pytest.mark.timeout(900)]
 
 
 def test_the_account_enforces_permissions(account: Account) -> None:

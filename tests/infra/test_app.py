@@ -16,8 +16,6 @@ import app
 from infra.options import Options
 from tests.infra.conftest import TOML
 
-pytestmark = pytest.mark.xdist_group("infra")
-
 
 @pytest.fixture
 def layer(tmp_path: Path) -> Path:

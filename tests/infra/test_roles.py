@@ -16,8 +16,6 @@ from infra.roles import INCIDENT
 from tests.infra.conftest import ACCOUNT, REGION, TOML, synthesize
 from tests.infra.reading import Template, allowed, may, named, of_type, role_of, statements
 
-pytestmark = pytest.mark.xdist_group("infra")
-
 FUNCTIONS = ("SweepRole", "AlarmRole", "TickRole")
 DLQ = f"arn:aws:sqs:{REGION}:{ACCOUNT}:documents-dlq"
 SOURCE = f"arn:aws:sqs:{REGION}:{ACCOUNT}:documents"

@@ -22,8 +22,6 @@ from infra.stack import stack_name
 from tests.infra.conftest import ACCOUNT, REGION, TOML, synthesize
 from tests.infra.reading import Template, everything, named, of_type, text_of
 
-pytestmark = pytest.mark.xdist_group("infra")
-
 ALARM_EVENT: dict[
     str, Any
 ] = {  # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch-and-eventbridge.html

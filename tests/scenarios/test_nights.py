@@ -9,8 +9,6 @@ from sandbox.scenes import DLQ, SCENES, STALLED, Played, Scene, play
 from sandbox.world import ACCOUNT, REGION
 from tests.support.permissions import allowed, needed
 
-pytestmark = pytest.mark.xdist_group("nights")
-
 BY_KEY = {scene.key: scene for scene in SCENES}
 _played: dict[str, Played] = {}
 

@@ -16,11 +16,11 @@ from sandbox.world import World
 
 
 @contextmanager
-def staged(*, mode: Mode = Mode.AUTO, settings: str = "", warm: float = 20) -> Iterator[Stage]:
+def staged(*, mode: Mode = Mode.AUTO, settings: str = "", limits: str = "", warm: float = 20) -> Iterator[Stage]:
     """The document management system at work, and Nightshift switched on."""
     with World(NIGHT) as world:
         system = DocumentManagement(world)
-        with Deployment(world, configuration(system, mode=mode.value, settings=settings)) as nightshift:
+        with Deployment(world, configuration(system, mode=mode.value, settings=settings, limits=limits)) as nightshift:
             nightshift.resume()
             system.offer(6)
             stage = Stage(world, system, nightshift)
@@ -154,12 +154,12 @@ def test_reads_that_are_throttled_make_the_target_unknown_and_the_cure_late_not_
 
 def test_a_send_whose_answer_is_lost_is_not_repeated() -> None:
     """One SendMessage times out after its effect: no letter is processed twice on our account, and it is counted."""
-    with staged() as stage:
+    with staged(settings='deadline = "PT1H"') as stage:
         fault = stage.world.faults.add(
             Kind.TIMEOUT_AFTER, "sqs.SendMessage", times=1, where=lambda call: call.principal.role_arn is not None
         )
         stage.outage()
-        stage.until_settled(timedelta(hours=7))
+        stage.until_settled()
         assert fault.struck == 1
         assert letters(stage).ledger.balanced
         assert sum(count - 1 for count in stage.world.processed.duplicates.values()) <= letters(stage).ledger.uncertain
@@ -254,10 +254,10 @@ def test_a_denial_ends_the_incident_and_keeps_the_reason() -> None:
 
 
 def test_a_question_that_nobody_answers_expires() -> None:
-    """After four hours the question is void: refused, told, and a late yes is not taken."""
-    with staged(mode=Mode.APPROVE) as stage:
+    """After a while (four hours, if nothing else is said) the question is void: told, and a late yes is not taken."""
+    with staged(mode=Mode.APPROVE, limits='approval_expiry = "PT30M"') as stage:
         asked(stage)
-        stage.until_settled(timedelta(hours=8))
+        stage.until_settled()
         assert letters(stage).verdict is Verdict.REFUSED
         assert "expired" in letters(stage).why
         assert not answer(stage, "approved")
