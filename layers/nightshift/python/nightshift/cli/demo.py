@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json as json_module
 import logging
+import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
-from typing import TextIO
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +26,8 @@ from sandbox.scenes import SCENES, Played, Scene, play
 
 __all__ = ["run"]
 
+_AT_ONCE = 2
+"""nights that are played at the same time: each takes a core"""
 _COLOUR = {
     Verdict.FIXED: "green",
     Verdict.RECOVERED: "green",
@@ -41,14 +47,13 @@ def run(out: Console, *, json: bool = False, only: Sequence[str] = (), reports: 
     reports.mkdir(parents=True, exist_ok=True)
     began = time.perf_counter()
     played = []
-    with (reports / "log.jsonl").open("w", encoding="utf-8") as log:
-        for number, scene in enumerate(scenes, 1):
-            with out.status(f"[bold]{scene.title}[/] … {scene.breaks}"), redirect_stdout(log), _logging_to(log):
-                night = play(scene)
-            _write(night, reports)
-            played.append(night)
+    with ProcessPoolExecutor(_AT_ONCE, mp_context=get_context("spawn")) as pool:  # one world at a time in a process
+        nights = [pool.submit(_play, scene.key, reports) for scene in scenes]
+        for number, (scene, night) in enumerate(zip(scenes, nights, strict=True), 1):
+            with out.status(f"[bold]{scene.title}[/] … {scene.breaks}"):
+                played.append(night.result())
             if not json:
-                _tell(out, number, night)
+                _tell(out, number, played[-1])
     if json:
         out.print_json(json_module.dumps([_facts(night) for night in played]))
     else:
@@ -56,17 +61,24 @@ def run(out: Console, *, json: bool = False, only: Sequence[str] = (), reports: 
     return 0 if all(night.as_told for night in played) else 1
 
 
-@contextmanager
-def _logging_to(log: TextIO) -> Iterator[None]:
-    """The functions' log lines go to a file, as they would go to CloudWatch: the terminal is for the story."""
-    handlers = [each for each in logging.getLogger("nightshift").handlers if isinstance(each, logging.StreamHandler)]
-    before = [handler.setStream(log) for handler in handlers]
-    try:
-        yield
-    finally:
-        for handler, stream in zip(handlers, before, strict=True):
-            if stream is not None:
-                handler.setStream(stream)
+def _play(key: str, reports: Path) -> Played:
+    """
+    Play one night, in a process of its own, and write down what would have been mailed and logged.
+
+    The functions' log lines and metrics go to a file, as they would go to CloudWatch: the terminal is for the story.
+    """
+    [scene] = _chosen([key])
+    with (reports / f"{key}.log.jsonl").open("w", encoding="utf-8") as log, redirect_stdout(log):
+        handlers = [
+            each for each in logging.getLogger("nightshift").handlers if isinstance(each, logging.StreamHandler)
+        ]
+        for handler in handlers:
+            handler.setStream(log)
+        night = play(scene)
+        _write(night, reports)
+        for handler in handlers:
+            handler.setStream(sys.__stderr__)
+    return replace(night, trail=())
 
 
 def _chosen(only: Sequence[str]) -> tuple[Scene, ...]:
@@ -92,12 +104,15 @@ def _tell(out: Console, number: int, night: Played) -> None:
 def _summary(out: Console, played: Sequence[Played], seconds: float, reports: Path) -> None:
     table = Table(
         title="How the nights ended",
+        box=SIMPLE_HEAD,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
         caption="moved = processed + returned + quarantined + remaining; nothing is lost",
         title_justify="left",
         caption_justify="left",
     )
     for column in ("night", "verdict"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=True)
     for column in ("moved", "proc.", "ret.", "quar.", "rem.", "lost", "mails"):
         table.add_column(column, justify="right", no_wrap=True)
     for night in played:
