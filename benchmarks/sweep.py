@@ -5,7 +5,8 @@ How many calls, and how long, one sweep's reading of many dead-letter queues tak
 
     python -m benchmarks.sweep --queues 100 1000 10000
 
-Every queue is asked what a dead-letter remediation asks in a sweep: whether it exists, and one metric. The account is
+Every queue is read and judged as `sqs-dlq-backlog` does it in a sweep: whether it exists, and one metric. (A
+whole sweep makes six calls more, however many targets there are: four to its own table, two probes.) The account is
 moto; GetMetricData is answered here, because moto takes minutes for it. Requests are counted where botocore sends them,
 so retries, and calls that our own code forgets to mention, count as well. "Minimum" is what AWS's limits allow: 1,000
 queues a page of ListQueues, 500 metrics a call of GetMetricData.
@@ -29,9 +30,9 @@ from botocore.awsrequest import AWSResponse
 from moto import mock_aws
 from moto.sqs.models import sqs_backends
 from nightshift.aws import Aws
-from nightshift.model import Arn, Query, ResourceRead
-from nightshift.remediation import Unread
-from nightshift.signals import gather, queue_metric
+from nightshift.model import Arn, Target, Unknown
+from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
+from nightshift.signals import gather
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"
 NOW = datetime(2026, 11, 20, 3, 7, 42, tzinfo=UTC)
@@ -58,22 +59,18 @@ class Cost:
 def measure(queues: int, *, latency: float = 0.0) -> Cost:
     """Read that many queues once; ``latency`` is how many seconds each call waits for the network."""
     arns = [Arn("aws", "sqs", REGION, ACCOUNT, f"team-{number % 7}-orders-{number:05}-dlq") for number in range(queues)]
-    queries = [query for arn in arns for query in _watch(arn)]
+    remediation = SqsDlqBacklog()
+    targets = [Target(arn, group="benchmark") for arn in arns]
+    queries = [query for target in targets for query in remediation.watch(target)]
     with _account(arns, latency) as (aws, calls):
         for service in ("cloudwatch", "sqs"):
             aws.client(service)  # a warm function has its clients
         began = time.perf_counter()
         readings = gather(aws, queries, now=NOW)
+        seen = [remediation.detect(target, readings) for target in targets]
         seconds = time.perf_counter() - began
-    unread = sum(isinstance(answer, Unread) for answer in readings.answers.values())
+    unread = sum(isinstance(each, Unknown) for each in seen)
     return Cost(queues, calls, -(-queues // 1_000) + -(-queues // 500), seconds, unread)
-
-
-def _watch(arn: Arn) -> tuple[Query, ...]:
-    return (
-        ResourceRead("sqs.exists", str(arn)),
-        queue_metric(arn, "ApproximateNumberOfMessagesVisible", "Maximum", minutes=5),
-    )
 
 
 @contextmanager
