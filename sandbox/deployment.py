@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
 from nightshift import edge
@@ -33,12 +33,32 @@ if TYPE_CHECKING:
 
     from sandbox.world import World
 
-__all__ = ["Deployment"]
+__all__ = ["Deployment", "make_table"]
 
 TICK_TIMEOUT = timedelta(seconds=120)
 """as infra/functions.py sets it"""
-_KEYS = [{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}]
-_DUE = [{"AttributeName": "due_shard", "KeyType": "HASH"}, {"AttributeName": "due_at", "KeyType": "RANGE"}]
+
+
+def make_table(dynamodb: Any, name: str) -> None:
+    """Make the incident table and its index with a DynamoDB client, as infra/data.py says them."""
+    dynamodb.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk", "due_shard", "due_at")
+        ],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "due",
+                "KeySchema": [
+                    {"AttributeName": "due_shard", "KeyType": "HASH"},
+                    {"AttributeName": "due_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["state", "incident", "count"]},
+            }
+        ],
+    )
 
 
 class Deployment:
@@ -119,21 +139,7 @@ class Deployment:
 
     def _make(self) -> Environment:
         world, name = self.world, f"nightshift-{self.policy.name}"
-        world.client("dynamodb").create_table(
-            TableName=name,
-            KeySchema=_KEYS,
-            AttributeDefinitions=[
-                {"AttributeName": key, "AttributeType": "S"} for key in ("pk", "sk", "due_shard", "due_at")
-            ],
-            GlobalSecondaryIndexes=[
-                {
-                    "IndexName": "due",
-                    "KeySchema": _DUE,
-                    "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": ["state", "incident", "count"]},
-                }
-            ],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        make_table(world.client("dynamodb"), name)
         topic = world.client("sns").create_topic(Name=f"{name}-reports")["TopicArn"]
         queue = world.client("sqs").create_queue(QueueName=f"{name}-work", Attributes={"VisibilityTimeout": "720"})
         bucket = f"{name}-quarantine-{world.account}"
