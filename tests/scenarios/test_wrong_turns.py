@@ -105,6 +105,22 @@ def test_a_restart_that_would_ship_new_code_is_refused() -> None:
         assert "ecs.UpdateService" not in writes(stage)
 
 
+def test_nothing_is_touched_while_its_stack_is_being_updated_and_all_is_well_afterwards() -> None:
+    """A CloudFormation update under way holds the redrive; when it is over, the letters go home."""
+    with staged() as stage:
+        stage.system.start_stack_update()
+        stage.outage()
+        stage.minutes(30)
+        refusal = letters(stage).refusal
+        assert refusal is not None
+        assert refusal.guard == "mid-change"
+        assert writes(stage) == []
+        stage.system.finish_stack_update()
+        stage.until_settled()
+        assert letters(stage).verdict is Verdict.FIXED
+        assert stage.system.dead == 0
+
+
 # -- AWS does not do as it is told -------------------------------------------------------------------------------------
 
 

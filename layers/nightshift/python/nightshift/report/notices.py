@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from nightshift.model import Incident, Phase, Refusal, Severity, Verdict
+from nightshift.model import Incident, Mode, Phase, Refusal, Severity, Verdict
 from nightshift.report.context import (
     Context,
     TimelineEvent,
@@ -127,8 +127,8 @@ def _tell_hold(before: Incident | None, after: Incident, refusal: Refusal, conte
     """
     if after.phase in (Phase.ACTING, Phase.VERIFYING) or refusal.guard in QUIET_GUARDS:
         return False
-    if observed_only(after, context) or f"held:{safe(refusal.guard, 60)}" in after.notices:
-        return False
+    if context.mode is Mode.OBSERVE or f"held:{safe(refusal.guard, 60)}" in after.notices:
+        return False  # where nothing may be done nothing is held back: would-act says what would be done
     held_before = before is not None and before.refusal is not None and before.refusal.guard == refusal.guard
     if refusal.retry_after is None or refusal.retry_after >= LASTING:
         return True
