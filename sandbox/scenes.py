@@ -92,6 +92,7 @@ class Played:
     """
     What came of a scene. ``lost`` is messages that are missing or from nowhere, by the world's own count.
 
+    ``taken`` is how many letters left the dead-letter queue by Nightshift's hand, by the world's own count;
     ``done`` is what the audit trail shows under each incident's name: IAM actions, and how often each was tried.
     """
 
@@ -99,6 +100,7 @@ class Played:
     incidents: tuple[Incident, ...]
     mail: tuple[Mail, ...]
     ledger: Ledger
+    taken: int
     processed: int
     duplicates: int
     dead: int
@@ -199,6 +201,7 @@ def _count(scene: Scene, on: Stage) -> Played:
         incidents=incidents,
         mail=tuple(world.mail),
         ledger=Ledger(**{name: sum(getattr(ledger, name) for ledger in ledgers) for name in names}),
+        taken=done["sqs.SendMessage"] + stored + _moved_by_tasks(world),
         processed=len(world.processed),
         duplicates=sum(count - 1 for count in world.processed.duplicates.values()),
         dead=on.system.dead,
@@ -212,6 +215,16 @@ def _count(scene: Scene, on: Stage) -> Played:
         trail=tuple(world.trail),
         errors=failures(world),
     )
+
+
+def _moved_by_tasks(world: World) -> int:
+    """What the message move tasks moved that were started under an incident's name."""
+    started = {
+        int(event.at.timestamp() * 1000)
+        for event in world.trail.of("sqs.StartMessageMoveTask")
+        if event.principal.role_arn is not None and not event.error
+    }
+    return sum(task.moved for task in world.move_tasks.all if task.started_ms in started)
 
 
 def failures(world: World) -> tuple[str, ...]:

@@ -1085,6 +1085,39 @@ def test_the_last_word_on_the_ledger_is_what_the_queues_say() -> None:
     assert CURE.settle_ledger(eyes, TARGET, case.plan, known, {"since": "x"}) == known
 
 
+@pytest.mark.parametrize(
+    "tasks, moved",
+    [
+        ([task("CANCELLED", moved=70, to_move=400)], 70),
+        ([task("COMPLETED", started=NOW + 5 * MINUTE, moved=9), task("CANCELLED", moved=70, to_move=400)], 70),
+        ([], 0),
+    ],
+    ids=["cancelled since", "and somebody else moved the rest later", "not listed any more"],
+)
+def test_what_a_cancelled_move_has_moved_by_then_is_counted(tasks: list[dict[str, Any]], moved: int) -> None:
+    """A move goes on between the last look and its end: the last word is what SQS lists, and only of our own move."""
+    case = redrive(60)
+    account = case.scratch["account"]["moved"]
+    case.scratch["redrive"] = {**case.scratch["redrive"], "mode": "task", "at": NOW.isoformat()}
+    case.account.tasks = tasks
+    case.account.now = NOW + 10 * MINUTE
+    eyes = Eyes(case.account, SqsDlqBacklog)
+    ledger = CURE.settle_ledger(eyes, TARGET, case.plan, Ledger(), case.scratch)
+    assert ledger.moved == account + moved
+    assert ledger.balanced
+
+
+def test_the_move_of_an_earlier_attempt_is_not_counted_twice() -> None:
+    """A later attempt's account has it already."""
+    case = redrive(60)
+    case.scratch["redrive"] = {**case.scratch["redrive"], "mode": "task", "at": NOW.isoformat()}
+    case.scratch["attempt"] = {**case.scratch["attempt"], "at": (NOW + MINUTE).isoformat()}
+    case.account.tasks = [task("CANCELLED", moved=70, to_move=400)]
+    eyes = Eyes(case.account, SqsDlqBacklog)
+    ledger = CURE.settle_ledger(eyes, TARGET, case.plan, Ledger(), case.scratch)
+    assert ledger.moved == case.scratch["account"]["moved"]
+
+
 # -- settings --------------------------------------------------------------------------------------------------------
 
 

@@ -254,6 +254,7 @@ class Engine:
             back = self._take_back(case, incident)
             incident, events = back.incident, back.events
             if back.over:
+                incident = self._ledger(case, incident)
                 return _hold(
                     _ended(incident, Verdict.INEFFECTIVE, "stopped by the kill switch"), refusal, case.now, *events
                 )
@@ -671,7 +672,7 @@ class Engine:
         back = self._take_back(case, incident) if incident.lent else _Back(incident)
         if not back.over:
             return self._still_out(case, back, incident)
-        incident = _ended(back.incident, retry.attempt, retry.why)
+        incident = _ended(self._ledger(case, back.incident), retry.attempt, retry.why)
         number = len(incident.attempts)
         event = Event(case.now, "ineffective", f"attempt {number}: {retry.why}")
         return _Next(_reopened(incident, case.now), (*back.events, event))

@@ -146,6 +146,8 @@ def _wrong(night: Played) -> Iterable[str]:
 
 
 def _write(night: Played, reports: Path) -> None:
+    for old in reports.glob(f"{night.scene.key}-*.txt"):  # of an earlier run
+        old.unlink()
     for number, mail in enumerate(night.mail, 1):
         text = f"Subject: {mail.subject}\nDate: {mail.at:%Y-%m-%d %H:%M:%S} UTC\n\n{mail.text}"
         (reports / f"{night.scene.key}-{number}.txt").write_text(text, encoding="utf-8")

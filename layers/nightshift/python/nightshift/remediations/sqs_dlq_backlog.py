@@ -245,7 +245,7 @@ class SqsDlqBacklog(Remediation):
                 f"for {minutes(self.healthy_for)} minutes now, and no letter has died since"
             ),
             evidence=(
-                *flow,
+                flow,
                 f"{len(letters)} of about {states.messages(dlq)} letters looked at: "
                 + ", ".join(f"{count} {what}" for what, count in sorted(means.items())),
                 *_first_loss(letters, dlq, read.now()),
@@ -633,8 +633,24 @@ class SqsDlqBacklog(Remediation):
         if not scratch or "account" not in scratch:
             return ledger
         state = self._state(read, plan, scratch)
-        account = {**scratch["account"], "moved": max(ledger.moved, scratch["account"]["moved"])}
-        return balance(account, returned=state.came_back(state.since), waiting=state.on_their_way)
+        by_task = _moved_by_task(state, scratch)
+        account = {**scratch["account"], "moved": max(ledger.moved - by_task, scratch["account"]["moved"])}
+        returned = state.came_back(state.since)
+        return balance(account, returned=returned, waiting=state.on_their_way, moved_by_task=by_task)
+
+
+def _moved_by_task(state: _State, scratch: Mapping[str, Any]) -> int:
+    """
+    How many letters the full move of the attempt under way has moved by now, also one that was cancelled since.
+
+    The account of a later attempt has an earlier one's in it already. Somebody else's later move is not ours.
+    """
+    notes, attempt = scratch.get("redrive"), scratch.get("attempt")
+    if notes is None or notes["mode"] != "task" or (attempt is not None and notes["at"] < attempt["at"]):
+        return 0
+    began = _time(notes["at"], state.now) - SKEW
+    ours = [task.moved for task in state.tasks if task.started_at >= began]  # the newest stands first
+    return ours[-1] if ours else 0
 
 
 _LOST = "the notes of this step were lost: again, which sends nothing twice"
