@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 PYTHON_LAMBDA ?= $(shell for p in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13*/bin/python3.13; do \
 	"$$p" -c 'import sys; print(sys.executable)' 2>/dev/null && break; done)
 
-# More words for the command that a target ends in: make test ARGS="tests/test_decide.py -k lease"
+# More words for the command that a target ends in: make test ARGS="tests/nightshift/test_decide.py -k lease"
 ARGS ?=
 
 UV := .venv-uv/bin/uv

@@ -159,7 +159,7 @@ def test_a_hold_names_the_guardrail_and_its_numbers(held: Make, backdrop: Backdr
     assert "- used: 4" in text
     assert "- limit: 4" in text
     assert "asked again after 1 h" in text
-    assert "First this one has to end: arn:x" in text
+    assert "It waits for this one to work: arn:x" in text
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -313,3 +313,12 @@ def test_access_denied_in_words_is_understood_too(redriven: Make, backdrop: Back
     why = "access denied: sqs:StartMessageMoveTask on arn:aws:sqs:x is not granted"
     text = render(redriven(verdict=Verdict.ESCALATED, calls=(), why=why), context=backdrop())
     assert "AWS denied sqs:StartMessageMoveTask." in text
+
+
+def test_a_cure_that_people_stopped_is_not_called_a_failure(redriven: Make, backdrop: Backdrop) -> None:
+    """The kill switch in the middle of a cure: the report says who ended it, and what resuming does not do."""
+    held = Refusal("kill-switch", "the kill switch is paused: asked to", retry_after=timedelta(minutes=1))
+    text = render(redriven(verdict=Verdict.ESCALATED, refusal=held), context=backdrop())
+    assert "Somebody stopped Nightshift in the middle of the cure" in text
+    assert "could not cure" not in text
+    assert "It is asked again" not in text

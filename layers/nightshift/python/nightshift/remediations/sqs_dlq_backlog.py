@@ -242,7 +242,7 @@ class SqsDlqBacklog(Remediation):
             target=str(target.arn),
             cause=(
                 f"letters died in {home.name} while its consumer failed; {', '.join(map(short, consumers))} has worked "
-                f"for {minutes(self.healthy_for)} minutes now, and no letter has died since"
+                f"for {minutes(self.healthy_for)} minutes now, and the dead letters have become no more"
             ),
             evidence=(
                 flow,
@@ -305,7 +305,7 @@ class SqsDlqBacklog(Remediation):
         return all(task.started_at < read.now() - _ONE_TASK_PER for task in tasks)
 
     def _check_calm(self, read: Reader, dlq: Arn, attributes: Mapping[str, Any]) -> None:
-        """Refuse until no letter has died for a while: what is sent home now would die too."""
+        """Refuse while there are more and more letters: what is sent home now would die too."""
         window = minutes(self.healthy_for)
         query = queue_metric(dlq, VISIBLE, "Maximum", window + 5)
         start = read.now() - self.healthy_for

@@ -129,6 +129,8 @@ def _means(incident: Incident, context: Context) -> str:
         return "Nightshift knows a cure, but here it only observes: nothing was changed."
     match incident.phase:
         case Phase.CLOSED:
+            if incident.verdict is Verdict.ESCALATED and _stopped(incident):
+                return "Somebody stopped Nightshift in the middle of the cure, and nobody let it go on."
             return _MEANS[incident.verdict or Verdict.BROKEN]
         case Phase.LEASED:
             return "Nightshift acted, and the target is healthy again. What it lent for that is still out."
@@ -144,6 +146,11 @@ def _means(incident: Incident, context: Context) -> str:
             return "Nightshift has seen this and is looking closer."
         case _:
             assert_never(incident.phase)
+
+
+def _stopped(incident: Incident) -> bool:
+    """Whether it was people who ended the cure, by the kill switch, rather than its failing."""
+    return bool(incident.attempts) and incident.refusal is not None and incident.refusal.guard == "kill-switch"
 
 
 def _wanted(incident: Incident, context: Context) -> str:
@@ -239,7 +246,7 @@ def _done(page: Page, incident: Incident, context: Context) -> None:
     if incident.plan is not None and not incident.calls:
         _plan(page, incident.plan, incident, context)
     if incident.refusal is not None and _refusal_counts(incident):
-        _refusal(page, incident.refusal)
+        _refusal(page, incident.refusal, waiting=incident.open)
 
 
 def _call_made(page: Page, record: CallRecord, incident: Incident) -> None:
@@ -332,15 +339,15 @@ def _refusal_counts(incident: Incident) -> bool:
     return not asking(incident)
 
 
-def _refusal(page: Page, refusal: Refusal) -> None:
+def _refusal(page: Page, refusal: Refusal, *, waiting: bool) -> None:
     page.section("HELD BY", f"the guardrail {_guard(refusal)}")
     page.text(_reason(refusal))
     for line in changes({}, refusal.numbers):
         page.item(line.replace(" is ", ": ", 1))
-    if refusal.retry_after is not None:
+    if refusal.retry_after is not None and waiting:
         page.text(f"It is asked again after {duration(refusal.retry_after)}.")
     if refusal.link:
-        page.text(f"First this one has to end: {safe(refusal.link, 1100)}")
+        page.text(f"{'It waits' if waiting else 'It waited'} for this one to work: {safe(refusal.link, 1100)}")
 
 
 # -- messages --------------------------------------------------------------------------------------------------------
@@ -476,7 +483,9 @@ _ALLOW = {
     "opted-in": "If Nightshift may act here, tag the resource auto-remediation=enabled.",
     "registered": "If Nightshift may act here, name the resource in the deployment's configuration.",
     "mode": "If Nightshift may do this by itself, set the mode to approve or auto in the configuration.",
-    "kill-switch": "Cure it by hand, or turn the kill switch on again: Nightshift then goes on at its next look.",
+    "kill-switch": "Cure it by hand, or let Nightshift go on: nightshift resume. It then goes on at its next look.",
+    "consumer": "Nothing, if the consumer recovers: Nightshift then goes on by itself. If not, look at its logs and its"
+    " last deployment.",
     "mid-change": "Look whether that change is stuck or is the cause. Nightshift goes on when it is over.",
     "storm": "Look for one common cause first. Nightshift fixes nothing one by one while so much is sick at once.",
     "target-budget": "It keeps coming back: look for the cause behind it. Nightshift tries no more often than this.",
@@ -509,7 +518,7 @@ def _next(page: Page, incident: Incident, context: Context) -> None:
 
 def _where(context: Context) -> str:
     """Which deployment a command is about, so that it can be typed as it stands."""
-    return f" --config {shell(context.deployment)}" if context.deployment else ""
+    return f" --stack {shell('nightshift-' + context.deployment)}" if context.deployment else ""
 
 
 def _answer(page: Page, incident: Incident, context: Context) -> None:
@@ -563,6 +572,11 @@ def _for_state(incident: Incident, context: Context) -> list[str]:
             return _for_refused(incident)
         case Verdict.ESCALATED | Verdict.INEFFECTIVE:
             tried = f"Tried so far: {_tried(incident)}." if incident.attempts else "Nothing was tried."
+            if _stopped(incident):
+                return [
+                    f"Begun, then stopped by the kill switch: {_tried(incident)}. DONE says what was done by then.",
+                    f"{look}, and decide whether to go on by hand: nightshift resume does not take this one up again.",
+                ]
             return [
                 tried,
                 f"{look}. Do not repeat what did not help; begin at CAUSE and what was rejected there.",
