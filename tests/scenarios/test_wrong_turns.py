@@ -83,6 +83,22 @@ def test_nothing_is_done_before_somebody_has_switched_nightshift_on() -> None:
             assert writes(stage) == []
 
 
+def test_while_the_kill_switch_is_off_letters_are_not_looked_at_again_every_minute() -> None:
+    """Looking counts as a receive: one diagnosis says what would be done, and the next is made when it may be done."""
+    with staged() as stage:
+        stage.nightshift.pause("not tonight")
+        stage.outage()
+        stage.minutes(20)
+        looks = len(stage.world.trail.of("sqs.ReceiveMessage", function="nightshift-tick"))
+        assert looks > 0
+        assert letters(stage).plan is not None
+        stage.minutes(20)
+        assert len(stage.world.trail.of("sqs.ReceiveMessage", function="nightshift-tick")) == looks
+        stage.nightshift.resume()
+        stage.until_settled()
+        assert letters(stage).verdict is Verdict.FIXED
+
+
 def test_a_service_that_was_stopped_on_purpose_is_not_started() -> None:
     """Desired count 0 is somebody's decision: no restart, and the letters wait."""
     with staged() as stage:
