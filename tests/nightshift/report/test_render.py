@@ -322,3 +322,10 @@ def test_a_cure_that_people_stopped_is_not_called_a_failure(redriven: Make, back
     assert "Somebody stopped Nightshift in the middle of the cure" in text
     assert "could not cure" not in text
     assert "It is asked again" not in text
+
+
+def test_a_command_names_its_deployment_so_that_it_can_be_typed_as_it_stands(asked: Make, backdrop: Backdrop) -> None:
+    """Stack and Region stand in it: no file and no setting of the reader's machine is needed."""
+    text = render(asked(), context=backdrop(3, Mode.APPROVE, deployment="prod"))
+    for command in ("show", "approve", "deny"):
+        assert f"nightshift {command} 20250302T0314-1a2b3c4d --stack nightshift-prod --region eu-central-1" in text

@@ -70,7 +70,7 @@ def render(incident: Incident, events: Iterable[TimelineEvent] = (), *, context:
     _timeline(page, events)
     _linked(page, incident, context)
     page.section("MORE")
-    page.command(f"nightshift show {shell(incident.id)}{_where(context)}")
+    page.command(f"nightshift show {shell(incident.id)}{_where(incident, context)}")
     _console(page, incident)
     if incident.config_hash:
         page.text(f"Decided under configuration {safe(incident.config_hash, 64)}.")
@@ -516,18 +516,22 @@ def _next(page: Page, incident: Incident, context: Context) -> None:
         page.item(text)
 
 
-def _where(context: Context) -> str:
+def _where(incident: Incident, context: Context) -> str:
     """Which deployment a command is about, so that it can be typed as it stands."""
-    return f" --stack {shell('nightshift-' + context.deployment)}" if context.deployment else ""
+    if not context.deployment:
+        return ""
+    arn = arn_of(incident.target)
+    region = f" --region {shell(arn.region)}" if arn is not None and arn.region else ""
+    return f" --stack {shell('nightshift-' + context.deployment)}{region}"
 
 
 def _answer(page: Page, incident: Incident, context: Context) -> None:
     approval = incident.approval
     expires = clock(approval.expires_at, context.now) if approval else "it expires"
     page.text("If you agree:")
-    page.command(f"nightshift approve {shell(incident.id)}{_where(context)}")
+    page.command(f"nightshift approve {shell(incident.id)}{_where(incident, context)}")
     page.text("If not:")
-    page.command(f'nightshift deny {shell(incident.id)}{_where(context)} --why "…"')
+    page.command(f'nightshift deny {shell(incident.id)}{_where(incident, context)} --why "…"')
     page.text(
         f"If nobody answers before {expires}, nothing is done and the incident closes as refused. A yes counts once and"
         " for this plan only; everything is checked again before acting. If the target heals first, nothing is done."
