@@ -35,7 +35,7 @@ CDK := $(OFFLINE) PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help demo setup test test-lambda check format-check lint types imports format synth layer deploy-test coverage-page bench lock clean
+.PHONY: help demo setup test test-lambda check format-check lint types imports format synth layer deploy-test coverage-page permissions-page bench audit sbom lock clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -94,8 +94,17 @@ deploy-test: .venv/.done .venv-ministack/.done node_modules/.done layer  ## depl
 coverage-page: .venv/.done  ## docs/coverage.md, from the tests
 	@$(BIN)/python -m tools.scenario_coverage
 
+permissions-page: .venv/.done  ## docs/reference/permissions.md, from the roles and the calls
+	@CDK_VALIDATION=false $(OFFLINE) $(BIN)/python -m tools.permissions_page >/dev/null
+
 bench: .venv/.done  ## the numbers in README.md
 	@$(OFFLINE) $(BIN)/python -m benchmarks $(ARGS)
+
+audit: .venv-audit/.done  ## what is known against the layer's packages (ARGS="LOCK ..." for others; STRICT=1: not asked is not clean)
+	@$(PYTHON) -m tools.audit $(if $(filter-out 0,$(STRICT)),--strict) $(ARGS)
+
+sbom: .venv-audit/.done layer  ## the layer's bill of materials (CycloneDX), checked against the layer, in build/sbom.json
+	@$(PYTHON) -m tools.sbom
 
 lock: .venv-uv/.done  ## write the locks again (ARGS=--upgrade for newer versions)
 	$(PYTHON) tools/lock.py $(ARGS)
@@ -104,8 +113,8 @@ lock: .venv-uv/.done  ## write the locks again (ARGS=--upgrade for newer version
 		install --package-lock-only --omit-lockfile-registry-resolved=true --ignore-scripts --no-audit --no-fund
 
 clean:  ## remove what was built and every environment
-	rm -rf build node_modules .venv .venv-demo .venv-lambda .venv-ministack .venv-uv .mypy_cache .ruff_cache .pytest_cache \
-		.import_linter_cache .hypothesis
+	rm -rf build node_modules .venv .venv-audit .venv-demo .venv-lambda .venv-ministack .venv-uv \
+		.mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find layers functions sandbox infra tests benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ---- Environments. Each is made again when its lock changes; a stamp says that it is complete.
@@ -143,6 +152,10 @@ endef
 .venv-demo/.done: requirements/demo.txt pyproject.toml .venv-uv/.done
 	$(call environment,$(PYTHON),requirements/demo.txt)
 	$(editable)
+	@touch $@
+
+.venv-audit/.done: requirements/audit.txt .venv-uv/.done
+	$(call environment,$(PYTHON),requirements/audit.txt)
 	@touch $@
 
 .venv-ministack/.done: requirements/ministack.txt .venv-uv/.done

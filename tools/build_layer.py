@@ -20,7 +20,7 @@ CACHE = ROOT / "build" / "layer"
 UV = ROOT / ".venv-uv" / "bin" / "uv"
 PYTHON = "3.13"
 PLATFORM = "aarch64-manylinux_2_28"  # Lambda's arm64 runs Amazon Linux 2023: glibc 2.34
-OF_THE_INSTALLER = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
+OF_THE_INSTALLER = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_build.json", "uv_cache.json")
 
 
 def layer_directory() -> Path:

@@ -21,6 +21,7 @@ LOCKS = {
     "requirements/layer.txt": ("pyproject.toml",),
     "requirements/dev.txt": ("pyproject.toml", "--group", "dev", "--constraints", "requirements/layer.txt"),
     "requirements/demo.txt": ("pyproject.toml", "--group", "demo", "--constraints", "requirements/dev.txt"),
+    "requirements/audit.txt": ("--group", "audit"),
     "requirements/ministack.txt": ("--group", "ministack"),
     "requirements/uv.txt": ("--group", "bootstrap"),
 }
