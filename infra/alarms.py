@@ -62,9 +62,23 @@ class Alarms(Construct):
             periods=(5, 5),
         )
         self._alarm(
+            "WorkFails",
+            _ours(policy, "TicksFailed"),
+            what="Ticks failed in 3 of 5 minutes: the table cannot be used, or no report can be published. Look into "
+            "the tick function's log group",
+            threshold=1,
+            periods=(3, 5),
+        )
+        self._alarm(
             "ReportsNotDelivered",
             messaging.reports.metric_number_of_notifications_failed(period=_MINUTE, statistic="Sum"),
             what="Somebody did not get a report. Check the report topic's subscriptions",
+            threshold=1,
+        )
+        self._alarm(
+            "AlarmsNotDelivered",  # told to those that it still reaches
+            messaging.alarms.metric_number_of_notifications_failed(period=_MINUTE, statistic="Sum"),
+            what="Somebody did not get an alarm about Nightshift. Check the alarm topic's subscriptions",
             threshold=1,
         )
 
@@ -72,13 +86,7 @@ class Alarms(Construct):
         """No sweep has said for five minutes that it is done: silence is the alarm."""
         self._alarm(
             "SweepSilent",
-            cloudwatch.Metric(
-                namespace="Nightshift",
-                metric_name="SweepCompleted",
-                dimensions_map={"service": service_name(policy)},
-                period=_MINUTE,
-                statistic="Sum",
-            ),
+            _ours(policy, "SweepCompleted"),
             what=f"Nightshift ({policy.name}) has not looked at anything for 5 minutes: nobody watches but you",
             threshold=1,
             below=True,
@@ -116,3 +124,14 @@ class Alarms(Construct):
         )
         alarm.add_alarm_action(self._action)
         alarm.add_ok_action(self._action)
+
+
+def _ours(policy: Policy, name: str) -> cloudwatch.Metric:
+    """A metric of this deployment's functions (nightshift/edge.py): what they counted in a minute."""
+    return cloudwatch.Metric(
+        namespace="Nightshift",
+        metric_name=name,
+        dimensions_map={"service": service_name(policy)},
+        period=_MINUTE,
+        statistic="Sum",
+    )
