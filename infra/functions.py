@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,11 @@ KEEP_LOGS = logs.RetentionDays.THREE_MONTHS
 """as long as a closed incident stays readable"""
 
 _NOT_SHIPPED = ["**/__pycache__", "**/*.pyc"]
+
+_OF_SWEEP = ("DeleteItem", "GetItem", "PutItem")
+"""what the sweep does to records: it opens incidents, and keeps pointers, the brake and the heartbeat"""
+_OF_TICK = ("BatchGetItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
+"""what a tick does to records: it claims, saves and closes incidents, and keeps their leases, budgets and memory"""
 
 
 @dataclass(frozen=True)
@@ -94,7 +100,7 @@ class Functions(Construct):
         kind = _Kind("Sweep", "looks at everything every minute", 1024, SWEEP, 1, late=cdk.Duration.seconds(60))
         function, _ = self._function(
             kind,
-            own=[*self._may_record(), *self._may_send_work(), *self._may_tell(), self._may_probe()],
+            own=[*self._may_record(_OF_SWEEP), *self._may_send_work(), *self._may_tell(), self._may_probe()],
             reads=reads,
         )
         rule = events.Rule(
@@ -130,14 +136,14 @@ class Functions(Construct):
         work = self._messaging.work
         kind = _Kind("Tick", "looks at one target, moves one incident", 512, TICK, self._options.concurrency)
         own = [
-            *self._may_record(),
-            *self._may_send_work(),
+            *self._may_record(_OF_TICK),
             *self._may_tell(),
             iam.PolicyStatement(
                 sid="TakeWork",
                 actions=["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
                 resources=[work.queue_arn],
             ),
+            self._may_use_key("KeyOfWork", "sqs", "kms:Decrypt"),
         ]
         if roles := write_role_arns(self, self._policy):
             own.append(
@@ -231,26 +237,31 @@ class Functions(Construct):
 
     # -- what a function does with what is our own -------------------------------------------------------------------
 
-    def _may_record(self) -> list[iam.PolicyStatement]:
+    def _may_record(self, how: Sequence[str]) -> list[iam.PolicyStatement]:
+        """Keep records, all but one: the kill switch is a person's to set, and no code of ours may."""
         table = self._data.table.table_arn
         return [
             iam.PolicyStatement(
-                sid="KeepRecords",
-                actions=[
-                    "dynamodb:BatchGetItem",
-                    "dynamodb:ConditionCheckItem",
-                    "dynamodb:DeleteItem",
-                    "dynamodb:GetItem",
-                    "dynamodb:PutItem",
-                    "dynamodb:Query",
-                    "dynamodb:UpdateItem",
-                ],
-                resources=[table],
+                sid="KeepRecords", actions=[f"dynamodb:{name}" for name in sorted(how)], resources=[table]
             ),
             iam.PolicyStatement(sid="FindWhatIsDue", actions=["dynamodb:Query"], resources=[f"{table}/index/due"]),
+            iam.PolicyStatement(
+                sid="TheKillSwitchIsAPersons",
+                effect=iam.Effect.DENY,
+                actions=["dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+                resources=[table],
+                conditions={"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": ["SWITCH"]}},
+            ),
             # https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html
             self._may_use_key(
-                "KeyOfRecords", "dynamodb", "kms:DescribeKey", "kms:Encrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"
+                "KeyOfRecords",
+                "dynamodb",
+                "kms:Decrypt",
+                "kms:DescribeKey",
+                "kms:Encrypt",
+                "kms:GenerateDataKey",
+                "kms:ReEncryptFrom",
+                "kms:ReEncryptTo",
             ),
         ]
 
@@ -259,7 +270,7 @@ class Functions(Construct):
             iam.PolicyStatement(
                 sid="SendWork", actions=["sqs:SendMessage"], resources=[self._messaging.work.queue_arn]
             ),
-            self._may_use_key("KeyOfWork", "sqs"),
+            self._may_use_key("KeyOfWork", "sqs", "kms:Decrypt", "kms:GenerateDataKey"),
         ]
 
     def _may_tell(self) -> list[iam.PolicyStatement]:
@@ -267,7 +278,7 @@ class Functions(Construct):
             iam.PolicyStatement(
                 sid="TellPeople", actions=["sns:Publish"], resources=[self._messaging.reports.topic_arn]
             ),
-            self._may_use_key("KeyOfReports", "sns"),
+            self._may_use_key("KeyOfReports", "sns", "kms:Decrypt", "kms:GenerateDataKey"),
         ]
 
     def _may_probe(self) -> iam.PolicyStatement:
@@ -280,7 +291,7 @@ class Functions(Construct):
         """Our own key, only through the service that holds what it encrypts."""
         return iam.PolicyStatement(
             sid=sid,
-            actions=["kms:Decrypt", "kms:GenerateDataKey", *actions],
+            actions=list(actions),
             resources=[self._data.key.key_arn],
             conditions={"StringEquals": {"kms:ViaService": f"{service}.{self._policy.region}.amazonaws.com"}},
         )

@@ -20,7 +20,12 @@ from nightshift.model import Arn, Target
 
 __all__ = [
     "ANYWHERE",
+    "MANY",
+    "NEVER",
     "PATTERNS",
+    "WILDCARDS",
+    "WORST",
+    "Conditions",
     "Grant",
     "Place",
     "Statement",
@@ -64,6 +69,93 @@ PATTERNS: Mapping[str, str] = {
     "logs:*:log-group:": "log streams get their names when they start; the log group is in the pattern",
 }
 """Why a resource has a ``*`` in it, by its service and the start of its name."""
+
+WILDCARDS: Mapping[str, str] = {
+    "kms:*": "the account's own, for the key: without it nobody could ever change or delete the key again",
+    "kms:GenerateDataKey*": "what CloudWatch Logs asks of a log group's key, for this account's log groups only",
+    "kms:ReEncrypt*": "what CloudWatch Logs asks of a log group's key, for this account's log groups only",
+}
+"""The only patterns of actions that anybody is allowed: all of them in the policy of our key, each with its reason."""
+
+NEVER: Mapping[str, str] = {
+    "cloudformation:DeleteStack": "takes down what is looked after",
+    "cloudtrail:DeleteTrail": "ends the record of what was done",
+    "cloudtrail:StopLogging": "ends the record of what was done",
+    "dynamodb:DeleteTable": "destroys records",
+    "ecs:DeleteService": "takes down what is looked after",
+    "ecs:TagResource": "a service that could tag could give itself leave to touch a target",
+    "ecs:UntagResource": "a service that could untag could take off somebody's `protected`",
+    "iam:*": "would be leave to everything",
+    "kms:DisableKey": "makes what is encrypted unreadable",
+    "kms:ScheduleKeyDeletion": "makes what is encrypted unreadable for ever",
+    "lambda:DeleteFunction": "takes down what is looked after",
+    "lambda:TagResource": "as ecs:TagResource",
+    "lambda:UntagResource": "as ecs:UntagResource",
+    "logs:DeleteLogGroup": "destroys the record of what was done",
+    "organizations:*": "is about more than this account",
+    "s3:DeleteBucket": "destroys what was set apart",
+    "s3:DeleteObject": "destroys what was set apart",
+    "s3:DeleteObjectVersion": "destroys what was set apart",
+    "sns:DeleteTopic": "silences the reports",
+    "sqs:DeleteQueue": "destroys every message in it",
+    "sqs:PurgeQueue": "destroys every message in a queue",
+    "sqs:SetQueueAttributes": "could shorten a retention, or change who may read a queue",
+    "sqs:TagQueue": "as ecs:TagResource",
+    "sqs:UntagQueue": "as ecs:UntagResource",
+    "tag:TagResources": "as ecs:TagResource",
+    "tag:UntagResources": "as ecs:UntagResource",
+}
+"""
+What must not happen by Nightshift's hand, and why. Each role denies everything that it is not allowed, and so all of
+this; a boundary denies it by name.
+"""
+
+WORST: Mapping[str, str] = {
+    "dynamodb:DeleteItem": "Make Nightshift forget an incident, a lease or a budget, and so act more often than it may",
+    "dynamodb:PutItem": "Invent or overwrite incidents; never the kill switch, which is denied by its key",
+    "dynamodb:UpdateTable": "Take a registered table's capacity away, or buy as much as the account may have",
+    "dynamodb:UpdateItem": "Change what an incident's record says; never the kill switch, which is denied by its key",
+    "ecs:StopServiceDeployment": "Stop somebody's deployment of a registered service, and roll it back",
+    "ecs:StopTask": "Stop tasks of the cluster of a registered service, as fast as they start",
+    "ecs:UpdateService": (
+        "Scale a registered service to zero, restart it for ever, or give it another network or a task definition "
+        "without roles (one with roles needs iam:PassRole, which is denied)"
+    ),
+    "events:DisableRule": "Stop what a registered rule starts",
+    "events:EnableRule": "Start again what somebody had stopped",
+    "kms:Decrypt": "Read what one queue, table or topic holds, through its own service, where that may be read anyway",
+    "kms:Encrypt": "Nothing that reading and writing the table does not allow already",
+    "kms:GenerateDataKey": "Nothing that sending to the queue or topic, or writing the table, does not allow already",
+    "kms:ReEncryptFrom": "Nothing that reading and writing the table does not allow already",
+    "kms:ReEncryptTo": "Nothing that reading and writing the table does not allow already",
+    "lambda:DeleteFunctionConcurrency": "Switch a registered function on that somebody had switched off",
+    "lambda:PutFunctionConcurrency": "Switch a registered function off, or take the account's concurrency for it",
+    "lambda:UpdateAlias": "Point an alias of a registered function at any version of it",
+    "logs:CreateLogStream": "Add a stream to the function's own log",
+    "logs:PutLogEvents": "Write false lines into the function's own log; none can be removed",
+    "s3:PutObject": "Store objects under letters/ of the quarantine, or hide a stored letter under a newer version",
+    "sns:Publish": "Send false reports to the subscribers",
+    "sqs:CancelMessageMoveTask": "Stop somebody's redrive of a registered dead-letter queue half-way",
+    "sqs:ChangeMessageVisibility": "Hide letters of a registered dead-letter queue for up to twelve hours",
+    "sqs:DeleteMessage": (
+        "A write role: delete letters of a registered dead-letter queue, one by one, without storing them first. The "
+        "tick: lose work, which the next sweep hands out again"
+    ),
+    "sqs:SendMessage": (
+        "A write role: put invented messages into a registered source queue, for its consumer to process. A function: "
+        "put hints into the work queue, which make us look"
+    ),
+    "sqs:StartMessageMoveTask": "Send every letter of a registered dead-letter queue home at once, poison included",
+    "sts:AssumeRole": "Act under a write role of this deployment, within all that the role allows",
+    "sts:SetSourceIdentity": "Act under the name of an incident that does not exist",
+    "xray:PutTelemetryRecords": "Send false figures about traces",
+    "xray:PutTraceSegments": "Send false traces",
+}
+"""
+The worst that somebody could do who has taken over a role: one line for each action that changes anything.
+
+It counts with what IAM alone allows: no plan, no guardrail, no session policy.
+"""
 
 MANY = 50
 """ARNs of one kind that reads name one by one; more would not fit into a role, and a pattern takes their place"""
@@ -141,6 +233,16 @@ def _part_of_service(kind: str, suffix: str) -> Scope:
                 continue
             _, cluster, service = arn.resource.split("/")
             yield place.arn("ecs", f"{kind}/{cluster}/{suffix.format(service=service)}"), ()
+
+    return scope
+
+
+def _with_service(part: Scope) -> Scope:
+    """A part of a service for which AWS requires leave on the service too."""
+
+    def scope(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+        yield from part(target, place)
+        yield from _of("ecs:service", *_SERVICE)(target, place)
 
     return scope
 
@@ -234,13 +336,13 @@ _SCOPES: Mapping[str, Scope] = {
     "sqs:ListQueueTags": _of("sqs:queue", "arn"),
     # -- ECS
     "ecs:DescribeClusters": _cluster,
-    "ecs:DescribeServiceDeployments": _part_of_service("service-deployment", "{service}/*"),
-    "ecs:DescribeServiceRevisions": _part_of_service("service-revision", "{service}/*"),
+    "ecs:DescribeServiceDeployments": _with_service(_part_of_service("service-deployment", "{service}/*")),
+    "ecs:DescribeServiceRevisions": _with_service(_part_of_service("service-revision", "{service}/*")),
     "ecs:DescribeServices": _of("ecs:service", *_SERVICE),
     "ecs:DescribeTasks": _part_of_service("task", "*"),
     "ecs:ListServiceDeployments": _of("ecs:service", *_SERVICE),
     "ecs:ListTasks": _tasks_listed,
-    "ecs:StopServiceDeployment": _part_of_service("service-deployment", "{service}/*"),
+    "ecs:StopServiceDeployment": _with_service(_part_of_service("service-deployment", "{service}/*")),
     "ecs:StopTask": _part_of_service("task", "*"),
     "ecs:UpdateService": _of("ecs:service", "arn"),
     "ecr:BatchGetImage": _repositories,
@@ -365,7 +467,7 @@ def reason(resource: str, actions: Iterable[str]) -> str:
                 remedy="Name a resource, or add the reason to ANYWHERE there",
             )
         return "; ".join(f"{action}: {ANYWHERE[action]}" for action in sorted(actions))
-    if not resource.startswith("arn:"):  # a token: the quarantine bucket's objects
+    if resource.endswith("/letters/*"):  # the quarantine bucket's ARN may be a token yet
         return "objects get their keys when they are put there; the bucket is in the pattern, and it is ours"
     _, _, service, _, _, name = resource.split(":", 5)
     for start, why in PATTERNS.items():

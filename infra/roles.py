@@ -41,6 +41,9 @@ PATH = "/nightshift/"
 INCIDENT = "????????T????-????????"
 """what an incident's id looks like to IAM (nightshift/incidents.py, incident_id): the only name to act under"""
 
+_READING = ("BatchGet", "ConditionCheck", "Describe", "Get", "List", "Query", "Receive")
+"""how the names of actions begin that change nothing"""
+
 _INLINE = 10_000
 """characters of policy that fit into a role itself; AWS's limit is 10,240 without white space"""
 _MANAGED = 6_000
@@ -72,8 +75,9 @@ def reads_of_look(policy: Policy, place: Place) -> set[Grant]:
     found: set[Grant] = set()
     for target, remediation in _pairs(policy):
         found |= _of_queries([*remediation.watch(target), *remediation.examine(target)], place)
-        reads = {*remediation.reads, *(["kms:Decrypt"] if "sqs:ReceiveMessage" in remediation.reads else [])}
-        found |= grants_for(reads, [target], place, who=remediation.name)
+        found |= grants_for(remediation.reads, [target], place, who=remediation.name)
+        if "sqs:ReceiveMessage" in remediation.reads:  # with the key of the queue that is looked into, and no other's
+            found |= grants_for(["kms:Decrypt"], [Target(arn=target.arn, group="")], place, who=remediation.name)
     for arn in {arn for target in policy.targets for arn in (target.arn, *target.linked)}:
         seen = [action for kind in signals.KINDS.values() if kind.names == arn.kind for action in kind.actions]
         for action in (*seen, *surroundings.ACTIONS.get(arn.kind, ()), *surroundings.ACTIONS["*"]):
@@ -102,11 +106,17 @@ def _of_queries(queries: Iterable[Query], place: Place) -> set[Grant]:
 def function_role(
     scope: Construct, id_: str, *, what: str, own: Sequence[iam.PolicyStatement], reads: Iterable[Grant] = ()
 ) -> iam.Role:
-    """Make a function's role: ``own`` is for Nightshift's own resources, ``reads`` for everybody else's."""
+    """
+    Make a function's role: ``own`` is for Nightshift's own resources, ``reads`` for everybody else's.
+
+    And a flat no to everything else: to any other action, and to changing, sending to or assuming anything but what is
+    named here. A policy that somebody attaches later, by accident or in a hurry, gives it nothing.
+    """
+    reads = frozenset(reads)
     return _role(
         scope,
         id_,
-        own=own,
+        own=[*own, *_nothing_else(own, {grant.action for grant in reads})],
         grants=reads,
         description=f"Nightshift, {what}: reads, keeps its own records, tells people. Changes no target.",
         assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
@@ -154,13 +164,11 @@ def write_role(
         return None
     declared = {*remediation.writes, *remediation.delegates}
     grants = grants_for(declared, targets, place, who=remediation.name)
-    allowed = sorted({grant.action for grant in grants})
-    nothing_else = iam.PolicyStatement(sid="NothingElse", effect=iam.Effect.DENY, not_actions=allowed, resources=["*"])
     tick = iam.ArnPrincipal(trusted.role_arn)
     role = _role(
         scope,
         remediation.name,
-        own=[nothing_else],
+        own=_nothing_else([], {grant.action for grant in grants}),
         grants=grants,
         role_name=role_name(policy.name, policy.region, remediation.name),
         description=f"Nightshift acts for {remediation.name} with this, under an incident's name.",
@@ -178,6 +186,35 @@ def write_role(
             )
         )
     return role
+
+
+def _nothing_else(own: Sequence[iam.PolicyStatement], others: Iterable[str]) -> list[iam.PolicyStatement]:
+    """
+    The flat no: to every action but those of ``own`` and ``others``, and to ``own`` changes of what is not our own.
+
+    Keys are left to the first half: Lambda decrypts a function's variables with a key of AWS's, in the function's name.
+    """
+    allowed = [each for each in own if each.effect is iam.Effect.ALLOW]
+    actions = {action for each in allowed for action in each.actions} | {*others}
+    denied = [
+        iam.PolicyStatement(sid="NothingElse", effect=iam.Effect.DENY, not_actions=sorted(actions), resources=["*"])
+    ]
+    changes = [each for each in allowed if any(_changes(action) for action in each.actions)]
+    if changes:
+        denied.append(
+            iam.PolicyStatement(
+                sid="NothingOfOthers",
+                effect=iam.Effect.DENY,
+                actions=sorted({action for each in changes for action in each.actions if _changes(action)}),
+                not_resources=list(dict.fromkeys(resource for each in changes for resource in each.resources)),
+            )
+        )
+    return denied
+
+
+def _changes(action: str) -> bool:
+    service, _, name = action.partition(":")
+    return service != "kms" and not name.startswith(_READING)
 
 
 # -- policies that fit -----------------------------------------------------------------------------------------------

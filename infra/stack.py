@@ -9,10 +9,11 @@ from nightshift.config import Policy
 from nightshift.errors import ConfigError
 
 from infra.alarms import Alarms
+from infra.boundary import boundary
 from infra.data import Data
 from infra.functions import VISIBILITY, Functions
 from infra.messaging import Messaging
-from infra.options import Options
+from infra.options import GENERATE, Options
 from infra.permissions import Place
 from infra.roles import write_role, write_role_prefix
 
@@ -57,8 +58,11 @@ class NightshiftStack(cdk.Stack):
         for key, value in tags.items():
             cdk.Tags.of(self).add(key, value)
         if options.boundary:
-            boundary = iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", options.boundary)
-            iam.PermissionsBoundary.of(self).apply(boundary)
+            iam.PermissionsBoundary.of(self).apply(
+                boundary(self, policy)
+                if options.boundary == GENERATE
+                else iam.ManagedPolicy.from_managed_policy_arn(self, "Boundary", options.boundary)
+            )
 
         self.data = Data(self, "Data")
         place = Place(

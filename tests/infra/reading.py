@@ -31,6 +31,7 @@ class Statement:
     actions: tuple[str, ...]
     not_actions: tuple[str, ...]
     resources: tuple[str, ...]
+    not_resources: tuple[str, ...]
     conditions: dict[str, dict[str, Any]]
 
     def speaks_of(self, action: str, resource: str) -> bool:
@@ -40,6 +41,8 @@ class Statement:
                 return False
         elif not any(fnmatch.fnmatchcase(action, pattern) for pattern in self.actions):
             return False
+        if self.not_resources:
+            return not any(fnmatch.fnmatchcase(resource, pattern) for pattern in self.not_resources)
         return any(fnmatch.fnmatchcase(resource, pattern) for pattern in self.resources)
 
 
@@ -70,7 +73,8 @@ def _statement(raw: dict[str, Any]) -> Statement:
         effect=raw["Effect"],
         actions=tuple(_many(raw.get("Action", []))),
         not_actions=tuple(_many(raw.get("NotAction", []))),
-        resources=tuple(text_of(each) for each in _many(raw["Resource"])),
+        resources=tuple(text_of(each) for each in _many(raw.get("Resource", []))),
+        not_resources=tuple(text_of(each) for each in _many(raw.get("NotResource", []))),
         conditions=raw.get("Condition", {}),
     )
 

@@ -8,7 +8,20 @@ from nightshift.errors import ConfigError
 from nightshift.model import Arn, Target
 from nightshift.remediations import REMEDIATIONS
 
-from infra.permissions import ANYWHERE, Grant, Place, condense, granted_reads, grants_for, reason, statements
+from infra.permissions import (
+    _SCOPES,
+    ANYWHERE,
+    NEVER,
+    WORST,
+    Grant,
+    Place,
+    condense,
+    granted_reads,
+    grants_for,
+    reason,
+    statements,
+)
+from tools.iam.definitions import action as definition
 
 PLACE = Place("aws", "111122223333", "eu-central-1", quarantine="arn:aws:s3:::q")
 QUEUE = Arn.parse("arn:aws:sqs:eu-central-1:111122223333:letters")
@@ -55,7 +68,10 @@ def test_an_unknown_action_is_refused() -> None:
         ("sqs:SendMessage", {str(SOURCE)}),
         ("ecs:DescribeServices", {str(SERVICE)}),
         ("ecs:StopTask", {"arn:aws:ecs:eu-central-1:111122223333:task/apps/*"}),
-        ("ecs:StopServiceDeployment", {"arn:aws:ecs:eu-central-1:111122223333:service-deployment/apps/worker/*"}),
+        (
+            "ecs:StopServiceDeployment",
+            {"arn:aws:ecs:eu-central-1:111122223333:service-deployment/apps/worker/*", str(SERVICE)},
+        ),
         ("s3:PutObject", {"arn:aws:s3:::q/letters/*"}),
         ("cloudwatch:GetMetricData", {"*"}),
     ],
@@ -120,6 +136,41 @@ def test_every_pattern_has_its_reason() -> None:
         reason("*", ["sqs:DeleteMessage"])
     with pytest.raises(ConfigError, match="pattern"):
         reason("arn:aws:rds:eu-central-1:111122223333:cluster:*", ["rds:ModifyDBCluster"])
+
+
+@pytest.mark.parametrize("action", sorted(ANYWHERE))
+def test_what_may_be_allowed_everywhere_has_no_resource_in_aws(action: str) -> None:
+    """By AWS's own data; tasks of Fargate are the one exception, and their cluster is a condition."""
+    assert not definition(action).resources or action == "ecs:ListTasks"
+
+
+@pytest.mark.parametrize("action", sorted({*_SCOPES, *WORST, *(each for each in NEVER if "*" not in each)}))
+def test_every_action_that_is_named_is_one_of_awss(action: str) -> None:
+    """A slip of the pen would grant, deny or describe nothing."""
+    assert definition(action).name == action
+
+
+def test_what_changes_anything_says_what_it_would_mean_at_worst() -> None:
+    """One line for each action that can be granted and that AWS does not call a read."""
+    assert {action for action in _SCOPES if not definition(action).reads} <= WORST.keys()
+
+
+@pytest.mark.parametrize("action", sorted(set(_SCOPES) - ANYWHERE.keys()))
+def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
+    """A permission on another kind of resource looks like one and is none."""
+    lambda_ = Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl")
+    targets = [
+        DLQ,
+        WORKER,
+        Target(arn=lambda_, group="g"),
+        Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/t"), group="g"),
+        Target(arn=Arn.parse("arn:aws:events:eu-central-1:111122223333:rule/r"), group="g"),
+    ]
+    found = {grant.resource for grant in grants_for([action], targets, PLACE, who="x")}
+    kinds = [definition(action).kinds_of(resource) for resource in found]
+    assert found
+    assert all(kinds)
+    assert definition(action).required <= frozenset().union(*kinds)
 
 
 def test_nothing_that_changes_anything_may_be_allowed_everywhere() -> None:

@@ -11,7 +11,7 @@ from nightshift.errors import ConfigError
 from nightshift.incidents import incident_id
 
 from infra.options import Options
-from infra.permissions import ANYWHERE
+from infra.permissions import ANYWHERE, NEVER
 from infra.roles import INCIDENT
 from tests.infra.conftest import ACCOUNT, REGION, TOML, synthesize
 from tests.infra.reading import Template, allowed, may, named, of_type, role_of, statements
@@ -76,6 +76,7 @@ def test_nobody_else_can_act_at_all(template: Template, role: str) -> None:
     assert not [action for action, _, _ in allowed(template, role_of(template, role)) if action.startswith("sts:")]
 
 
+@pytest.mark.hostile(18)
 def test_an_alarm_cannot_even_look(template: Template) -> None:
     """The one function that strangers can wake reads neither targets nor records: it can only put work on the queue."""
     actions = {action for action, _, _ in allowed(template, role_of(template, "AlarmRole"))}
@@ -193,10 +194,61 @@ def test_letters_are_set_apart_and_stay_there(template: Template) -> None:
 def test_a_write_role_says_no_to_everything_else(template: Template, action: str) -> None:
     """Purging, deleting, tagging, IAM and keys are denied outright: a policy that is attached later gives nothing."""
     for role in _write_roles(template):
-        denied = [each for each in statements(template, role) if each.effect == "Deny"]
-        assert any(each.speaks_of(action, "arn:aws:any:::thing") for each in denied)
+        assert _denied(template, role, action, "arn:aws:any:::thing")
 
 
+def _denied(template: Template, role: str, action: str, resource: str) -> bool:
+    """Whether a role says no outright, conditions aside."""
+    denied = [each for each in statements(template, role) if each.effect == "Deny" and not each.conditions]
+    return any(each.speaks_of(action, resource) for each in denied)
+
+
+@pytest.mark.parametrize("action", sorted(NEVER))
+def test_every_role_denies_what_must_never_be(template: Template, action: str) -> None:
+    """Outright, in the role itself: functions and write roles alike."""
+    for role in of_type(template, "AWS::IAM::Role"):
+        assert _denied(template, role, action.replace("*", "PutRolePolicy"), "arn:aws:any:::thing")
+
+
+@pytest.mark.parametrize("role", FUNCTIONS)
+def test_a_function_denies_to_change_what_is_not_our_own(template: Template, role: str) -> None:
+    """Also with an action that it has: a queue's own policy, or one that is attached later, gives it nothing."""
+    name = role_of(template, role)
+    for action, resource in (
+        ("dynamodb:PutItem", f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/orders"),
+        ("sns:Publish", f"arn:aws:sns:{REGION}:{ACCOUNT}:everybody"),
+        ("sqs:DeleteMessage", DLQ),
+        ("sqs:SendMessage", SOURCE),
+        ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/admin"),
+    ):
+        assert _denied(template, name, action, resource), action
+
+
+@pytest.mark.parametrize("role", ["SweepRole", "TickRole"])
+def test_no_function_may_set_the_kill_switch(template: Template, role: str) -> None:
+    """Whoever keeps records may write every item but that one."""
+    for action in ("dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"):
+        assert [
+            each
+            for each in statements(template, role_of(template, role))
+            if each.effect == "Deny"
+            and action in each.actions
+            and each.conditions == {"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": ["SWITCH"]}}
+        ]
+
+
+def test_each_function_keeps_records_as_it_needs_to(template: Template) -> None:
+    """The sweep claims nothing and the alarm function keeps no records."""
+    found = {
+        role: {action for action, _, _ in allowed(template, role_of(template, role)) if action.startswith("dynamodb:")}
+        for role in FUNCTIONS
+    }
+    assert found["AlarmRole"] == set()
+    assert found["SweepRole"] < found["TickRole"]
+    assert "dynamodb:UpdateItem" not in found["SweepRole"]
+
+
+@pytest.mark.hostile(19)
 def test_only_the_tick_may_assume_a_write_role_and_only_as_an_incident(template: Template) -> None:
     """Its trust names the tick's role, and asks for an incident as session name and as source identity."""
     for name in _write_roles(template):

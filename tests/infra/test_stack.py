@@ -45,6 +45,7 @@ ALARM_EVENT: dict[
 # -- what must not be lost -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.hostile(35)
 def test_the_record_can_be_restored_to_any_second_and_survives_the_stack(template: Template) -> None:
     """The incident table has point-in-time recovery, and no deletion of the stack and no slip removes it."""
     (table,) = of_type(template, "AWS::DynamoDB::Table").values()
@@ -196,6 +197,7 @@ def test_every_alarm_of_the_account_wakes_us(template: Template, state: str) -> 
     ],
     ids=["forged", "foreign-account", "foreign-region", "other-detail", "other-service"],
 )
+@pytest.mark.hostile(17)
 def test_nothing_else_wakes_us(template: Template, other: dict[str, Any]) -> None:
     """Other sources (nobody but AWS may say ``aws.``), other accounts and other kinds of event are not for us."""
     event: Any = {**ALARM_EVENT, **other}
@@ -217,6 +219,7 @@ def test_what_eventbridge_cannot_deliver_is_kept(template: Template) -> None:
             assert target["RetryPolicy"]["MaximumRetryAttempts"] <= 4
 
 
+@pytest.mark.hostile(19)
 def test_only_our_rules_may_call_our_functions(template: Template) -> None:
     """Every permission to invoke names the one rule it is for."""
     permissions = of_type(template, "AWS::Lambda::Permission").values()
@@ -229,6 +232,7 @@ def test_only_our_rules_may_call_our_functions(template: Template) -> None:
 # -- what tells people -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.hostile(34)
 def test_silence_is_an_alarm(template: Template) -> None:
     """The dead man's switch: a sweep that does not say that it is done counts as one that is not."""
     alarm = named(template, "AWS::CloudWatch::Alarm", "SweepSilent")
@@ -301,6 +305,7 @@ def test_what_was_set_aside_is_told_of(template: Template, queue: str) -> None:
     assert template["Resources"][name]["Properties"]["MessageRetentionPeriod"] == 14 * 24 * 3600
 
 
+@pytest.mark.hostile(34)
 def test_everybody_is_told_of_both(template: Template, policy: Policy) -> None:
     """Each address of the configuration gets the reports and the alarms."""
     told = {
@@ -374,9 +379,21 @@ def test_the_command_line_finds_everything_by_the_stack(template: Template) -> N
 
 
 def test_the_kill_switch_is_nobodys_but_a_persons(template: Template) -> None:
-    """Nothing in the stack writes an item: a fresh deployment is halted until somebody resumes it."""
+    """
+    Nothing in the stack writes an item: a fresh deployment is halted until somebody resumes it.
+
+    The item is named only where the functions' roles are denied to write it.
+    """
     text = everything(template)
-    assert "SWITCH" not in text
+    denied = [
+        statement
+        for role in of_type(template, "AWS::IAM::Role").values()
+        for policy in role["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement.get("Condition") == {"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": ["SWITCH"]}}
+    ]
+    assert {each["Effect"] for each in denied} == {"Deny"}
+    assert text.count("SWITCH") == len(denied) == 2
     assert "Custom::" not in text
     assert "AWS::CloudFormation::CustomResource" not in text
 
@@ -402,6 +419,7 @@ def test_everything_says_whose_it_is(template: Template) -> None:
             assert tags == {"service": "nightshift", "nightshift:deployment": "prod"}, name
 
 
+@pytest.mark.hostile(19)
 def test_no_foreign_account_is_named(template: Template) -> None:
     """Every account number in the template is the deployment's own."""
     assert set(re.findall(r"(?<![0-9a-f])\d{12}(?![0-9a-f])", everything(template))) == {ACCOUNT}
@@ -426,6 +444,7 @@ def test_every_shipped_configuration_can_be_deployed(path: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["nightshift-prod-MessagingDeadLetters30EBD3E2-x", "Nightshift-prod-Work"])
+@pytest.mark.hostile(32)
 def test_nightshift_does_not_look_after_itself(name: str, tmp_path: Path) -> None:
     """A configuration that registers one of our own resources is refused, by name."""
     text = TOML.replace("protected-dlq", name)

@@ -7,7 +7,7 @@ from nightshift.model import Incident, Outcome, Verdict
 
 from sandbox.scenes import DLQ, SCENES, STALLED, Played, Scene, play
 from sandbox.world import ACCOUNT, REGION
-from tests.support.permissions import allowed, needed
+from tests.support.permissions import allowed, needed, not_allowed
 
 TAKEN_AGAIN = {"poison": 2}
 """corrupt documents that a sample of 30 had missed: the move took them home, they died again, and were stored"""
@@ -179,6 +179,12 @@ def test_every_write_was_permitted_by_its_own_session_and_by_nothing_else(scene:
         assert event.principal.policy is not None
         assert event.principal.name == event.principal.source_identity
         assert allowed(event.principal.policy, *needed(event, ACCOUNT, REGION)), event
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.key)
+def test_every_call_is_allowed_by_the_roles_that_are_deployed(scene: Scene) -> None:
+    """Each call of each function, and what AWS does in our name for it, by role and session policy together."""
+    assert not_allowed(night(scene.key).trail) == ()
 
 
 OWN = {

@@ -1,0 +1,133 @@
+"""
+The outer limit: a permissions boundary for every role of a deployment, made from the same grants as the roles.
+
+A boundary allows nothing. It says what a role can never exceed, whatever is attached to it later, administrator access
+included. So it may be wider than any one role, and has to be: AWS takes one policy of 6,144 characters. It names each
+action; targets one by one as long as they fit, else by this account and Region; what is Nightshift's own by the
+beginning of its name. And it denies outright what must never happen by Nightshift's hand: a queue's own policy could
+allow a role what its boundary merely does not mention.
+
+The document holds no reference to the stack: who is responsible for an account's boundaries can make it before anything
+is deployed, and give its ARN.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from constructs import Construct
+from nightshift.config import Policy, role_name
+from nightshift.errors import ConfigError
+
+from infra.acknowledge import acknowledge
+from infra.permissions import ANYWHERE, MANY, NEVER, Conditions, Grant, Place, condense, grants_for, statements
+from infra.roles import PATH, reads_of_look, reads_of_sweep, writable
+
+__all__ = ["LIMIT", "boundary", "document"]
+
+LIMIT: Final = 6_144
+"""characters of a managed policy, white space not counted"""
+
+_OURS: Mapping[str, tuple[str, ...]] = {
+    "dynamodb:table/nightshift-*": (
+        "dynamodb:BatchGetItem",
+        "dynamodb:ConditionCheckItem",
+        "dynamodb:DeleteItem",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
+        "dynamodb:UpdateItem",
+    ),
+    "logs:log-group:nightshift-*": ("logs:CreateLogStream", "logs:PutLogEvents"),
+    "sns:nightshift-*": ("sns:Publish",),
+    "sqs:nightshift-*": ("sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"),
+}
+"""what the functions do with what is Nightshift's own, whose names begin with those of its stacks"""
+_KEYS = {
+    "dynamodb": ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo"),
+    "sns": ("Decrypt", "GenerateDataKey"),
+    "sqs": ("Decrypt", "GenerateDataKey"),
+}
+"""through which service the functions use the deployment's key, and how"""
+_VIA = "kms:ViaService"
+
+
+def boundary(scope: Construct, policy: Policy) -> iam.ManagedPolicy:
+    """Make the boundary in the stack. Raises ConfigError where it does not fit."""
+    made = iam.ManagedPolicy(
+        scope,
+        "Boundary",
+        managed_policy_name=role_name(policy.name, policy.region, "boundary"),
+        path=PATH,
+        description=f"What no role of Nightshift ({policy.name}) can exceed, whatever is attached to it",
+        document=iam.PolicyDocument.from_json(document(policy, partition=cdk.Stack.of(scope).partition)),
+    )
+    patterns = {resource for each in _allowed(policy, cdk.Stack.of(scope).partition) for resource in each.resources}
+    why = "A boundary allows nothing by itself; it names no action that no role has, and each role names its resources"
+    acknowledge(made, {f"AwsSolutions-IAM5[Resource::{each}]": why for each in patterns if "*" in each})
+    return made
+
+
+def document(policy: Policy, *, partition: str) -> dict[str, Any]:
+    """The boundary as a policy document, without any reference. Raises ConfigError where it does not fit."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            *({"Effect": "Allow", **_json(each)} for each in _allowed(policy, partition)),
+            {"Sid": "Never", "Effect": "Deny", "Action": sorted(NEVER), "Resource": "*"},
+        ],
+    }
+
+
+def _allowed(policy: Policy, partition: str) -> list[Any]:
+    """What is allowed, with targets one by one if that fits, else by this account and Region."""
+    place = Place(partition, policy.account, policy.region, quarantine=f"arn:{partition}:s3:::nightshift-*")
+    grants = {*_own(place), *_of_targets(policy, place)}
+    for many in (MANY, 0):
+        found = list(statements(condense(grants, place, many=many)))
+        text = json.dumps([_json(each) for each in found] + sorted(NEVER), separators=(",", ":"))
+        if len(text) <= LIMIT - _AROUND - len('{"Effect":"Allow"},') * len(found):
+            return found
+    raise ConfigError(
+        f"the permissions boundary of {policy.name} does not fit into one policy of {LIMIT:,} characters",
+        remedy="Divide the targets between two deployments, each with a configuration of its own",
+    )
+
+
+_AROUND = 200
+"""characters of the document besides its statements"""
+
+
+def _own(place: Place) -> Iterable[Grant]:
+    for which, actions in _OURS.items():
+        service, _, name = which.partition(":")
+        yield from (Grant(action, place.arn(service, name)) for action in actions)
+    for service, uses in _KEYS.items():
+        via: Conditions = (("StringEquals", _VIA, f"{service}.{place.region}.amazonaws.com"),)
+        yield from (Grant(f"kms:{use}", place.arn("kms", "key/*"), via) for use in uses)
+    yield Grant("s3:ListBucket", place.quarantine)
+    for action in ("sts:AssumeRole", "sts:SetSourceIdentity"):
+        yield Grant(action, f"arn:{place.partition}:iam::{place.account}:role{PATH}*")
+    yield from (Grant(action, "*") for action in ANYWHERE if action.startswith("xray:"))
+
+
+def _of_targets(policy: Policy, place: Place) -> Iterable[Grant]:
+    """What the roles may do to targets. Of conditions only the service stays through which a key is used."""
+    found = {*reads_of_sweep(policy, place), *reads_of_look(policy, place)}
+    for remediation in policy.remediations.values():
+        declared = {*remediation.writes, *remediation.delegates}
+        found |= grants_for(declared, writable(policy, remediation), place, who=remediation.name)
+    for grant in found:
+        yield Grant(grant.action, grant.resource, tuple(each for each in grant.conditions if each[1] == _VIA))
+
+
+def _json(statement: Any) -> dict[str, Any]:
+    on: dict[str, dict[str, Any]] = {}
+    for operator, key, values in statement.conditions:
+        on.setdefault(operator, {})[key] = list(values)
+    found = {"Action": list(statement.actions), "Resource": list(statement.resources)}
+    return {**found, "Condition": on} if on else found

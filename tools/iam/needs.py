@@ -1,0 +1,414 @@
+"""
+What a recorded call needs in IAM's words: which actions on which resources, and what the request says of itself.
+
+Most calls need the action of their own name on the resource that their parameters name. What AWS does in our name while
+it serves them is written out here: a message move task receives, deletes and sends; whatever is encrypted with a key of
+the customer's uses that key through its service; Lambda reads the queue, writes the log and sends the traces of a
+function under the function's role. An operation that is not in the table raises
+:class:`~tools.iam.policy.NotUnderstood`, and so does an action that AWS does not have, or a resource it is not for.
+
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_sqs.html (API operations),
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/encryption.usagenotes.html,
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-key-management.html,
+https://docs.aws.amazon.com/sns/latest/dg/sns-key-management.html, https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+from sandbox.trail import Event
+from tools.iam.definitions import action as definition
+from tools.iam.policy import NotUnderstood
+from tools.iam.stack import Stack
+
+__all__ = ["Account", "Need", "checked", "encrypted", "needs", "runtime"]
+
+Said: TypeAlias = tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Need:
+    """
+    One action on one resource that must be allowed, and by what.
+
+    ``context`` is what the request says by condition key, None for what it is known not to say. ``by`` is the
+    operation, or who does it in our name.
+    """
+
+    action: str
+    resource: str
+    context: Said = ()
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Account:
+    """
+    What must be known of an account to say what a call in it needs.
+
+    ``keys`` says with which customer key a resource is encrypted, ``homes`` which queues a dead-letter queue's letters
+    came from, ``stacks`` the ARN of a CloudFormation stack by its name.
+    """
+
+    account: str
+    region: str
+    partition: str = "aws"
+    keys: Mapping[str, str] = field(default_factory=dict)
+    homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stacks: Mapping[str, str] = field(default_factory=dict)
+
+    def arn(self, service: str, resource: str) -> str:
+        """An ARN of this account and Region."""
+        return f"arn:{self.partition}:{service}:{self.region}:{self.account}:{resource}"
+
+
+Pairs: TypeAlias = Iterable[tuple[str, str, Said]]
+"""(action, resource, what the request says)"""
+Params: TypeAlias = Mapping[str, Any]
+Rule: TypeAlias = Callable[[Params, Account], Pairs]
+
+ANYWHERE = "*"
+
+
+# -- resources by what parameters say --------------------------------------------------------------------------------
+
+
+def _queue(params: Params, account: Account) -> str:
+    return account.arn("sqs", urlsplit(params["QueueUrl"]).path.rsplit("/", 1)[-1])
+
+
+def _source(params: Params, account: Account) -> str:
+    del account
+    return str(params["SourceArn"])
+
+
+def _moved_queue(params: Params, account: Account) -> str:
+    """The queue of a move task: its handle is base64 of JSON that names it."""
+    del account
+    try:
+        return str(json.loads(base64.b64decode(params["TaskHandle"], validate=True))["sourceArn"])
+    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        raise NotUnderstood(f"a task handle that does not name its queue: {params['TaskHandle']}") from error
+
+
+def _cluster(params: Params) -> str:
+    return str(params["cluster"]).rsplit("/", 1)[-1]
+
+
+def _service(params: Params, account: Account) -> str:
+    return account.arn("ecs", f"service/{_cluster(params)}/{params['service'].rsplit('/', 1)[-1]}")
+
+
+def _function(params: Params, account: Account) -> str:
+    return account.arn("lambda", f"function:{params['FunctionName'].rsplit(':', 1)[-1]}")
+
+
+def _stack(params: Params, account: Account) -> str:
+    name = params["StackName"]
+    if name.startswith("arn:"):
+        return str(name)
+    return account.stacks.get(name) or account.arn("cloudformation", f"stack/{name}/unknown")
+
+
+# -- keys ------------------------------------------------------------------------------------------------------------
+
+_VIA = "kms:ViaService"
+_QUEUE_CONTEXT = "kms:EncryptionContext:aws:sqs:arn"
+_USES = {
+    "dynamodb": ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo"),
+    "sns": ("Decrypt", "GenerateDataKey"),
+    "sqs in": ("Decrypt", "GenerateDataKey"),
+    "sqs out": ("Decrypt",),
+}
+"""
+What a service does with a customer key in the caller's name.
+
+DynamoDB documents these as the least that it asks of whoever uses a table, besides CreateGrant, which is for whoever
+makes one. SQS generates a data key to take a message in, and decrypts one to give a message out.
+"""
+
+
+def _with_key(resource: str, account: Account, how: str) -> Iterator[tuple[str, str, Said]]:
+    key = account.keys.get(resource)
+    if key is None:
+        return
+    service = how.partition(" ")[0]
+    said = (
+        (_QUEUE_CONTEXT, resource if service == "sqs" else None),
+        (_VIA, f"{service}.{account.region}.amazonaws.com"),
+    )
+    yield from ((f"kms:{use}", key, said) for use in _USES[how])
+
+
+# -- operations ------------------------------------------------------------------------------------------------------
+
+
+def _plain(name: str, resource: Callable[[Params, Account], str] | None = None, key: str = "") -> Rule:
+    """One action, on what the parameters name or on nothing in particular; ``key`` is how its key is used."""
+
+    def rule(params: Params, account: Account) -> Pairs:
+        on = resource(params, account) if resource else ANYWHERE
+        yield name, on, ()
+        if key:
+            yield from _with_key(on, account, key)
+
+    return rule
+
+
+def _table(name: str, params: Params, account: Account, items: Iterable[Params]) -> Pairs:
+    """An action on a table, for each kind of item key: which incident it is does not matter."""
+    table = account.arn("dynamodb", f"table/{params['TableName']}")
+    for key in sorted({_kind_of_item(item) for item in items}):
+        yield f"dynamodb:{name}", table, (("dynamodb:LeadingKeys", key),)
+    yield from _with_key(table, account, "dynamodb")
+
+
+def _kind_of_item(item: Params) -> str:
+    kind, more, _ = item["pk"]["S"].partition("#")
+    return f"{kind}#…" if more else kind
+
+
+def _item(name: str, where: str) -> Rule:
+    return lambda params, account: _table(name, params, account, [params[where]])
+
+
+def _query(params: Params, account: Account) -> Pairs:
+    table = account.arn("dynamodb", f"table/{params['TableName']}")
+    on = f"{table}/index/{params['IndexName']}" if "IndexName" in params else table
+    yield "dynamodb:Query", on, (("dynamodb:LeadingKeys", None),)
+    yield from _with_key(table, account, "dynamodb")
+
+
+def _batch_get(params: Params, account: Account) -> Pairs:
+    for table, wanted in params["RequestItems"].items():
+        yield from _table("BatchGetItem", {"TableName": table}, account, wanted["Keys"])
+
+
+_OF_TRANSACTION = {"ConditionCheck": "Key", "Delete": "Key", "Put": "Item", "Update": "Key"}
+
+
+def _transact(params: Params, account: Account) -> Pairs:
+    """A transaction needs what each of its items would need by itself."""
+    for item in params["TransactItems"]:
+        (kind, what), *more = item.items()
+        if more or kind not in _OF_TRANSACTION:
+            raise NotUnderstood(f"an item of a transaction: {sorted(item)}")
+        name = "ConditionCheckItem" if kind == "ConditionCheck" else f"{kind}Item"
+        yield from _table(name, what, account, [what[_OF_TRANSACTION[kind]]])
+
+
+def _start_move(params: Params, account: Account) -> Pairs:
+    """SQS receives, deletes and sends in our name, from the dead-letter queue to where its letters came from."""
+    dlq = _source(params, account)
+    for name in ("StartMessageMoveTask", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage"):
+        yield f"sqs:{name}", dlq, ()
+    yield from _with_key(dlq, account, "sqs out")
+    homes = (params["DestinationArn"],) if "DestinationArn" in params else account.homes.get(dlq, ())
+    if not homes:
+        raise NotUnderstood(f"where the letters of {dlq} came from")
+    for home in homes:
+        yield "sqs:SendMessage", home, ()
+        yield from _with_key(home, account, "sqs in")
+
+
+def _cancel_move(params: Params, account: Account) -> Pairs:
+    dlq = _moved_queue(params, account)
+    for name in ("CancelMessageMoveTask", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage"):
+        yield f"sqs:{name}", dlq, ()
+    yield from _with_key(dlq, account, "sqs out")
+
+
+def _list_moves(params: Params, account: Account) -> Pairs:
+    for name in ("ListMessageMoveTasks", "GetQueueAttributes"):
+        yield f"sqs:{name}", _source(params, account), ()
+
+
+def _assume(params: Params, account: Account) -> Pairs:
+    del account
+    role, identity = params["RoleArn"], params.get("SourceIdentity")
+    said = (("sts:RoleSessionName", params["RoleSessionName"]), ("sts:SourceIdentity", identity))
+    yield "sts:AssumeRole", role, said
+    if identity is not None:
+        yield "sts:SetSourceIdentity", role, (("sts:SourceIdentity", identity),)
+    if params.get("Tags"):
+        yield "sts:TagSession", role, ()
+
+
+def _nothing(params: Params, account: Account) -> Pairs:
+    """AWS answers it whatever a policy says, a deny included."""
+    del params, account
+    return ()
+
+
+def _services(params: Params, account: Account) -> Pairs:
+    cluster = _cluster(params)
+    for name in params["services"]:
+        yield "ecs:DescribeServices", account.arn("ecs", f"service/{cluster}/{name.rsplit('/', 1)[-1]}"), ()
+
+
+def _tasks(params: Params, account: Account) -> Pairs:
+    yield "ecs:ListTasks", ANYWHERE, (("ecs:cluster", account.arn("ecs", f"cluster/{_cluster(params)}")),)
+
+
+def _described_tasks(params: Params, account: Account) -> Pairs:
+    for task in params["tasks"]:
+        on = task if task.startswith("arn:") else account.arn("ecs", f"task/{_cluster(params)}/{task}")
+        yield "ecs:DescribeTasks", on, ()
+
+
+def _revisions(params: Params, account: Account) -> Pairs:
+    """AWS lists both the revision and its service as required."""
+    for revision in params["serviceRevisionArns"]:
+        yield "ecs:DescribeServiceRevisions", revision, ()
+        _, cluster, service, _ = revision.rsplit(":", 1)[-1].split("/")
+        yield "ecs:DescribeServiceRevisions", account.arn("ecs", f"service/{cluster}/{service}"), ()
+
+
+def _bucket(params: Params, account: Account) -> str:
+    return f"arn:{account.partition}:s3:::{params['Bucket']}"
+
+
+def _object(params: Params, account: Account) -> str:
+    return f"{_bucket(params, account)}/{params['Key']}"
+
+
+def _repository(params: Params, account: Account) -> str:
+    return f"arn:{account.partition}:ecr:{account.region}:{params['registryId']}:repository/{params['repositoryName']}"
+
+
+def _described_key(params: Params, account: Account) -> str:
+    key = params["KeyId"]
+    return str(key) if key.startswith("arn:") else account.arn("kms", f"key/{key.rsplit('/', 1)[-1]}")
+
+
+_KEY_SAYS_NOTHING: Said = ((_QUEUE_CONTEXT, None), (_VIA, None))
+
+OPERATIONS: Mapping[str, Rule] = {
+    "cloudformation.DescribeStacks": _plain("cloudformation:DescribeStacks", _stack),
+    "cloudwatch.GetMetricData": _plain("cloudwatch:GetMetricData"),
+    "dynamodb.BatchGetItem": _batch_get,
+    "dynamodb.DeleteItem": _item("DeleteItem", "Key"),
+    "dynamodb.GetItem": _item("GetItem", "Key"),
+    "dynamodb.PutItem": _item("PutItem", "Item"),
+    "dynamodb.Query": _query,
+    "dynamodb.TransactWriteItems": _transact,
+    "dynamodb.UpdateItem": _item("UpdateItem", "Key"),
+    "ecr.DescribeImages": _plain("ecr:DescribeImages", _repository),
+    "ecs.DescribeServiceRevisions": _revisions,
+    "ecs.DescribeServices": _services,
+    "ecs.DescribeTasks": _described_tasks,
+    "ecs.ListServiceDeployments": _plain("ecs:ListServiceDeployments", _service),
+    "ecs.ListTagsForResource": _plain("ecs:ListTagsForResource", lambda params, _: str(params["resourceArn"])),
+    "ecs.ListTasks": _tasks,
+    "ecs.UpdateService": _plain("ecs:UpdateService", _service),
+    "kms.DescribeKey": lambda params, account: [
+        ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
+    ],
+    "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
+    "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
+    "s3.HeadBucket": _plain("s3:ListBucket", _bucket),
+    "s3.PutObject": _plain("s3:PutObject", _object),
+    "sns.Publish": _plain("sns:Publish", lambda params, _: str(params["TopicArn"]), "sns"),
+    "sqs.CancelMessageMoveTask": _cancel_move,
+    "sqs.ChangeMessageVisibility": _plain("sqs:ChangeMessageVisibility", _queue),
+    "sqs.DeleteMessage": _plain("sqs:DeleteMessage", _queue),
+    "sqs.GetQueueAttributes": _plain("sqs:GetQueueAttributes", _queue),
+    "sqs.ListDeadLetterSourceQueues": _plain("sqs:ListDeadLetterSourceQueues", _queue),
+    "sqs.ListMessageMoveTasks": _list_moves,
+    "sqs.ListQueueTags": _plain("sqs:ListQueueTags", _queue),
+    "sqs.ListQueues": _plain("sqs:ListQueues"),
+    "sqs.ReceiveMessage": _plain("sqs:ReceiveMessage", _queue, "sqs out"),
+    "sqs.SendMessage": _plain("sqs:SendMessage", _queue, "sqs in"),
+    "sqs.SendMessageBatch": _plain("sqs:SendMessage", _queue, "sqs in"),
+    "sqs.StartMessageMoveTask": _start_move,
+    "sts.AssumeRole": _assume,
+    "sts.GetCallerIdentity": _nothing,
+}
+"""every operation that this was ever taught"""
+
+
+def needs(event: Event, account: Account) -> frozenset[Need]:
+    """What a recorded call needs. Raises NotUnderstood."""
+    rule = OPERATIONS.get(event.name)
+    if rule is None:
+        raise NotUnderstood(f"nobody has said what {event.name} needs: add it to OPERATIONS in tools/iam/needs.py")
+    return frozenset(Need(*each, by=event.name) for each in rule(event.params, account))
+
+
+def checked(found: Iterable[Need], *, anywhere: Iterable[str]) -> None:
+    """
+    Hold needs against AWS's own data: the action exists, the resource is one that it is for, and none is left out.
+
+    ``anywhere`` are the actions that may be needed on ``*`` although AWS knows resources for them. Raises
+    NotUnderstood.
+    """
+    by_action: dict[tuple[str, str], set[str]] = {}
+    for need in found:
+        by_action.setdefault((need.action, need.by), set()).add(need.resource)
+    for (name, by), resources in by_action.items():
+        known = definition(name)
+        if resources == {ANYWHERE}:
+            if known.resources and name not in anywhere:
+                raise NotUnderstood(f"{by} needs {name} on *, but it is for {', '.join(sorted(known.resources))}")
+            continue
+        kinds = [known.kinds_of(resource) for resource in resources]
+        if not all(kinds):
+            raise NotUnderstood(f"{name} is not for {', '.join(sorted(resources))}")
+        if missing := known.required - frozenset().union(*kinds):
+            raise NotUnderstood(f"{by} needs {name} on a {', '.join(sorted(missing))} too")
+
+
+# -- what is encrypted, and what Lambda does -------------------------------------------------------------------------
+
+
+def encrypted(stack: Stack) -> dict[str, str]:
+    """Which of a stack's resources are encrypted with which customer key, as ARNs."""
+    found = {}
+    for kind, where in (("AWS::SQS::Queue", "KmsMasterKeyId"), ("AWS::SNS::Topic", "KmsMasterKeyId")):
+        for name, properties in stack.of_type(kind).items():
+            if where in properties:
+                found[stack.arn(name)] = stack.text(properties[where])
+    for name, properties in stack.of_type("AWS::DynamoDB::Table").items():
+        if key := properties.get("SSESpecification", {}).get("KMSMasterKeyId"):
+            found[stack.arn(name)] = stack.text(key)
+    return found
+
+
+def runtime(stack: Stack, account: Account) -> Iterator[tuple[str, Need]]:
+    """
+    What Lambda does under each function's role, by what the function is: (the role's logical id, the need).
+
+    Logs it writes always; traces it sends where they are switched on; an event that failed for good goes to the queue
+    that is named for it; a queue that wakes the function is read and emptied.
+    """
+    roles = {}
+    for name, function in stack.of_type("AWS::Lambda::Function").items():
+        role, _ = function["Role"]["Fn::GetAtt"]
+        roles[name] = role
+        log = stack.arn(function["LoggingConfig"]["LogGroup"]["Ref"]).removesuffix("*")
+        for action in ("CreateLogStream", "PutLogEvents"):
+            yield role, Need(f"logs:{action}", f"{log}log-stream:stream", by="Lambda (log)")
+        if function.get("TracingConfig", {}).get("Mode") == "Active":
+            for action in ("PutTelemetryRecords", "PutTraceSegments"):
+                yield role, Need(f"xray:{action}", ANYWHERE, by="Lambda (traces)")
+    for config in stack.of_type("AWS::Lambda::EventInvokeConfig").values():
+        queue = stack.text(config["DestinationConfig"]["OnFailure"]["Destination"])
+        for need in _on_queue(queue, account, ("SendMessage",), "sqs in", by="Lambda (failed events)"):
+            yield roles[config["FunctionName"]["Ref"]], need
+    for mapping in stack.of_type("AWS::Lambda::EventSourceMapping").values():
+        queue = stack.text(mapping["EventSourceArn"])
+        actions = ("DeleteMessage", "GetQueueAttributes", "ReceiveMessage")
+        for need in _on_queue(queue, account, actions, "sqs out", by="Lambda (queue)"):
+            yield roles[mapping["FunctionName"]["Ref"]], need
+
+
+def _on_queue(queue: str, account: Account, actions: Iterable[str], key: str, *, by: str) -> Iterator[Need]:
+    yield from (Need(f"sqs:{action}", queue, by=by) for action in actions)
+    yield from (Need(*each, by=by) for each in _with_key(queue, account, key))

@@ -1,0 +1,259 @@
+"""
+The nights on which the permission proof stands: short ones, that together make every call there is.
+
+What the scenes of the demo leave out is brought about here: queues with a key of the customer's, a Lambda consumer, a
+service of which ECS lists no task for a moment, a read that fails and comes back, a base service that does not answer,
+an alarm. Each night has an account and a deployment of its own, and gives the calls that its functions made, what must
+be known of the account to judge them, and the incidents with their plans.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from functools import cache
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from nightshift.acting import Acting
+from nightshift.config import Policy
+from nightshift.model import Step
+
+from sandbox.deployment import Deployment
+from sandbox.faults import Kind
+from sandbox.scenes import NIGHT, Stage, configuration
+from sandbox.systems.document_management import DocumentManagement
+from sandbox.trail import Event
+from sandbox.world import World
+from tools.iam.needs import Account
+
+if TYPE_CHECKING:
+    from sandbox.seam import Call
+    from sandbox.systems.queue_service import QueueService
+
+__all__ = ["Night", "nights", "recorded"]
+
+FUNCTION = "etl"
+"""the Lambda function that the configuration of one night names as the consumer"""
+
+
+@dataclass(frozen=True)
+class Night:
+    """
+    What came of a night: the functions' calls, and what must be known to judge them.
+
+    ``steps`` are those that were carried out, each with its incident, in the order of their sessions. ``words`` says
+    what this account's own names are in general, the longest first. ``names`` says what the sandbox calls what the
+    stack leaves unnamed.
+    """
+
+    key: str
+    policy: Policy
+    calls: tuple[Event, ...]
+    account: Account
+    steps: tuple[tuple[str, Step], ...]
+    words: tuple[tuple[str, str], ...]
+    names: dict[str, str]
+
+
+# -- the stories -----------------------------------------------------------------------------------------------------
+
+
+def _letters(on: Stage) -> None:
+    """Many letters, in queues with a key; somebody stops it while they are being moved."""
+    _with_keys(on.world, on.system)
+    on.system.offer(0)
+    on.outage(minutes=6, letters=90)
+    on.until(lambda: on.world.trail.of("sqs.StartMessageMoveTask"))
+    on.nightshift.pause("the database team asked us to stop")
+    on.until(lambda: on.world.trail.of("sqs.CancelMessageMoveTask"))
+    on.minutes(2)
+
+
+def _with_keys(world: World, system: QueueService) -> None:
+    for url in (system.queue_url, system.dlq_url):
+        key = world.client("kms").create_key()["KeyMetadata"]["KeyId"]
+        world.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"KmsMasterKeyId": key})
+
+
+def _few(on: Stage) -> None:
+    """Fewer letters than a move of all is worth, one of them poison; a Lambda function consumes the queue."""
+    mapping = {"UUID": "0", "FunctionArn": on.world.arn("lambda", f"function:{FUNCTION}"), "State": "Enabled"}
+    on.world.seam.fake(
+        "lambda",
+        ListEventSourceMappings=lambda _: {"EventSourceMappings": [mapping]},
+        GetFunctionConcurrency=lambda _: {},
+    )
+    on.system.offer(0)
+    on.outage(minutes=6, letters=6, poison=1)
+    on.until_settled()
+
+
+def _restart(on: Stage) -> None:
+    """The consumer hangs while messages wait, and ECS lists none of its tasks at first."""
+    asked: list[Call] = []
+    listed: Callable[[Call], Any] = on.world.seam.fakes["ecs", "ListTasks"]
+
+    def at_first_none(call: Call) -> Any:
+        asked.append(call)
+        return {"taskArns": []} if len(asked) == 1 else listed(call)
+
+    on.world.seam.fake("ecs", ListTasks=at_first_none)
+    on.system.start_stack_update()
+    on.system.wedge_consumer()
+    on.until(lambda: asked)
+    on.system.finish_stack_update()
+    on.until(lambda: on.world.trail.of("ecs.UpdateService"))
+    on.minutes(2)
+
+
+def _blind(on: Stage) -> None:
+    """Queues cannot be listed for two minutes; then S3 does not answer; then an alarm is raised for nothing."""
+    of_sweep = "nightshift-sweep"
+    on.world.faults.add(Kind.DENIED, "sqs.ListQueues", times=2, where=lambda call: call.function == of_sweep)
+    on.minutes(4)
+    on.world.faults.add(Kind.DENIED, "s3.HeadBucket", times=1, where=lambda call: call.function == of_sweep)
+    on.minutes(2)
+    cloudwatch = on.world.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="dlq",
+        Namespace="AWS/SQS",
+        MetricName="ApproximateNumberOfMessagesVisible",
+        Dimensions=[{"Name": "QueueName", "Value": on.system.shape.dead_letter_queue}],
+        Statistic="Maximum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=0,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    cloudwatch.set_alarm_state(AlarmName="dlq", StateValue="ALARM", StateReason="forged")
+    on.minutes(2)
+
+
+@dataclass(frozen=True)
+class _Story:
+    key: str
+    perform: Callable[[Stage], None]
+    warm: float = 20
+    consumer: str = "ecs"
+
+
+_SETTINGS = 'sample = 10\nrate = 1\nhealthy_for = "PT5M"'
+_STORIES = (
+    _Story("letters", _letters, warm=8),
+    _Story("few", _few, warm=8, consumer="lambda"),
+    _Story("restart", _restart),
+    _Story("blind", _blind, warm=1),
+)
+
+
+# -- playing and recording -------------------------------------------------------------------------------------------
+
+
+@cache
+def nights() -> tuple[Night, ...]:
+    """All of them, played once in a process. What the functions print is not for anybody here."""
+    with redirect_stdout(StringIO()):
+        logging.disable(logging.CRITICAL)
+        try:
+            return tuple(_play(story) for story in _STORIES)
+        finally:
+            logging.disable(logging.NOTSET)
+
+
+def _play(story: _Story) -> Night:
+    with World(NIGHT) as world:
+        system = DocumentManagement(world)
+        toml = configuration(system, settings=_SETTINGS)
+        if story.consumer == "lambda":
+            function = world.arn("lambda", f"function:{FUNCTION}")
+            toml = toml.replace(f'consumer = "{system.service_arn}"', f'consumer = "{function}"')
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            system.offer(6)
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(story.warm)
+                story.perform(stage)
+            return recorded(story.key, stage, steps)
+
+
+@contextmanager
+def _noting() -> Iterator[list[tuple[str, Step]]]:
+    """Note every step that is carried out, with the incident that it is for, in the order of their sessions."""
+    steps: list[tuple[str, Step]] = []
+    carry_out = Acting._run  # noqa: SLF001 - the one place through which every step goes, undo included
+
+    def noted(acting: Acting, *args: Any) -> Any:
+        steps.append((args[2].id, args[3]))
+        return carry_out(acting, *args)
+
+    with patch.object(Acting, "_run", noted):
+        yield steps
+
+
+def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]]) -> Night:
+    """What a night has come to by now: to be asked before its world ends."""
+    world, environment = on.world, on.nightshift.environment
+    calls = tuple(event for event in world.trail if event.function is not None)
+    queues = _queues(world)
+    homes: dict[str, tuple[str, ...]] = {}
+    for arn, attributes in queues.items():
+        if "RedrivePolicy" in attributes:
+            dlq = _dead_letter_queue(attributes["RedrivePolicy"])
+            homes[dlq] = (*homes.get(dlq, ()), arn)
+    account = Account(
+        account=world.account,
+        region=world.region,
+        keys={
+            arn: world.arn("kms", f"key/{attributes['KmsMasterKeyId'].rsplit('/', 1)[-1]}")
+            for arn, attributes in queues.items()
+            if "KmsMasterKeyId" in attributes
+        },
+        homes=homes,
+        stacks={stack.name: stack.arn for stack in world.stacks.all.values()},
+    )
+    return Night(
+        key=key,
+        policy=on.nightshift.policy,
+        calls=calls,
+        account=account,
+        steps=tuple(steps),
+        words=_words(on.system),
+        names={
+            "AWS::DynamoDB::Table": environment.table,
+            "AWS::S3::Bucket": environment.quarantine,
+            "AWS::SNS::Topic Reports": environment.topic_arn.rsplit(":", 1)[-1],
+            "AWS::SQS::Queue Work": environment.queue_url.rsplit("/", 1)[-1],
+        },
+    )
+
+
+def _queues(world: World) -> dict[str, dict[str, str]]:
+    sqs = world.client("sqs")
+    found = {}
+    for url in sqs.list_queues().get("QueueUrls", ()):
+        attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+        found[attributes["QueueArn"]] = attributes
+    return found
+
+
+def _dead_letter_queue(policy: str) -> str:
+
+    return str(json.loads(policy)["deadLetterTargetArn"])
+
+
+def _words(system: QueueService) -> tuple[tuple[str, str], ...]:
+    shape = system.shape
+    found = {
+        shape.dead_letter_queue: "DLQ",
+        shape.queue: "SOURCE",
+        f"{shape.cluster}/{shape.service}": "CLUSTER/SERVICE",
+        shape.cluster: "CLUSTER",
+        f"function:{FUNCTION}": "function:CONSUMER",
+    }
+    return tuple(sorted(found.items(), key=lambda item: -len(item[0])))

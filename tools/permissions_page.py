@@ -1,0 +1,229 @@
+"""
+Write docs/reference/permissions.md: what each role may do, why, which call needed it, and what it would mean at worst.
+
+Nothing on the page is typed but its prose: grants are read from the synthesized roles, uses from the calls of the
+nights, figures from the proof (tools/iam/proof.py), reasons from infra/permissions.py. Run by `make permissions-page`;
+a test fails when the page is not current.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+
+from nightshift.remediations import REMEDIATIONS
+
+from infra.permissions import ANYWHERE, MANY, NEVER, WILDCARDS, WORST, reason
+from tools.iam.definitions import action as definition
+from tools.iam.policy import Condition, Grant
+from tools.iam.proof import FUNCTIONS, Proof, Session, proof
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "reference" / "permissions.md"
+
+WHY = {
+    "cloudformation:DescribeStacks": "is the target's stack being changed right now? Then nothing is done",
+    "cloudwatch:GetMetricData": "the figures by which sickness and health are told",
+    "dynamodb:BatchGetItem": "the kill switch and the record, in one consistent read before every write",
+    "dynamodb:ConditionCheckItem": "a lease is taken only while the budget lasts, in one transaction",
+    "dynamodb:DeleteItem": "forget what is over",
+    "dynamodb:GetItem": "records, leases, budgets, the brake",
+    "dynamodb:PutItem": "open incidents, keep pointers, brake and heartbeat",
+    "dynamodb:Query": "what is open, what is due, what was told",
+    "dynamodb:UpdateItem": "claim and save an incident",
+    "ecr:DescribeImages": "would a restart ship new code? Then it is refused",
+    "ecs:DescribeServiceRevisions": "which images run, where no task says so",
+    "ecs:DescribeServices": "does the service run, and is it being deployed?",
+    "ecs:DescribeTasks": "which images run",
+    "ecs:ListServiceDeployments": "which revision runs, where no task says so",
+    "ecs:ListTagsForResource": "has it opted in, and is it protected?",
+    "ecs:ListTasks": "which tasks run",
+    "ecs:UpdateService": "the cure: a forced new deployment of what runs already",
+    "kms:Decrypt": "what is read is encrypted",
+    "kms:DescribeKey": "which key it is: IAM knows keys by nothing but their ARN",
+    "kms:Encrypt": "DynamoDB asks for it of whoever uses an encrypted table",
+    "kms:GenerateDataKey": "what is written is encrypted",
+    "kms:ReEncryptFrom": "DynamoDB asks for it of whoever uses an encrypted table",
+    "kms:ReEncryptTo": "DynamoDB asks for it of whoever uses an encrypted table",
+    "lambda:GetFunctionConcurrency": "has somebody switched the consumer off?",
+    "lambda:ListEventSourceMappings": "which function consumes the queue, and is it enabled?",
+    "logs:CreateLogStream": "the function's own log",
+    "logs:PutLogEvents": "the function's own log",
+    "s3:ListBucket": "does S3 answer at all? Else no fix is trusted",
+    "s3:PutObject": "poison is stored, before it is deleted from the queue",
+    "sns:Publish": "people are told",
+    "sqs:CancelMessageMoveTask": "the undo of a move",
+    "sqs:ChangeMessageVisibility": "a letter that stays is shown to others again",
+    "sqs:DeleteMessage": "what was sent home, stored or worked on is taken out",
+    "sqs:GetQueueAttributes": "how many messages there are, and where letters go",
+    "sqs:ListDeadLetterSourceQueues": "which queue letters came from",
+    "sqs:ListMessageMoveTasks": "is somebody moving letters already, and how far is it?",
+    "sqs:ListQueueTags": "has it opted in, and is it protected?",
+    "sqs:ListQueues": "do the queues exist? One call for a thousand",
+    "sqs:ReceiveMessage": "letters are looked at before anything is decided; work is taken",
+    "sqs:SendMessage": "letters go home; work is handed out",
+    "sqs:StartMessageMoveTask": "the rest of many letters goes home by SQS's own hand",
+    "sts:AssumeRole": "to act, under a write role cut down to one step of one plan",
+    "sts:SetSourceIdentity": "under the incident's name, which AWS's trail then shows",
+    "xray:PutTelemetryRecords": "traces",
+    "xray:PutTraceSegments": "traces",
+}
+"""what each action is for"""
+
+_WHAT = {
+    "sweep": "every minute: looks at everything, opens incidents, hands out work",
+    "alarm": "the one that strangers can wake: it can only put work on the queue",
+    "tick": "looks at one target, moves one incident; to act it takes a write role",
+}
+
+_HEAD = f"""# Permissions
+
+What each role may do, what it is for, and which call needed it. Written by `make permissions-page` from the synthesized
+roles and from the calls that the functions make in the sandbox; a test fails when it is not current, and when a figure
+is not 0. What a call needs is what AWS documents: the service authorization reference, the services' pages on keys.
+
+- **missing**: a call that its role and its session policy together do not allow.
+- **unused**: an action on a resource under a condition that a role allows and that no call needed.
+- **broader**: a pattern or `*` where AWS has something narrower and nobody gave a reason; a condition that AWS does not
+  know for the action; a write of a function on anything but our own; a session that allows more than its step calls.
+
+Names in capitals stand for what is called differently in every deployment: `DLQ` and `SOURCE` are a registered
+dead-letter queue and the queue it belongs to, `CLUSTER/SERVICE` is a service, `CONSUMER` a Lambda function that empties
+a queue; `TABLE`, `WORK`, `MISSED`, `REPORTS`, `QUARANTINE`, `KEY` and `LOG` are Nightshift's own. Account and Region
+are left out: they are always the deployment's. A function's role *reads* more than {MANY} resources of one kind by a
+pattern of that kind, because their ARNs do not fit into a role; what is written is always named one by one.
+
+"""
+
+
+def page() -> str:
+    """The page as it should be. Raises KeyError for an action of which nobody said what it is for, or at worst."""
+    found = proof()
+    remedies = [each.name for each in REMEDIATIONS if each.name in found.uses]
+    parts = [_HEAD, _figures(found, [*FUNCTIONS, *remedies])]
+    parts += ["\n## The functions\n", *(_role(found, name, _WHAT[name]) for name in FUNCTIONS)]
+    parts += ["\n## The write roles\n", _ABOUT_WRITE_ROLES]
+    parts += [_role(found, each.name, f"acts where {each.title}") for each in REMEDIATIONS if each.name in found.uses]
+    parts += [_sessions(found.sessions), _worst(found), _denied(), _patterns(found)]
+    return "".join(parts)
+
+
+_ABOUT_WRITE_ROLES = """
+Only the tick may assume them, only under an incident's id as session name and source identity; it does so for fifteen
+minutes and for one step, cut down by a session policy: see [below](#the-sessions).
+"""
+
+
+def _figures(found: Proof, roles: Iterable[str]) -> str:
+    lines = ["| role | allowed | used | missing | unused | broader |", "|---|---|---|---|---|---|"]
+    for role in roles:
+        uses = found.uses[role]
+        wrong = [sum(each.role == role for each in kind) for kind in (found.missing, found.unused, found.broader)]
+        used = sum(bool(by) for by in uses.values())
+        lines.append(f"| [{role}](#{role}) | {len(uses)} | {used} | {' | '.join(map(str, wrong))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _role(found: Proof, name: str, what: str) -> str:
+    lines = [f"\n### {name}\n", f"{what[0].upper()}{what[1:]}.\n", "| action | on | if | what for | needed by |"]
+    lines.append("|---|---|---|---|---|")
+    for grant, by in sorted(found.uses[name].items()):
+        cells = (f"`{grant.action}`", _resource(grant.resource), _conditions(grant.conditions), WHY[grant.action])
+        lines.append(f"| {' | '.join(cells)} | {', '.join(sorted(by))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _resource(resource: str) -> str:
+    return "`*`" if resource == "*" else f"`{resource}`"
+
+
+def _conditions(conditions: Iterable[Condition]) -> str:
+    return "<br>".join(f"`{each.key}` is `{each.values[0]}`" for each in conditions)
+
+
+def _sessions(sessions: Iterable[Session]) -> str:
+    lines = [
+        "\n## The sessions\n",
+        "Every session of every night allowed exactly the calls of its step, with what AWS does in our name for them.",
+        "The rule: what a step's sessions allow, a session of the same remediation has used. What the step itself did",
+        "not need in these nights (a redrive stores a letter only where one turns out to be poison) stands in the last",
+        "column.\n",
+        "| remediation | step | allowed | not needed in these nights |",
+        "|---|---|---|---|",
+    ]
+    by_step = sorted(sessions, key=lambda session: (session.remediation, session.step))
+    for (remediation, step), group in groupby(by_step, key=lambda session: (session.remediation, session.step)):
+        those = list(group)
+        given = {pair for session in those for pair in _pairs(session.allowed)}
+        idle = given - {pair for session in those for pair in _pairs(session.used)}
+        lines.append(f"| {remediation} | {step} | {'<br>'.join(sorted(given))} | {'<br>'.join(sorted(idle))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """A queue's key has another name in every account."""
+    return (f"`{action}` on `{'the key' if action.startswith('kms:') else resource}`" for action, resource in pairs)
+
+
+def _worst(found: Proof) -> str:
+    lines = [
+        "\n## At worst\n",
+        "What somebody could do who has taken over a role and is bound by nothing but IAM: no plan, no guardrail, no",
+        "session policy. Reading aside: each role reads what stands in its table above.\n",
+        "| action | roles | at worst |",
+        "|---|---|---|",
+    ]
+    actions: dict[str, set[str]] = {}
+    for role, uses in found.uses.items():
+        for grant in uses:
+            if not definition(grant.action).reads:
+                actions.setdefault(grant.action, set()).add(role)
+    lines += [f"| `{name}` | {', '.join(sorted(roles))} | {WORST[name]} |" for name, roles in sorted(actions.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _denied() -> str:
+    lines = [
+        "\n## Never\n",
+        "Every role denies each action that it does not allow (a flat no to everything else), so that a policy which",
+        "is attached later gives it nothing. A function's role also denies to change, send to or assume anything but",
+        "what is named in it, and to write the kill switch. So none of this can be done; and a generated",
+        "[permissions boundary](../how-to/deploy.md#deploy) denies it by name:\n",
+        "| action | why |",
+        "|---|---|",
+        *(f"| `{action}` | {why} |" for action, why in sorted(NEVER.items())),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _patterns(found: Proof) -> str:
+    """Each pattern and each action on everything that a role has, with its reason."""
+    grants = {grant for uses in found.uses.values() for grant in uses if "*" in grant.resource}
+    whys = {(_resource(grant.resource), _actions(grant)): _reason(grant) for grant in grants}
+    lines = [
+        "\n## Why anything is a pattern\n",
+        "| on | what | why |",
+        "|---|---|---|",
+        *(f"| {resource} | {actions} | {why} |" for (resource, actions), why in sorted(whys.items())),
+        *(f"| the policy of `KEY` | `{action}` | {why} |" for action, why in sorted(WILDCARDS.items())),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _actions(grant: Grant) -> str:
+    return f"`{grant.action}`" if grant.resource == "*" else "what its table says"
+
+
+def _reason(grant: Grant) -> str:
+    if grant.resource == "*":
+        return ANYWHERE[grant.action]
+    service, _, name = grant.resource.partition(":")
+    return reason(f"arn:aws:{service}:::{name}", [grant.action])
+
+
+if __name__ == "__main__":
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text(page(), encoding="utf-8")
+    sys.exit(0)
