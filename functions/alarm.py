@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from nightshift import edge
-from nightshift.errors import EventRejected
-from nightshift.events import alarm_targets, parse_alarm
+from nightshift.events import alarm_targets, parse_alarms
 
 
 @edge.function
 def handler(event: Any, context: Any) -> dict[str, Any]:
-    """Put the alarm's registered targets on the work queue."""
+    """Put the registered targets of the alarms on the work queue, each once."""
     del context
     service = edge.service()
-    try:
-        alarm = parse_alarm(event, account=service.policy.account, region=service.policy.region)
-    except EventRejected as error:
-        return edge.rejected(error)
-    targets = alarm_targets(alarm, service.policy.targets) if alarm.detail.state.value == "ALARM" else ()
+    heard = parse_alarms(event, account=service.policy.account, region=service.policy.region)
+    answer: dict[str, Any] = {}
+    for reason, times in Counter(heard.rejected).items():
+        answer = edge.rejected(reason, times)
+    if not heard.alarms:
+        return answer
+    targets = alarm_targets(heard.alarms, service.policy.targets)
     service.work.targets(str(target.arn) for target in targets)
-    edge.count("AlarmsSeen")
-    edge.logger.info("alarm", extra={"untrusted": {"alarm": alarm.detail.alarm_name}, "targets": len(targets)})
+    edge.count("AlarmsSeen", len(heard.alarms))
+    named = edge.untrusted(alarm=heard.alarms[0].name)
+    edge.logger.info("alarm", extra={**named, "alarms": len(heard.alarms), "targets": len(targets)})
     return {"targets": len(targets)}

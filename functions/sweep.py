@@ -17,7 +17,7 @@ def handler(event: Any, context: Any) -> dict[str, Any]:
     try:
         parse_schedule(event, account=service.policy.account, region=service.policy.region)
     except EventRejected as error:
-        return edge.rejected(error)
+        return edge.rejected(error.reason)
     swept = service.sweep()
     service.work.incidents(swept.due, now=swept.at)
     edge.count("SweepCompleted")

@@ -8,7 +8,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, pro
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from nightshift import edge
 from nightshift.errors import EventRejected, Fenced
-from nightshift.events import parse_work
+from nightshift.events import check_batch, parse_work
 
 _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
@@ -16,8 +16,10 @@ _processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_fail
 @edge.function
 def handler(event: Any, context: Any) -> Any:
     """Work through a batch, and name the messages that failed."""
-    if not isinstance(event, dict) or not isinstance(event.get("Records"), list):
-        return edge.rejected(EventRejected("not a batch of SQS messages"))
+    try:
+        check_batch(event)
+    except EventRejected as error:
+        return edge.rejected(error.reason)
     return process_partial_response(event=event, record_handler=_work, processor=_processor, context=context)
 
 
@@ -26,7 +28,7 @@ def _work(record: SQSRecord) -> None:
     try:
         work = parse_work(record.body)
     except EventRejected as error:
-        edge.rejected(error)
+        edge.rejected(error.reason)
         return
     if work.look:
         target = service.policy.target(work.look)

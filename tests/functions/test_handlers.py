@@ -1,6 +1,7 @@
 """The handlers, on the shapes in which AWS calls them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,59 +14,15 @@ from nightshift.errors import Unsent
 from nightshift.service import Service, connect, from_environment, utc_now
 
 from functions import alarm, sweep, tick
+from tests.hostile.shapes import OTHERS, WAYS, Event, Metric, Told, sqs_records
 from tests.support.toy import ACCOUNT, MINUTE, QUARANTINE, REGION, ROLES, START, TABLE, Account, Toy, policy, queue_arn
 
-SCHEDULE = {
-    "version": "0",
-    "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
-    "detail-type": "Scheduled Event",
-    "source": "aws.events",
-    "account": ACCOUNT,
-    "time": "2026-03-01T03:00:00Z",
-    "region": REGION,
-    "resources": [f"arn:aws:events:{REGION}:{ACCOUNT}:rule/sweep"],
-    "detail": {},
-}
+SCHEDULE = OTHERS["schedule"]
 
 
-def alarm_event(state: str = "ALARM", queue: str = "orders") -> dict[str, Any]:
+def told(state: str = "ALARM", queue: str = "orders") -> Told:
     """An alarm on a queue."""
-    metric = {"namespace": "AWS/SQS", "name": "Delay", "dimensions": {"QueueName": queue}}
-    return {
-        "version": "0",
-        "id": "c4c1c1c9-6542-e61b-6ef0-8c4d36933a92",
-        "detail-type": "CloudWatch Alarm State Change",
-        "source": "aws.cloudwatch",
-        "account": ACCOUNT,
-        "time": "2026-03-01T03:00:00Z",
-        "region": REGION,
-        "resources": [f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:delay"],
-        "detail": {
-            "alarmName": "delay",
-            "configuration": {"metrics": [{"id": "m1", "metricStat": {"metric": metric, "period": 60}}]},
-            "state": {"value": state},
-        },
-    }
-
-
-def batch(*bodies: str) -> dict[str, Any]:
-    """What Lambda makes of messages of a queue."""
-    return {
-        "Records": [
-            {
-                "messageId": f"message-{number}",
-                "receiptHandle": "handle",
-                "body": body,
-                "attributes": {"ApproximateReceiveCount": "1"},
-                "messageAttributes": {},
-                "md5OfBody": "",
-                "eventSource": "aws:sqs",
-                "eventSourceARN": queue_arn("work"),
-                "awsRegion": REGION,
-            }
-            for number, body in enumerate(bodies)
-        ]
-    }
+    return Told(state=state, metrics=(Metric({"QueueName": queue}),))
 
 
 @dataclass
@@ -114,39 +71,58 @@ def test_a_message_ticks(account: Account, service: Service, environment: Enviro
     """What the sweep hands out is worked on; a doubled message does nothing more."""
     sweep.handler(SCHEDULE, Context())
     [body] = work(account, environment)
-    assert tick.handler(batch(body, body), Context()) == {"batchItemFailures": []}
+    assert tick.handler(sqs_records(body, body), Context()) == {"batchItemFailures": []}
     assert account.wire.written == ["sqs:SetQueueAttributes"]
 
 
-def test_an_alarm_makes_us_look(account: Account, service: Service, environment: Environment) -> None:
-    """The target goes on the work queue; the look opens what is sick, and ticks it."""
-    assert alarm.handler(alarm_event(), Context()) == {"targets": 1}
+@pytest.mark.hostile(5)
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.__name__))
+def test_an_alarm_makes_us_look(
+    account: Account, service: Service, environment: Environment, way: Callable[[Told], Event]
+) -> None:
+    """Whichever way it comes: the target goes on the work queue; the look opens what is sick, and ticks it."""
+    assert alarm.handler(way(told()), Context()) == {"targets": 1}
     [body] = work(account, environment)
     assert json.loads(body) == {"look": queue_arn("orders")}
     assert account.wire.written == []
-    assert tick.handler(batch(body), Context()) == {"batchItemFailures": []}
-    assert len(account.incidents.open_ids()) == 1
+    assert tick.handler(sqs_records(body), Context()) == {"batchItemFailures": []}
+    [incident_id] = account.incidents.open_ids()
+    assert incident_id == "20260301T0301-" + incident_id[-8:]
 
 
-@pytest.mark.parametrize("event", [alarm_event("OK"), alarm_event(queue="unlisted"), alarm_event("INSUFFICIENT_DATA")])
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.__name__))
+@pytest.mark.parametrize("other", [told("OK"), told(queue="unlisted"), told("INSUFFICIENT_DATA")], ids=range(3))
 def test_other_alarms_do_nothing(
-    account: Account, service: Service, environment: Environment, event: dict[str, Any]
+    account: Account, service: Service, environment: Environment, way: Callable[[Told], Event], other: Told
 ) -> None:
     """Nothing registered, or no alarm."""
-    assert alarm.handler(event, Context()) == {"targets": 0}
+    assert alarm.handler(way(other), Context()) == {"targets": 0}
     assert work(account, environment) == []
+
+
+def test_a_batch_of_alarms_names_each_target_once(
+    account: Account, service: Service, environment: Environment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is none of ours in it is counted, and keeps nothing else from being heard."""
+    said = json.dumps(told().notification)
+    assert alarm.handler(sqs_records("no JSON", said, "no JSON", said), Context()) == {"targets": 1}
+    assert len(work(account, environment)) == 1
+    metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert [(line["EventsRejected"], line["AlarmsSeen"]) for line in metrics] == [([2.0], [2.0])]
 
 
 def test_a_forged_alarm_about_a_healthy_target_does_nothing(account: Account, service: Service) -> None:
     """We look, and it is well."""
-    tick.handler(batch(json.dumps({"look": queue_arn("well")})), Context())
+    tick.handler(sqs_records(json.dumps({"look": queue_arn("well")})), Context())
     assert account.incidents.open_ids() == []
     assert account.wire.written == []
 
 
 @pytest.mark.parametrize("handler", [sweep.handler, alarm.handler, tick.handler], ids=["sweep", "alarm", "tick"])
 @pytest.mark.parametrize(
-    "event", [None, [], "x", {}, {"Records": "x"}, {**SCHEDULE, "account": "9" * 12}], ids=range(6)
+    "event",
+    [None, [], "x", {}, {"Records": "x"}, {"Records": [None]}, {"Records": [{}]}, {**SCHEDULE, "account": "9" * 12}],
+    ids=range(8),
 )
 def test_what_is_none_of_ours_is_dropped(service: Service, handler: Any, event: Any) -> None:
     """Rejected in one line; nothing is retried."""
@@ -158,7 +134,7 @@ def test_bad_messages_are_dropped_and_failed_ones_named(account: Account, servic
     [incident_id] = service.sweep().opened
     account.wire.fail("dynamodb:UpdateItem", "InternalServerError", status=500)
     bodies = ("no JSON", json.dumps({"look": queue_arn("unlisted")}), json.dumps({"incident": incident_id}))
-    assert tick.handler(batch(*bodies), Context()) == {"batchItemFailures": [{"itemIdentifier": "message-2"}]}
+    assert tick.handler(sqs_records(*bodies), Context()) == {"batchItemFailures": [{"itemIdentifier": "message-2"}]}
 
 
 def test_a_fenced_tick_is_no_failure(account: Account, service: Service) -> None:
@@ -171,7 +147,7 @@ def test_a_fenced_tick_is_no_failure(account: Account, service: Service) -> None
             assert account.incidents.claim(incident_id, account.clock() + 10 * MINUTE) is not None
 
     account.wire.after.append(overtake)
-    assert tick.handler(batch(json.dumps({"incident": incident_id})), Context()) == {"batchItemFailures": []}
+    assert tick.handler(sqs_records(json.dumps({"incident": incident_id})), Context()) == {"batchItemFailures": []}
     assert account.wire.written == []
 
 

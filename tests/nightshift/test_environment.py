@@ -19,7 +19,6 @@ GOOD = {
 ALL = {
     **GOOD,
     "NIGHTSHIFT_CONFIG": "/tmp/config.json",
-    "NIGHTSHIFT_TRACE": "1",
     "POWERTOOLS_SERVICE_NAME": "night",
     "POWERTOOLS_METRICS_NAMESPACE": "Night",
 }
@@ -39,7 +38,6 @@ def test_what_is_set_is_what_is_read() -> None:
         region="eu-central-1",
         service="night",
         namespace="Night",
-        trace=True,
     )
 
 
@@ -49,7 +47,7 @@ def test_only_what_has_a_sensible_default_may_be_left_out() -> None:
 
     assert environment == Environment.load(GOOD)
     assert environment.config == Path("/opt/nightshift/config.json")
-    assert (environment.service, environment.namespace, environment.trace) == ("nightshift", "Nightshift", False)
+    assert (environment.service, environment.namespace) == ("nightshift", "Nightshift")
 
 
 def test_other_variables_are_not_looked_at() -> None:
@@ -70,7 +68,7 @@ def test_everything_that_is_missing_is_named_at_once(missing: dict[str, str]) ->
 
 def test_everything_that_is_wrong_is_named_at_once() -> None:
     """With its value, and with what belongs there."""
-    wrong = dict.fromkeys(GOOD, "no such thing!") | {"NIGHTSHIFT_TRACE": "perhaps"}
+    wrong = dict.fromkeys(GOOD, "no such thing!")
 
     with pytest.raises(ConfigErrors) as caught:
         Environment.load(wrong)

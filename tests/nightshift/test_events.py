@@ -1,6 +1,7 @@
 """Events are hints: true, late, doubled, forged or broken, they can at most make us look."""
 
 import json
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -8,137 +9,256 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nightshift.errors import EventRejected
-from nightshift.events import LIMIT, alarm_targets, parse_alarm, parse_schedule, parse_work
+from nightshift.events import (
+    BATCH_LIMIT,
+    LIMIT,
+    Heard,
+    alarm_targets,
+    check_batch,
+    parse_alarms,
+    parse_schedule,
+    parse_work,
+)
 from nightshift.model import Arn, Target
 
-from tests.support.toy import ACCOUNT, REGION, queue_arn
+from tests.hostile import shapes
+from tests.hostile.shapes import ACCOUNT, OTHERS, REGION, WAYS, Event, Metric, Told, eventbridge
+from tests.support.toy import queue_arn
 
-
-def metric(name: str = "orders-dlq", dimension: str = "QueueName") -> dict[str, Any]:
-    """One metric of an alarm."""
-    return {
-        "id": "m1",
-        "metricStat": {
-            "metric": {"namespace": "AWS/SQS", "name": "Visible", "dimensions": {dimension: name}},
-            "period": 60,
-            "stat": "Maximum",
-        },
-        "returnData": True,
-    }
-
-
-def alarm(*metrics: dict[str, Any], state: str = "ALARM") -> dict[str, Any]:
-    """AWS's own example of an alarm state change, cut down to what varies."""
-    return {
-        "version": "0",
-        "id": "c4c1c1c9-6542-e61b-6ef0-8c4d36933a92",
-        "detail-type": "CloudWatch Alarm State Change",
-        "source": "aws.cloudwatch",
-        "account": ACCOUNT,
-        "time": "2026-03-01T03:00:00Z",
-        "region": REGION,
-        "resources": [f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:letters"],
-        "detail": {
-            "alarmName": "letters",
-            "configuration": {"description": "…", "metrics": list(metrics or (metric(),))},
-            "previousState": {"reason": "…", "timestamp": "2026-03-01T02:59:00.000+0000", "value": "OK"},
-            "state": {"reason": "…", "reasonData": "{}", "timestamp": "2026-03-01T03:00:00.000+0000", "value": state},
-        },
-    }
-
-
-SCHEDULE = {
-    "version": "0",
-    "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa",
-    "detail-type": "Scheduled Event",
-    "source": "aws.events",
-    "account": ACCOUNT,
-    "time": "2026-03-01T03:00:00Z",
-    "region": REGION,
-    "resources": [f"arn:aws:events:{REGION}:{ACCOUNT}:rule/sweep"],
-    "detail": {},
-}
+SCHEDULE = OTHERS["schedule"]
 QUEUE = Target(Arn.parse(queue_arn("orders-dlq")), "system")
 SERVICE = Target(Arn.parse(f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/prod/worker"), "system")
 FUNCTION = Target(Arn.parse(f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:worker"), "system")
 ALL = (QUEUE, SERVICE, FUNCTION)
+WORKER = Metric({"ClusterName": "prod", "ServiceName": "worker"})
+LETTERS = Metric({"QueueName": "orders-dlq"})
+OTHER = Metric({"QueueName": "other"})
+BY_EVERY_WAY = pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.__name__))
+
+
+def heard(event: object) -> Heard:
+    """What we make of an event."""
+    return parse_alarms(event, account=ACCOUNT, region=REGION)
 
 
 def targets(event: object) -> tuple[Target, ...]:
-    """The registered targets that an alarm speaks of."""
-    return alarm_targets(parse_alarm(event, account=ACCOUNT, region=REGION), ALL)
+    """The registered targets that we would look at because of it."""
+    return alarm_targets(heard(event).alarms, ALL)
 
 
-def test_an_alarm_names_its_targets() -> None:
-    """By the dimensions of every metric: composite, metric-math and anomaly alarms have several, or none."""
-    both = metric("prod", "ClusterName")
-    both["metricStat"]["metric"]["dimensions"]["ServiceName"] = "worker"
-    assert targets(alarm()) == (QUEUE,)
-    assert targets(alarm(both)) == (SERVICE,)
-    assert targets(alarm({"id": "e1", "expression": "m1/m2"}, metric("other"), metric())) == (QUEUE,)
-    assert targets(alarm(metric("other"))) == ()
-    composite = alarm()
-    composite["detail"]["configuration"] = {"alarmRule": "ALARM(a) OR ALARM(b)", "actionsSuppressor": "c"}
-    assert targets(composite) == ()
+def why(event: object) -> str:
+    """Why an event is none of ours: the one line."""
+    found = heard(event)
+    assert found.alarms == ()
+    [line] = found.rejected
+    return line
 
 
-@pytest.mark.parametrize("state", ["OK", "ALARM", "INSUFFICIENT_DATA"])
-def test_every_state_is_understood(state: str) -> None:
-    """What follows from it is the handler's."""
-    assert parse_alarm(alarm(state=state), account=ACCOUNT, region=REGION).detail.state.value == state
+# -- one alarm, by every way -------------------------------------------------------------------------------------------
+
+ALARMS: Mapping[str, tuple[Told, tuple[Target, ...]]] = {
+    "one metric": (Told(), (QUEUE,)),
+    "a service's": (Told(metrics=(WORKER,)), (SERVICE,)),
+    "a dimension too many": (Told(metrics=(Metric({**WORKER.dimensions, "TaskId": "x"}),)), (SERVICE,)),
+    "metric math": (Told(metrics=(Metric(expression="m2/m3"), OTHER, LETTERS)), (QUEUE,)),
+    "anomaly detection": (Told(metrics=(LETTERS, Metric(expression="ANOMALY_DETECTION_BAND(m1, 2)"))), (QUEUE,)),
+    "Metrics Insights": (Told(metrics=(Metric(expression='SELECT MAX(Visible) FROM "AWS/SQS"'),)), ()),
+    "several targets": (Told(metrics=(LETTERS, WORKER)), (QUEUE, SERVICE)),
+    "nobody's": (Told(metrics=(OTHER,)), ()),
+    "no dimension": (Told(metrics=(Metric(),)), ()),
+    "composite": (Told(metrics=()), ()),
+    "composite, suppressed": (Told(metrics=(), suppressed=True), ()),
+    "suppressed": (Told(suppressed=True), (QUEUE,)),
+    "with tags": (Told(tags={"team": "orders", "QueueName": "other"}), (QUEUE,)),
+    "a name with everything in it": (Told(name='a:b/c "d" <e> é'), (QUEUE,)),
+    "well again": (Told(state="OK"), ()),
+    "no data": (Told(state="INSUFFICIENT_DATA"), ()),
+}
 
 
-def test_fields_that_we_do_not_know_are_ignored() -> None:
-    """AWS adds some now and then."""
-    event = alarm()
-    event["detail"]["alarmTags"] = {"a": "b"}
-    event["new"] = None
+@pytest.mark.hostile(1)
+@pytest.mark.hostile(2)
+@pytest.mark.hostile(3)
+@pytest.mark.hostile(4)
+@pytest.mark.hostile(8)
+@BY_EVERY_WAY
+@pytest.mark.parametrize("told, named", ALARMS.values(), ids=ALARMS.keys())
+def test_an_alarm_names_its_targets(way: Callable[[Told], Event], told: Told, named: tuple[Target, ...]) -> None:
+    """By the dimensions of every metric that it watches, never by the first, and only in state ALARM."""
+    found = heard(way(told))
+    assert found.rejected == ()
+    [alarm] = found.alarms
+    assert (alarm.arn, alarm.name, alarm.state) == (told.arn, told.name, told.state)
+    assert targets(way(told)) == named
+
+
+TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=30)
+NAME = st.sampled_from(["orders-dlq", "other", "prod", "worker"]) | TEXT
+DIMENSION = st.sampled_from(["QueueName", "ClusterName", "ServiceName", "FunctionName"]) | TEXT
+METRIC = st.builds(Metric, st.dictionaries(DIMENSION, NAME, max_size=4)) | st.builds(
+    Metric, expression=st.sampled_from(["m1+m2", "SELECT 1"])
+)
+TOLD = st.builds(
+    Told,
+    name=st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=40),
+    state=st.sampled_from(["OK", "ALARM", "INSUFFICIENT_DATA"]),
+    metrics=st.lists(METRIC, max_size=4).map(tuple),
+    suppressed=st.booleans(),
+    tags=st.dictionaries(TEXT, TEXT, max_size=2),
+    reason=TEXT,
+)
+
+
+@pytest.mark.hostile(5)
+@pytest.mark.hostile(6)
+@given(TOLD)
+def test_the_same_alarm_means_the_same_whichever_way_it_comes(told: Told) -> None:
+    """EventBridge, Lambda action, SNS, SNS in SQS, raw or not, EventBridge in either: one alarm, the same look."""
+    [first, *rest] = [heard(way(told)) for way in WAYS]
+    assert first.rejected == ()
+    assert all(other == first for other in rest)
+    assert alarm_targets(first.alarms, ALL) == targets(shapes.eventbridge(told))
+
+
+@pytest.mark.hostile(6)
+def test_what_sns_says_beside_the_alarm_is_not_believed() -> None:
+    """Neither its Subject nor a Region's display name nor an account's number: the alarm's ARN is what counts."""
+    event = shapes.sns(Told())
+    said = json.loads(event["Records"][0]["Sns"]["Message"])
+    event["Records"][0]["Sns"] |= {
+        "Subject": "OK: nothing",
+        "Message": json.dumps({**said, "Region": "US East (N. Virginia)", "AWSAccountId": "999999999999"}),
+    }
+    assert targets(event) == (QUEUE,)
+    foreign = json.dumps({**said, "AlarmArn": Told(account="999999999999").arn})
+    assert "another account" in why(shapes.sns_records(foreign))
+
+
+@pytest.mark.hostile(8)
+def test_an_old_event_is_worth_a_look_and_no_more() -> None:
+    """Late, from the future or without any time: what is done follows from what is read now, so it does not matter."""
+    event = eventbridge(Told())
+    for time in ("1970-01-01T00:00:00Z", "2999-01-01T00:00:00Z", "yesterday"):
+        assert targets({**event, "time": time}) == (QUEUE,)
+
+
+def test_a_batch_is_taken_apart_one_by_one() -> None:
+    """What is none of ours in it does not keep the rest from being heard; each target is named once."""
+    said = json.dumps(Told().notification)
+    event = shapes.sqs_records(said, "no JSON", said, "[1]")
+    assert len(heard(event).alarms) == 2
+    assert len(heard(event).rejected) == 2
     assert targets(event) == (QUEUE,)
 
 
-BROKEN: dict[str, dict[str, Any]] = {
+# -- what is none of ours ----------------------------------------------------------------------------------------------
+
+BROKEN: Mapping[str, Mapping[str, Any]] = {
     "foreign account": {"account": "999999999999"},
     "foreign region": {"region": "us-east-1"},
     "another source": {"source": "my.app"},
     "another type": {"detail-type": "AWS API Call via CloudTrail"},
     "another service's resource": {"resources": [queue_arn("orders")]},
     "a foreign alarm": {"resources": [f"arn:aws:cloudwatch:{REGION}:999999999999:alarm:letters"]},
+    "a second, foreign alarm": {"resources": [Told().arn, Told(account="999999999999").arn]},
+    "ours in the name of a foreign one": {
+        "resources": [f"arn:aws:cloudwatch:us-east-1:999999999999:alarm:x:cloudwatch:{REGION}:{ACCOUNT}:alarm:y"]
+    },
     "no resource": {"resources": []},
     "no detail": {"detail": {}},
-    "a detail that is text": {"detail": "x"},
+    "a detail that is text": {"detail": "FORGED"},
     "a line break": {"region": "eu-west-1\nFORGED log line"},
     "digits of another script": {"account": "١٢٣٤٥٦٧٨٩٠١٢"},
+    "text of its own": {"detail": {"state": {"value": "FORGED"}, "configuration": {"metrics": {"FORGED": 1}}}},
+    "ten thousand metrics": {"detail": {**Told().detail, "configuration": {"metrics": [{}] * 10_000}}},
     "huge": {"padding": "x" * LIMIT},
+    "a megabyte": {"padding": "x" * 1024 * 1024},
+    "no number": {"padding": float("nan")},
     "no JSON": {"padding": {1, 2}},
 }
 
 
+@pytest.mark.hostile(9)
+@pytest.mark.hostile(10)
+@pytest.mark.hostile(20)
 @pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN.keys())
-def test_what_is_not_right_is_rejected_in_one_line(change: dict[str, Any]) -> None:
+def test_what_is_not_right_is_rejected_in_one_line(change: Mapping[str, Any]) -> None:
     """One clear line, in which nothing of the event's text stands."""
-    with pytest.raises(EventRejected) as rejected:
-        parse_alarm({**alarm(), **change}, account=ACCOUNT, region=REGION)
-    assert len(rejected.value.reason.splitlines()) == 1
-    assert len(rejected.value.reason) < 300
-    assert "FORGED" not in rejected.value.reason
+    line = why({**eventbridge(Told()), **change})
+    assert len(line.splitlines()) == 1
+    assert len(line) < 300
+    assert "FORGED" not in line
 
 
-@pytest.mark.parametrize("cut", ["detail", "account", "region", "source", "detail-type", "resources"])
-def test_what_is_truncated_is_rejected(cut: str) -> None:
-    """Nothing is filled in."""
-    event = alarm()
-    del event[cut]
-    with pytest.raises(EventRejected):
-        parse_alarm(event, account=ACCOUNT, region=REGION)
+def test_more_than_lambda_can_bring_is_rejected() -> None:
+    """A batch may be larger than an event, up to Lambda's own limit; each message of it may not."""
+    assert "bytes, more than" in why({**shapes.sns(Told()), "padding": "x" * BATCH_LIMIT})
+    big = json.dumps({**Told().notification, "padding": "x" * LIMIT})
+    found = heard(shapes.sqs_records(big, json.dumps(Told().notification)))
+    assert (len(found.alarms), len(found.rejected)) == (1, 1)
+
+
+@pytest.mark.hostile(1)
+@pytest.mark.parametrize("way", [shapes.eventbridge, shapes.action], ids=lambda way: str(way.__name__))
+def test_what_is_truncated_is_rejected(way: Callable[[Told], Event]) -> None:
+    """Nothing is filled in: every field that is looked at must be there."""
+    whole = way(Told())
+    needed = {"detail", "account", "region", "source", "detail-type", "resources", "alarmArn", "alarmData"}
+    if way is shapes.action:
+        needed -= {"region"}  # its ARN says it
+    for cut in needed & set(whole):
+        assert why({key: value for key, value in whole.items() if key != cut})
+
+
+@pytest.mark.hostile(1)
+def test_a_truncated_notification_is_rejected() -> None:
+    """The same for what SNS says."""
+    for cut in ("AlarmArn", "NewStateValue"):
+        said = {key: value for key, value in Told().notification.items() if key != cut}
+        assert why(shapes.sns_records(json.dumps(said)))
+
+
+@pytest.mark.hostile(7)
+@pytest.mark.parametrize("event", OTHERS.values(), ids=OTHERS.keys())
+def test_what_else_comes_by_is_no_alarm(event: Event) -> None:
+    """Events of other services, of other kinds and in other wrappings: each is said to be none, and that is all."""
+    found = heard(event)
+    assert found.alarms == ()
+    assert found.rejected
+    assert all(line.startswith("not an alarm's change of state: ") for line in found.rejected)
+
+
+@pytest.mark.hostile(13)
+def test_no_text_of_an_event_stands_in_what_is_said_of_it() -> None:
+    """Names of fields included, wherever they stand: a log line is ours."""
+    forged = "FORGED\n" * 3
+    for place in ("", "detail", "detail.state", "detail.configuration.metrics"):
+        event = eventbridge(Told())
+        at: Any = event
+        for part in filter(None, place.split(".")[:-1]):
+            at = at[part]
+        if place:
+            at[place.split(".")[-1]] = {forged: {forged: forged}}
+        else:
+            event = {forged: forged}
+        assert "FORGED" not in why(event)
+    event = eventbridge(Told())
+    event["detail"]["configuration"]["metrics"][0]["metricStat"]["metric"]["dimensions"] = {forged: 5}
+    assert "FORGED" not in why(event)
+    said = {**Told().notification, "Trigger": {"Dimensions": [{forged: forged}], "Metrics": forged}}
+    assert "FORGED" not in why(shapes.sns_records(json.dumps(said)))
+    assert "FORGED" not in why(shapes.sns_records(forged))
 
 
 def test_the_schedule_is_ours() -> None:
     """Or it is rejected."""
     parse_schedule(SCHEDULE, account=ACCOUNT, region=REGION)
-    with pytest.raises(EventRejected):
-        parse_schedule({**SCHEDULE, "account": "999999999999"}, account=ACCOUNT, region=REGION)
-    with pytest.raises(EventRejected):
-        parse_schedule(alarm(), account=ACCOUNT, region=REGION)
+    for other in ({**SCHEDULE, "account": "999999999999"}, eventbridge(Told()), OTHERS["scheduler"]):
+        with pytest.raises(EventRejected):
+            parse_schedule(other, account=ACCOUNT, region=REGION)
+
+
+# -- work --------------------------------------------------------------------------------------------------------------
 
 
 def test_work() -> None:
@@ -147,6 +267,8 @@ def test_work() -> None:
     assert parse_work(json.dumps({"look": queue_arn("orders")})).look == queue_arn("orders")
 
 
+@pytest.mark.hostile(9)
+@pytest.mark.hostile(10)
 @pytest.mark.parametrize(
     "body",
     [
@@ -159,12 +281,15 @@ def test_work() -> None:
         '{"incident": "../x"}',
         '{"incident": "20260301T0300-99fbd465", "look": "arn"}',
         '{"incident": "20260301T0300-99fbd465", "do": "it"}',
+        '{"incident": "20260301T0300-99fbd465", "incident": "20260301T0300-99fbd466"}',
         '{"look": ""}',
+        '{"look": NaN}',
         "[" * 4000,
         "1" * 4999,
         '{"look": "' + "x" * 4096 + '"}',
+        '{"look": "' + "é" * 2100 + '"}',
     ],
-    ids=range(13),
+    ids=range(16),
 )
 def test_work_that_is_none_of_ours_is_rejected(body: str) -> None:
     """Dropped once, never retried."""
@@ -172,8 +297,37 @@ def test_work_that_is_none_of_ours_is_rejected(body: str) -> None:
         parse_work(body)
 
 
+@pytest.mark.parametrize(
+    "batch",
+    [
+        None,
+        {},
+        {"Records": []},
+        {"Records": [None]},
+        {"Records": [{"body": "{}", "eventSource": "aws:sqs"}]},
+        {"Records": [{"messageId": "", "body": "{}", "eventSource": "aws:sqs"}]},
+        {"Records": [{"messageId": "m", "body": 5, "eventSource": "aws:sqs"}]},
+        shapes.sns(Told()),
+        OTHERS["DynamoDB stream"],
+        {"Records": [{}] * 10_001},
+    ],
+    ids=range(10),
+)
+def test_a_batch_that_lambda_cannot_have_made_is_rejected(batch: object) -> None:
+    """As a whole: whoever calls us by hand may look up how."""
+    check_batch(shapes.sqs_records("{}"))
+    with pytest.raises(EventRejected):
+        check_batch(batch)
+
+
+# -- anything at all ---------------------------------------------------------------------------------------------------
+
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()), max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
     max_leaves=12,
 )
@@ -181,33 +335,43 @@ JSON = st.recursive(
 
 @st.composite
 def twisted(draw: st.DrawFn) -> Any:
-    """A real event with something else at one place of it."""
-    event: Any = json.loads(json.dumps(alarm()))
-    place = event
-    for _ in range(draw(st.integers(0, 6))):
+    """A real event with something else at one place of it, also inside the JSON that a message carries."""
+    event: Any = draw(st.sampled_from([way(Told()) for way in WAYS] + list(OTHERS.values())))
+    return json.loads(_twist(draw, json.dumps(event)))
+
+
+def _twist(draw: st.DrawFn, text: str) -> str:
+    document = json.loads(text)
+    place = document
+    for _ in range(draw(st.integers(0, 8))):
         keys = list(place) if isinstance(place, dict) else list(range(len(place))) if isinstance(place, list) else []
         if not keys:
             break
         key = draw(st.sampled_from(keys))
-        if draw(st.booleans()) or not isinstance(place[key], dict | list):
+        inner = place[key]
+        if isinstance(inner, str) and inner.startswith("{") and draw(st.booleans()):
+            place[key] = _twist(draw, inner)
+            break
+        if draw(st.booleans()) or not isinstance(inner, dict | list):
             place[key] = draw(JSON)
             break
-        place = place[key]
-    return event
+        place = inner
+    return json.dumps(document)
 
 
+@pytest.mark.hostile(9)
+@pytest.mark.hostile(11)
 @given(JSON | twisted())
 def test_any_json_is_understood_or_rejected(event: Any) -> None:
-    """Nothing else is ever raised, and the line is one."""
-    lines: list[str] = []
-    for parse in (parse_alarm, parse_schedule):
-        try:
-            parse(event, account=ACCOUNT, region=REGION)
-        except EventRejected as rejected:
-            lines.append(rejected.reason)
-    with suppress(EventRejected):
-        targets(event)
-    assert all(len(line.splitlines()) == 1 for line in lines)
+    """It is an alarm of ours, in whole, or a line that says why not. Nothing is ever raised but that."""
+    found = heard(event)
+    assert found.alarms or found.rejected
+    assert all(len(line.splitlines()) == 1 and line.isascii() for line in found.rejected)
+    assert all(alarm.arn.startswith(f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:") for alarm in found.alarms)
+    assert set(targets(event)) <= set(ALL)
+    for check in (check_batch, lambda each: parse_schedule(each, account=ACCOUNT, region=REGION)):
+        with suppress(EventRejected):
+            check(event)
 
 
 @given(JSON.map(json.dumps) | st.text(max_size=60))

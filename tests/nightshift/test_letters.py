@@ -78,6 +78,7 @@ def test_what_cannot_be_parsed_is_not_json(body: str) -> None:
     )
 
 
+@pytest.mark.hostile(7)
 def test_the_test_event_of_s3_is_obsolete() -> None:
     """S3 sends it once when a notification is set up; no consumer expects it."""
     event = a_letter('{"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"}')
@@ -172,6 +173,7 @@ def test_a_letter_says_where_it_died() -> None:
         (letter(1, RULE_ARN=text("r")), "something unknown"),
     ],
 )
+@pytest.mark.hostile(24)
 def test_what_fills_a_queue_is_told_by_its_letters(message: dict[str, Any], kind: str) -> None:
     """Lambda, EventBridge and SNS leave their marks on what they could not deliver."""
     assert kind in kind_of_queue([Letter.received(letter(0)), Letter.received(message)])

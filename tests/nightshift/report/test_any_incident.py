@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nightshift.model import (
@@ -115,6 +116,9 @@ EVENTS = st.lists(st.builds(Line, TIME, TEXT, TEXT), max_size=60)
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(st.none() | INCIDENT, INCIDENT, CONTEXT, EVENTS)
+@pytest.mark.hostile(11)
+@pytest.mark.hostile(14)
+@pytest.mark.hostile(15)
 def test_any_record_can_be_published(
     before: Incident | None, after: Incident, context: Context, events: list[Line]
 ) -> None:
@@ -127,7 +131,7 @@ def test_any_record_can_be_published(
     text = render(after, events, context=context)
     assert not {unicodedata.category(char) for char in text if char != "\n"} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
     json.dumps(to_json(after, events, context=context), allow_nan=False, ensure_ascii=False).encode()
-    if after.phase is Phase.CLOSED:
+    if after.decided:
         assert len(transition(before, after, context=context)) == 1
 
 
@@ -142,6 +146,7 @@ CANARIES = (
 CANARY = " ".join(CANARIES)
 
 
+@pytest.mark.hostile(22)
 def test_no_canary_comes_out(redriven: Make, held: Make, backdrop: Backdrop) -> None:
     """A secret in any text of a record, or a body in any parameter, is in no report, no subject and no JSON."""
     plan = redriven().plan

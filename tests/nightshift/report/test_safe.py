@@ -74,12 +74,14 @@ def test_what_a_reader_needs_stays(text: str) -> None:
     assert safe(text) == text
 
 
+@pytest.mark.hostile(12)
 def test_links_elsewhere_are_not_clickable() -> None:
     """A link in somebody's tag must not become a link in our mail; one that only looks like AWS's is elsewhere."""
     assert safe("see https://evil.example/x") == "see hxxps://evil.example/x"
     assert safe("http://amazonaws.com.evil.example") == "hxxp://amazonaws.com.evil.example"
 
 
+@pytest.mark.hostile(11)
 def test_one_visible_line() -> None:
     """Line breaks, terminal sequences and letters that reorder or hide text do not survive."""
     assert safe("a\r\nb\u2028c\u202egnp.exe\x1b[31mred\x1b]0;title\x07\x85end\ufeff") == "a b cgnp.exered end"
@@ -109,6 +111,7 @@ def test_always_fit_to_publish(text: str, limit: int) -> None:
 @example("\n\n")
 @example("…")
 @example("\uff21\uff2b\uff29\uff21" + "IOSFODNN7EXAMPLE")
+@pytest.mark.hostile(14)
 def test_any_text_makes_a_subject(text: str) -> None:
     """SNS's rule, which moto does not check: 1 to 99 visible ASCII characters, a letter, digit or [ first."""
     subject = ascii_subject(text)

@@ -93,6 +93,9 @@ _THROTTLED = frozenset(
 )
 """botocore's own list (botocore.retries.standard.ThrottledRetryableChecker), less DynamoDB's transaction code."""
 
+_CARRIES = frozenset({"Body", "MessageAttributes", "MessageBody"})
+"""parameters that hold what people send each other: AWS's message about a call that has one may quote it"""
+
 _SERVER_ERROR = 500
 
 
@@ -232,7 +235,7 @@ class ActingClients:
                 self._clients[call.service] = self._make(call.service, self._credentials)
             return dict(getattr(self._clients[call.service], xform_name(call.operation))(**params))
         except (ClientError, BotoCoreError) as error:
-            raise translate(error, call, writing=True) from error
+            raise translate(error, call, writing=True) from (None if _carries(call) else error)
 
 
 def throttled(error: BaseException) -> bool:
@@ -245,16 +248,18 @@ def translate(error: ClientError | BotoCoreError, call: Call, *, writing: bool) 
     What an SDK error means to us.
 
     Anything not known to have been refused before it had an effect is Ambiguous for a write and Unreadable for a read.
+    Of a call that carries a message only AWS's code is kept: its text, and the SDK's, quote what they do not like.
     """
     unclear = Ambiguous if writing else Unreadable
+    longest = 0 if _carries(call) else 300
     if isinstance(error, ParamValidationError):
-        return Rejected(call.action, "ParamValidation", str(error)[:300], resource=call.resource)
+        return Rejected(call.action, "ParamValidation", str(error)[:longest], resource=call.resource)
     if isinstance(error, ConnectTimeoutError | EndpointConnectionError):  # nothing was sent
         return (Rejected if writing else Unreadable)(call.action, type(error).__name__, resource=call.resource)
     if not isinstance(error, ClientError):
         return unclear(call.action, type(error).__name__, resource=call.resource)
     code = str(error.response.get("Error", {}).get("Code", "Unknown"))
-    text = str(error.response.get("Error", {}).get("Message", ""))[:300]
+    text = str(error.response.get("Error", {}).get("Message", ""))[:longest]
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if code in _DENIED or code.startswith("AccessDenied"):
         return Denied(call.action, code, text, resource=call.resource)
@@ -264,7 +269,12 @@ def translate(error: ClientError | BotoCoreError, call: Call, *, writing: bool) 
         return (Rejected if writing else Unreadable)(call.action, code, text, resource=call.resource)
     if status >= _SERVER_ERROR or status == 0:
         return unclear(call.action, code, text, resource=call.resource)
-    return Rejected(call.action, code, text, resource=call.resource, details=error.response)
+    details = error.response if longest else None
+    return Rejected(call.action, code, text, resource=call.resource, details=details)
+
+
+def _carries(call: Call) -> bool:
+    return not _CARRIES.isdisjoint(call.free)
 
 
 def _subject(params: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, PositiveIn
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
 from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
+from nightshift import strict_json
 from nightshift.errors import ConfigError
 from nightshift.model import Arn, Mode, Target
 from nightshift.remediation import Remediation
@@ -65,6 +66,10 @@ MAX_DEPTH = 16
 """the deepest thing a file can say is at depth 6; tomllib is quadratic in the length of a dotted key"""
 MAX_ROLE_NAME = 64
 """https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"""
+MAX_ITEMS = 20_000
+"""entries of one list or table: more than a file of that size has targets"""
+MAX_PROBLEMS = 2_000
+"""after which nobody looks for more: a file that is wrong in so many places is no configuration"""
 MAX_SHOWN = 50
 """problems listed in one error's text; all of them are in ``problems``"""
 LONGEST = timedelta(days=30)
@@ -321,8 +326,8 @@ def from_json(text: str | bytes, *, path: str = "", registry: Registry | None = 
     problems = _Problems(path)
     again = "Deploy again: this is made from the TOML and not for editing"
     try:
-        raw = json.loads(_decoded(text, problems, MAX_JSON_BYTES), object_pairs_hook=_no_duplicates)
-    except (ValueError, RecursionError) as error:
+        raw = strict_json.loads(_decoded(text, problems, MAX_JSON_BYTES), limit=MAX_JSON_BYTES, depth=MAX_DEPTH)
+    except strict_json.NotStrict as error:
         problems.fail((), f"is not the JSON that was shipped: {_cut(str(error))}", again)
     if not isinstance(raw, dict):
         problems.fail((), "is not a JSON object", again)
@@ -428,13 +433,6 @@ def _hash(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(_canonical(content).encode()).hexdigest()[:12]
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found
-
-
 # -- validation ------------------------------------------------------------------------------------------------------
 
 
@@ -450,6 +448,8 @@ class _Problems:
         where = _dotted(loc)
         text = f"{where}: {problem}" if where else problem
         self.found.append(ConfigError(text, remedy=f"{remedy}.", path=self.path, line=line or self.line(loc)))
+        if len(self.found) >= MAX_PROBLEMS:
+            raise self.error()
 
     def line(self, loc: Loc) -> int | None:
         """The line of ``loc``, or of what it is missing from."""
@@ -489,8 +489,16 @@ def _policy(raw: Mapping[str, Any], problems: _Problems, registry: Registry) -> 
     )
 
 
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+"""controls but line breaks and tabs (a rule may look for those in a body), and what breaks lines or turns text round"""
+
+
 def _unspeakable(raw: Mapping[str, Any]) -> Iterator[tuple[Loc, str, str]]:
-    """What TOML or Python's JSON can say and our settings cannot: dates, infinities, endless numbers and nesting."""
+    """
+    What TOML or Python's JSON can say and our settings cannot.
+
+    Dates, infinities, numbers, lists and nesting without end, and text that steers a terminal or reorders a line.
+    """
     todo: list[tuple[Loc, Any]] = [((), raw)]
     while todo:
         loc, value = todo.pop()
@@ -498,8 +506,15 @@ def _unspeakable(raw: Mapping[str, Any]) -> Iterator[tuple[Loc, str, str]]:
             if len(loc) > MAX_DEPTH:
                 yield loc, "is nested too deeply", f"Nest at most {MAX_DEPTH} levels"
                 continue
+            if len(value) > MAX_ITEMS:
+                yield loc, f"has {len(value)} entries, more than {MAX_ITEMS}", "Write fewer, or split the file"
+                continue
             parts = value.items() if isinstance(value, dict) else enumerate(value)
             todo += [((*loc, key), part) for key, part in parts]
+            if isinstance(value, dict) and any(_STEERING.search(key) or "\n" in key or "\t" in key for key in value):
+                yield loc, "has a name with invisible characters in it", "Write names in visible characters"
+        elif isinstance(value, str) and _STEERING.search(value):
+            yield loc, "has invisible characters in it", "Write it in visible characters, line breaks and tabs"
         elif isinstance(value, date | time):
             yield loc, "is a date or time, which no setting is", _REMEDY_DURATION
         elif isinstance(value, float) and not math.isfinite(value):

@@ -1,13 +1,16 @@
 """
-What all functions share at their edge: logs, metrics, traces, and the service itself, made once per environment.
+What all functions share at their edge: logs, metrics, and the service itself, made once per environment.
 
-No decision is made here. Logs are JSON; what came from outside stands under one key, ``untrusted``, never in the
-message.
+No decision is made here. Logs are JSON of one line each, in ASCII: whatever is in them can neither begin a line nor
+steer a terminal. What came from outside stands under one key, ``untrusted``, cleaned, and never in the message. Events
+and answers are not logged, whatever the environment says: they may hold what a queue holds.
 """
 
 from __future__ import annotations
 
 import functools
+import json
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -16,14 +19,17 @@ from aws_lambda_powertools import Logger, Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 
 from nightshift.environment import Environment
-from nightshift.errors import EventRejected
+from nightshift.report import untrusted
 from nightshift.service import Service, from_environment
 
-__all__ = ["Handler", "count", "forget", "function", "logger", "rejected", "service"]
+__all__ = ["Handler", "count", "forget", "function", "logger", "rejected", "service", "untrusted"]
 
 Handler = Callable[[Any, Any], Any]
 
-logger = Logger(service="nightshift")
+_line = functools.partial(json.dumps, default=str, separators=(",", ":"), ensure_ascii=True)
+logger = Logger(service="nightshift", json_serializer=_line)
+for _name in ("boto3", "botocore", "urllib3"):  # whatever level Lambda is told to log at: theirs would quote letters
+    logging.getLogger(_name).setLevel(logging.WARNING)
 metrics = Metrics(namespace="Nightshift", service=os.environ.get("POWERTOOLS_SERVICE_NAME", "nightshift"))
 
 
@@ -39,18 +45,14 @@ def forget() -> None:
 
 
 def function(handler: Handler) -> Handler:
-    """Wrap a handler: logs with the request id, metrics flushed at its end, traced where that is switched on."""
+    """Wrap a handler: logs with the request id, metrics flushed at its end."""
 
     @functools.wraps(handler)
     def counted(event: Any, context: Any) -> Any:
         count("Invoked")  # an invocation with nothing else to count still has a metric to flush
         return handler(event, context)
 
-    wrapped: Handler = metrics.log_metrics(logger.inject_lambda_context(counted, clear_state=True))
-    if os.environ.get("NIGHTSHIFT_TRACE") == "1":  # the Tracer costs 0.3 s of every cold start
-        from aws_lambda_powertools import Tracer  # noqa: PLC0415 - only who asks for it pays for it
-
-        wrapped = Tracer(service="nightshift").capture_lambda_handler(wrapped)
+    wrapped: Handler = metrics.log_metrics(logger.inject_lambda_context(counted, clear_state=True, log_event=False))
     return wrapped
 
 
@@ -59,8 +61,8 @@ def count(name: str, value: int = 1) -> None:
     metrics.add_metric(name=name, unit=MetricUnit.Count, value=value)
 
 
-def rejected(error: EventRejected) -> dict[str, str]:
+def rejected(reason: str, times: int = 1) -> dict[str, str]:
     """Say once, clearly, that an event was not what it should be; it is dropped, so nothing retries it."""
-    logger.warning("event rejected", extra={"reason": error.reason})
-    count("EventsRejected")
-    return {"rejected": error.reason}
+    logger.warning("event rejected", extra={"reason": reason, "times": times})
+    count("EventsRejected", times)
+    return {"rejected": reason}

@@ -40,7 +40,6 @@ class Environment(BaseModel):
     region: str = Field(pattern=r"^[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}$", description="the Region; Lambda sets it")
     service: str = Field(default="nightshift", min_length=1, description="the service's name in logs and metrics")
     namespace: str = Field(default="Nightshift", min_length=1, description="the namespace of our own metrics")
-    trace: bool = Field(default=False, description="1 to trace calls, 0 or nothing not to")
 
     @classmethod
     def load(cls, variables: Mapping[str, str]) -> Environment:
@@ -70,7 +69,6 @@ _VARIABLES = {
     "AWS_REGION": "region",
     "POWERTOOLS_SERVICE_NAME": "service",
     "POWERTOOLS_METRICS_NAMESPACE": "namespace",
-    "NIGHTSHIFT_TRACE": "trace",
 }
 
 

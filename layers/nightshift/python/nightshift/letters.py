@@ -3,6 +3,9 @@ Dead letters: what they are and what they mean.
 
 A letter's body is somebody's data. It is read here, hashed and compared with rules; what leaves this module about it (a
 meaning, the name of a rule, a fingerprint) says nothing of what stands in it.
+
+A body counts as JSON only where every reader reads the same in it (:mod:`nightshift.strict_json`). Nothing in it is
+decoded, opened or followed: a key of S3 in it stays the text that it is, so that it can name no path.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from nightshift import strict_json
 from nightshift.model import Arn
 from nightshift.remediation import Reader
 from nightshift.signals import queue_url
@@ -45,6 +49,8 @@ DRY: Final = 3
 """answers in a row with nothing new: a short poll asks only some of a queue's servers"""
 
 _ROUNDS = 12  # receives that a look may take
+_LARGEST = 1024 * 1024  # bytes: what SQS takes, attributes included
+_MILLISECONDS = 15  # digits: a time that a calendar has
 
 
 # -- a letter --------------------------------------------------------------------------------------------------------
@@ -92,7 +98,8 @@ class Letter:
     def sent_at(self) -> datetime | None:
         """When it was put into the queue that it died in: SQS keeps this time when it makes it a dead letter."""
         text = self.system.get("SentTimestamp", "")
-        return datetime.fromtimestamp(int(text) / 1000, UTC) if text.isdecimal() else None
+        known = text.isascii() and text.isdecimal() and len(text) < _MILLISECONDS
+        return datetime.fromtimestamp(int(text) / 1000, UTC) if known else None
 
     @property
     def source(self) -> str | None:
@@ -105,10 +112,10 @@ class Letter:
 
     @cached_property
     def document(self) -> Any:
-        """The body as JSON; :data:`ABSENT` where it is none. Hostile nesting is no JSON either."""
+        """The body as JSON; :data:`ABSENT` where it is none, or says two things at once, or goes too deep."""
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
+            return strict_json.loads(self.body, limit=_LARGEST)
+        except strict_json.NotStrict:
             return ABSENT
 
     def at(self, path: str) -> Any:
@@ -117,11 +124,15 @@ class Letter:
         for part in path.split("."):
             if isinstance(here, Mapping) and part in here:
                 here = here[part]
-            elif isinstance(here, list) and part.isdecimal() and int(part) < len(here):
+            elif isinstance(here, list) and _is_index(part) and int(part) < len(here):
                 here = here[int(part)]
             else:
                 return ABSENT
         return here
+
+
+def _is_index(part: str) -> bool:
+    return part.isascii() and part.isdecimal() and len(part) < _MILLISECONDS
 
 
 def plain(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:

@@ -2,14 +2,15 @@
 Reports: from a record to what people and machines are told about it. Pure: nothing here reads, decides, acts or sends.
 
 :func:`transition` names what must be told when a record changes, :func:`render` writes the whole report as plain text,
-:func:`to_json` the same facts for machines. :func:`safe` is the one sanitiser for text from outside.
+:func:`to_json` the same facts for machines. :func:`safe` is the one sanitiser for text from outside, and
+:func:`untrusted` what makes such text fit for a log.
 """
 
 from nightshift.report.context import Context, TimelineEvent
 from nightshift.report.machine import to_json
 from nightshift.report.notices import Notice, blind_notice, storm_notice, transition
 from nightshift.report.render import render
-from nightshift.report.safe import ascii_subject, safe
+from nightshift.report.safe import ascii_subject, safe, untrusted
 
 __all__ = [
     "Context",
@@ -22,4 +23,5 @@ __all__ = [
     "storm_notice",
     "to_json",
     "transition",
+    "untrusted",
 ]

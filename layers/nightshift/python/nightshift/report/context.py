@@ -69,7 +69,7 @@ def state(incident: Incident, context: Context) -> str:
     """The word that a report begins with."""
     if observed_only(incident, context):
         return "WOULD ACT"
-    if incident.phase is Phase.CLOSED:
+    if incident.decided:
         return (incident.verdict or Verdict.BROKEN).value.upper()
     if incident.phase is Phase.LEASED:
         return "FIXED, ON LEASE"
@@ -112,7 +112,7 @@ def observed_only(incident: Incident, context: Context) -> bool:
     """Whether nothing was done for no other reason than that Nightshift only observes here."""
     if incident.plan is None or incident.calls:
         return False
-    if incident.phase is Phase.CLOSED:
+    if incident.decided:
         return incident.verdict is Verdict.REFUSED and incident.refusal is not None and incident.refusal.guard == "mode"
     return incident.phase is Phase.OPEN and context.mode is Mode.OBSERVE
 

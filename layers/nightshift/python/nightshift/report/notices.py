@@ -25,7 +25,7 @@ from nightshift.report.context import (
     state,
 )
 from nightshift.report.render import render
-from nightshift.report.safe import ascii_subject, plain_line, safe
+from nightshift.report.safe import ascii_subject, inert, plain_line, safe
 from nightshift.report.words import Page, clock, count, duration, moment, name_of, utc
 
 __all__ = ["BODY_LIMIT", "LASTING", "QUIET_GUARDS", "Notice", "blind_notice", "storm_notice", "transition"]
@@ -57,7 +57,7 @@ class Notice:
     One message to people. ``key`` names the transition; the record keeps it, so that it is told once.
 
     Whatever it is made from, SNS takes it: the subject is 1 to 99 visible ASCII characters, the body is non-empty text
-    of at most 200,000 bytes in UTF-8 without controls.
+    of at most 200,000 bytes in UTF-8 without controls. It is plain text, and stays text where somebody forwards it.
     """
 
     key: str
@@ -67,12 +67,12 @@ class Notice:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", safe(self.key, 120))
-        object.__setattr__(self, "subject", ascii_subject(self.subject))
+        object.__setattr__(self, "subject", ascii_subject(inert(self.subject)))
         object.__setattr__(self, "body", _publishable(self.body))
 
 
 def _publishable(body: str) -> str:
-    text = "\n".join(plain_line(line).rstrip() for line in body.split("\n")).strip("\n") + "\n"
+    text = "\n".join(inert(plain_line(line)).rstrip() for line in body.split("\n")).strip("\n") + "\n"
     raw = text.encode("utf-8", "replace")
     if len(raw) > BODY_LIMIT:
         kept = raw[: BODY_LIMIT - len(_CUT) - 2].decode("utf-8", "ignore")
@@ -105,7 +105,7 @@ def _ended(incident: Incident) -> bool:
 
 def _key(before: Incident | None, after: Incident, context: Context) -> str | None:
     """The transition's name. At most one applies: a record is in one phase."""
-    if after.phase is Phase.CLOSED:
+    if after.decided:
         return f"closed:{(after.verdict or Verdict.BROKEN).value}"
     if after.refusal is not None and _tell_hold(before, after, after.refusal, context):
         return f"held:{safe(after.refusal.guard, 60)}"

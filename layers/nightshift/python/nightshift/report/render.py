@@ -128,7 +128,7 @@ def _means(incident: Incident, context: Context) -> str:
     if observed_only(incident, context):
         return "Nightshift knows a cure, but here it only observes: nothing was changed."
     match incident.phase:
-        case Phase.CLOSED:
+        case Phase.ENDING | Phase.CLOSED:
             if incident.verdict is Verdict.ESCALATED and _stopped(incident):
                 return "Somebody stopped Nightshift in the middle of the cure, and nobody let it go on."
             return _MEANS[incident.verdict or Verdict.BROKEN]
@@ -157,7 +157,7 @@ def _wanted(incident: Incident, context: Context) -> str:
     """Whether the reader has to get up."""
     if asking(incident) and incident.approval is not None:
         return f"It needs your answer before {clock(incident.approval.expires_at, context.now)}: see NEXT."
-    if incident.phase is Phase.CLOSED:
+    if incident.decided:
         match incident.verdict:
             case Verdict.FIXED | Verdict.RECOVERED if not _loose_ends(incident):
                 return "You need to do nothing."
@@ -246,7 +246,7 @@ def _done(page: Page, incident: Incident, context: Context) -> None:
     if incident.plan is not None and not incident.calls:
         _plan(page, incident.plan, incident, context)
     if incident.refusal is not None and _refusal_counts(incident):
-        _refusal(page, incident.refusal, waiting=incident.open)
+        _refusal(page, incident.refusal, waiting=not incident.decided)
 
 
 def _call_made(page: Page, record: CallRecord, incident: Incident) -> None:
@@ -285,7 +285,7 @@ def _on(resource: str, incident: Incident) -> str:
 def _plan(page: Page, plan: Plan, incident: Incident, context: Context) -> None:
     heading = (
         "WOULD HAVE DONE"
-        if incident.phase is Phase.CLOSED or context.mode is Mode.OBSERVE
+        if incident.decided or context.mode is Mode.OBSERVE
         else "WANTS TO DO"
         if asking(incident) or incident.refusal is not None
         else "WILL DO"
@@ -334,7 +334,7 @@ def _cost(plan: Plan) -> str:
 
 def _refusal_counts(incident: Incident) -> bool:
     """A record keeps the last refusal; once the cure is under way or has worked it is of no interest."""
-    if incident.phase is Phase.CLOSED:
+    if incident.decided:
         return incident.verdict not in (Verdict.FIXED, Verdict.RECOVERED)
     return not asking(incident)
 
@@ -405,7 +405,7 @@ def _verification(page: Page, incident: Incident, context: Context) -> None:
 
 def _proof(incident: Incident, context: Context) -> str:
     match incident.phase:
-        case Phase.CLOSED:
+        case Phase.ENDING | Phase.CLOSED:
             return {
                 Verdict.FIXED: "Passed: after the change the target was healthy, look after look.",
                 Verdict.RECOVERED: "The target was healthy, look after look. Nothing shows that Nightshift caused it.",
@@ -434,7 +434,7 @@ def _lease(page: Page, incident: Incident, context: Context) -> None:
         return
     page.section("ON LEASE")
     back = given_back(incident)
-    if incident.phase is not Phase.CLOSED:
+    if not incident.decided:
         left = utc(ends) - utc(context.now)
         when = f"in {duration(left)}" if left > timedelta(0) else f"overdue by {duration(left)}"
         page.text(f"What was changed goes back to its old value at {clock(ends, context.now)} ({when}), by itself.")
@@ -468,7 +468,7 @@ def _undo(page: Page, incident: Incident) -> None:
     if not any(record.outcome is not Outcome.NOT_DONE for record in incident.calls):
         return
     returned = incident.lease_ends is not None or incident.verdict is Verdict.REVERTED
-    if incident.phase is Phase.CLOSED and returned and given_back(incident):
+    if incident.decided and returned and given_back(incident):
         return
     page.section("UNDO BY HAND")
     for line in incident.plan.undo_by_hand[:4000].splitlines():
@@ -559,7 +559,7 @@ def _for_ledger(ledger: Ledger) -> list[str]:
 
 
 def _for_state(incident: Incident, context: Context) -> list[str]:
-    if incident.phase is not Phase.CLOSED:
+    if not incident.decided:
         return _for_open(incident, context)
     look = f"Look at {name_of(incident.target)} yourself"
     match incident.verdict:
@@ -623,7 +623,7 @@ def _for_refused(incident: Incident) -> list[str]:
         by = safe(approval.by, 200, people=False) or "somebody"
         reason = f": {safe(approval.why, 300)}" if approval.why else ""
         return [f"Denied by {by}{reason}", "The target is still sick. Nightshift will not ask again for this incident."]
-    if incident.phase is Phase.CLOSED and approval is not None and not approval.answer:
+    if incident.decided and approval is not None and not approval.answer:
         return ["Nobody answered the question in time. The target is still sick: cure it by hand."]
     refusal = incident.refusal
     if refusal is None:

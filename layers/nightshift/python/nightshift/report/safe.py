@@ -8,10 +8,11 @@ line break; a lone surrogate cannot be encoded at all). Every function here is t
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 
-__all__ = ["REDACTED", "SUBJECT_LIMIT", "ascii_subject", "plain_line", "safe"]
+__all__ = ["REDACTED", "SUBJECT_LIMIT", "ascii_subject", "inert", "plain_line", "safe", "untrusted"]
 
 SUBJECT_LIMIT = 99
 """
@@ -44,6 +45,7 @@ def plain_line(text: str) -> str:
     return "".join(map(_visible, _ANSI.sub("", text)))
 
 
+@functools.lru_cache(maxsize=4096)
 def _visible(char: str) -> str:
     if char in _SPACES:
         return " "
@@ -76,9 +78,13 @@ _BEARER = re.compile(r"\b(bearer)\s+[A-Za-z0-9._~+/=-]{8,}+", re.IGNORECASE)
 _IN_URL = re.compile(r"://[^/\s:@]*+:[^/\s@]*+@")
 _EMAIL = re.compile(r"(?<![\w.%+'-])[\w.%+'-]++@[\w-]++(?:\.[\w-]++)++")
 _FOREIGN_URL = re.compile(
-    r"\bhttp(s?)://(?!(?:[a-z0-9-]{1,63}\.){0,6}(?:amazonaws\.com(?:\.cn)?|aws\.amazon\.com)(?:[/:?#\s]|$))",
+    r"\bhttp(s?)://(?!(?:sqs\.[a-z0-9-]{1,32}\.amazonaws\.com(?:\.cn)?|(?:[a-z0-9-]{1,63}\.){0,6}aws\.amazon\.com)"
+    r"(?:[/:?#\s]|$))|\bwww\.",
     re.IGNORECASE,
 )
+"""
+Whatever leads neither to a queue nor to AWS's own pages. Anybody can have a host under amazonaws.com: a bucket, an API.
+"""
 
 _LABEL = re.compile(r"(?<![\w-])([\w-]++)(\\?[\"']?\s?[:=]|\s)\s?")
 _VALUE = re.compile(
@@ -145,7 +151,21 @@ def _redacted(text: str, *, people: bool) -> str:
     text = _TOKENS.sub(REDACTED, text)
     if people:
         text = _EMAIL.sub("[e-mail]", text)
-    return _FOREIGN_URL.sub(r"hxxp\1://", text)
+    return _FOREIGN_URL.sub(lambda found: "www[.]" if found[1] is None else f"hxxp{found[1]}://", text)
+
+
+# -- where text goes on to ---------------------------------------------------------------------------------------------
+
+_MARKUP = re.compile(r"<(?=[A-Za-z/!?@#])|(?<=\])(?=\()|(?<=@)(?=(?:all|channel|everyone|here)\b)", re.IGNORECASE)
+
+
+def inert(line: str) -> str:
+    """
+    A line that is safe to pass on into HTML, Markdown or a chat, by whoever forwards a mail there.
+
+    It opens no tag, is no link under another name, and calls nobody.
+    """
+    return _MARKUP.sub(lambda found: "\u2039" if found[0] else " ", line)
 
 
 # -- what the report uses --------------------------------------------------------------------------------------------
@@ -165,6 +185,11 @@ def safe(text: object, limit: int = 300, *, people: bool = True) -> str:
         line = line.rpartition(" ")[0]
     line = " ".join(_redacted(line, people=people).split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def untrusted(**texts: str) -> dict[str, dict[str, str]]:
+    """Other people's text as it may stand in a log, under one key: ``extra=untrusted(alarm=name)``."""
+    return {"untrusted": {name: safe(text) for name, text in texts.items()}}
 
 
 _ASCII = str.maketrans(
