@@ -130,7 +130,7 @@ class Agenda:
         while not condition():
             due = self.next_due
             if due is None or due > deadline:
-                self._move(deadline)
+                self.move(deadline)
                 if condition():
                     break
                 raise NeverHappened(limit, self.now)
@@ -141,15 +141,16 @@ class Agenda:
         while (due := self.next_due) is not None and due <= end:
             entry = heapq.heappop(self._heap)
             if due > self.ms:
-                self._move(due)
+                self.move(due)
             if entry.period:
                 self._number += 1
                 entry.due, entry.number = entry.due + entry.period, self._number
                 heapq.heappush(self._heap, entry)
             entry.action()
-        self._move(end)
+        self.move(end)
 
-    def _move(self, ms: int) -> None:
+    def move(self, ms: int) -> None:
+        """Move the clock alone: for who knows that nothing is due before then."""
         if ms > self.ms:
             self.ms = ms
             self._moved(ms / 1000)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -22,11 +23,12 @@ from nightshift import edge
 from nightshift.aws import Aws, Serial
 from nightshift.config import Policy, parse_toml, to_json
 from nightshift.environment import Environment
-from nightshift.incidents import Incidents
+from nightshift.incidents import Event, Incidents
 from nightshift.model import Incident, SwitchState
 from nightshift.service import Service, connect, utc_now
 
 from functions import alarm, sweep, tick
+from sandbox.lambdas import Handler
 
 if TYPE_CHECKING:
     from nightshift.remediation import Remediation
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from sandbox.world import World
 
 __all__ = ["Deployment", "make_table"]
+
+_HANDLERS: dict[str, Handler] = {"sweep": sweep.handler, "alarm": alarm.handler, "tick": tick.handler}
 
 TICK_TIMEOUT = timedelta(seconds=120)
 """as infra/functions.py sets it"""
@@ -65,12 +69,21 @@ class Deployment:
     """
     One deployment of Nightshift in a world, by a configuration in TOML.
 
-    ``registry`` replaces the remediations that there are (a test brings its own). The kill switch is off until somebody
-    calls :meth:`resume`, as in any new deployment.
+    ``registry`` replaces the remediations that there are (a test brings its own), ``handlers`` gives the functions by
+    the name of their file (the simulation has copies, which may run at the same time). The kill switch is off until
+    somebody calls :meth:`resume`, as in any new deployment.
     """
 
-    def __init__(self, world: World, toml: str, *, registry: Sequence[type[Remediation]] | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        toml: str,
+        *,
+        registry: Sequence[type[Remediation]] | None = None,
+        handlers: Callable[[str], Handler] | None = None,
+    ) -> None:
         self.world = world
+        self._handler = handlers or _HANDLERS.__getitem__
         self._registry = registry
         self.policy: Policy = parse_toml(toml, path="sandbox.toml", registry=registry)
         self._had_one = False
@@ -80,9 +93,9 @@ class Deployment:
 
     def __enter__(self) -> Self:
         scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nightshift-")))
-        config = scratch / "config.json"
-        config.write_text(to_json(self.policy), encoding="utf-8")
-        self._stack.enter_context(patch.dict(os.environ, self._variables(config)))
+        self.config = scratch / "config.json"
+        self.config.write_text(to_json(self.policy), encoding="utf-8")
+        self._stack.enter_context(patch.dict(os.environ, self._variables(self.config)))
         if self._registry is not None:
             self._stack.enter_context(patch("nightshift.remediations.REMEDIATIONS", tuple(self._registry)))
         edge.forget()
@@ -99,11 +112,26 @@ class Deployment:
 
     def resume(self, why: str = "armed for the night") -> None:
         """Switch Nightshift on."""
-        self._switch(SwitchState.ON, why)
+        self.set_switch(SwitchState.ON, why)
 
     def pause(self, why: str, *, hard: bool = False) -> None:
         """Switch Nightshift off: nothing new starts, what it has under way is stopped (``hard``: nothing at all)."""
-        self._switch(SwitchState.HALTED if hard else SwitchState.PAUSED, why)
+        self.set_switch(SwitchState.HALTED if hard else SwitchState.PAUSED, why)
+
+    def set_switch(self, state: SwitchState, why: str) -> None:
+        """Set the kill switch."""
+        self.incidents.set_switch(state, reason=why, by=self._operator, now=utc_now())
+
+    def answer(self, incident: Incident, *, yes: bool, why: str) -> bool:
+        """Answer the question that an incident asks; False where it is not open any more."""
+        asked = incident.approval
+        if asked is None:
+            return False
+        answer = replace(
+            asked, answer="approved" if yes else "denied", by=self._operator, why=why, answered_at=utc_now()
+        )
+        event = Event(utc_now(), "answered", f"{answer.answer} by {answer.by}: {why}")
+        return self.incidents.answer(incident.id, answer, asked=asked, now=utc_now(), event=event)
 
     # -- what a person sees ------------------------------------------------------------------------------------
 
@@ -133,9 +161,9 @@ class Deployment:
     def _aws(self) -> Aws:
         return Aws(self.world.region, run=Serial())
 
-    def _switch(self, state: SwitchState, why: str) -> None:
-        operator = f"arn:aws:iam::{self.world.account}:user/operator"
-        self.incidents.set_switch(state, reason=why, by=operator, now=utc_now())
+    @property
+    def _operator(self) -> str:
+        return f"arn:aws:iam::{self.world.account}:user/operator"
 
     def _make(self) -> Environment:
         world, name = self.world, f"nightshift-{self.policy.name}"
@@ -169,12 +197,25 @@ class Deployment:
 
     def _host(self) -> None:
         lambdas = self.world.lambdas
-        lambdas.schedule(sweep.handler, timedelta(minutes=1), name="nightshift-sweep", timeout=TICK_TIMEOUT)
+        lambdas.schedule(
+            self._handler("sweep"),
+            timedelta(minutes=1),
+            name="nightshift-sweep",
+            timeout=TICK_TIMEOUT,
+            concurrency=1,
+            late=timedelta(seconds=60),
+        )
         lambdas.queue(
-            tick.handler, self.environment.queue_url, batch_size=5, name="nightshift-tick", timeout=TICK_TIMEOUT
+            self._handler("tick"),
+            self.environment.queue_url,
+            batch_size=5,
+            name="nightshift-tick",
+            timeout=TICK_TIMEOUT,
+            concurrency=5,
         )
         lambdas.events(
-            alarm.handler,
+            self._handler("alarm"),
             {"source": ["aws.cloudwatch"], "detail-type": ["CloudWatch Alarm State Change"]},
             name="nightshift-alarm",
+            concurrency=2,
         )

@@ -5,6 +5,9 @@ Schedules and events are asynchronous invocations: a handler that raises is trie
 two minutes, and then the event goes to the function's on-failure queue. Queues are event source mappings:
 batches, partial batch responses, the visibility timeout, and the dead-letter queue after maxReceiveCount.
 What a handler raises is recorded, and never reaches the loop.
+
+An invocation runs to its end at once, unless somebody says otherwise: `lambdas.runner` is given the work of each, and
+may hold it at any AWS call while others go on (see `sandbox.simulation.hub`).
 """
 
 import contextlib
@@ -29,6 +32,7 @@ from sandbox.seam import Seam, new_id
 Event = dict[str, Any]
 Handler = Callable[[Event, Any], Any]
 RETRIES = (timedelta(seconds=60), timedelta(seconds=120))
+THROTTLED_AGAIN = timedelta(seconds=10)
 
 
 @dataclass
@@ -78,6 +82,22 @@ class Function:
     timeout: timedelta = timedelta(minutes=1)
     on_failure: str | None = None  # the URL or ARN of the queue for events that failed for good
     environment: Mapping[str, str] = field(default_factory=dict)
+    concurrency: int | None = None  # invocations at a time; None: as many as come
+    late: timedelta = timedelta(hours=6)  # how old an event may become before it is given up
+    busy: int = field(default=0, init=False)
+
+    @property
+    def full(self) -> bool:
+        """No further invocation may start now."""
+        return self.concurrency is not None and self.busy >= self.concurrency
+
+
+Runner = Callable[[Function, Context, Callable[[], None]], None]
+
+
+def at_once(function: Function, context: Context, work: Callable[[], None]) -> None:
+    """Run an invocation to its end."""
+    work()
 
 
 class Lambdas:
@@ -86,6 +106,9 @@ class Lambdas:
     def __init__(self, agenda: Agenda, queues: Queues, seam: Seam, place: tuple[str, str]) -> None:
         self.invocations: list[Invocation] = []
         self.discarded: list[tuple[str, Event]] = []  # events that failed for good and had no on-failure queue
+        self.runner: Runner = at_once
+        self.deaf_until_ms = 0  # schedules do not fire before
+        self._schedules: dict[str, Function] = {}
         self._agenda = agenda
         self._queues = queues
         self._seam = seam
@@ -102,11 +125,18 @@ class Lambdas:
     def schedule(self, handler: Handler, every: timedelta, name: str | None = None, **more: Any) -> Entry:
         """An EventBridge schedule calls the handler."""
         function = self._function(handler, name, more)
+        self._schedules[function.name] = function
 
         def tick() -> None:
-            self._invoke_async(function, self._scheduled_event(function))
+            if self._agenda.ms >= self.deaf_until_ms:
+                self.fire(function.name)
 
         return self._agenda.every(every, tick, order=Order.CODE)
+
+    def fire(self, name: str) -> None:
+        """A schedule fires now, once more than it should perhaps."""
+        function = self._schedules[name]
+        self._invoke_async(function, self._scheduled_event(function))
 
     def queue(
         self, handler: Handler, queue: str, batch_size: int = 10, name: str | None = None, **more: Any
@@ -131,7 +161,9 @@ class Lambdas:
     def invoke(self, function: Function | Handler, event: Event) -> Invocation:
         """Call a function once, now."""
         target = function if isinstance(function, Function) else self._function(function, None, {})
-        return self._call(target, event)
+        ended: list[Invocation] = []
+        self._call(target, event, ended.append)
+        return ended[0]
 
     # -- how a function is called
 
@@ -139,10 +171,21 @@ class Lambdas:
         return Function(name or str(getattr(handler, "__name__", "handler")), handler, **more)
 
     def _later(self, function: Function, event: Event, attempt: int = 0) -> Callable[[], None]:
-        return lambda: self._invoke_async(function, event, attempt)
+        born = self._agenda.ms
+        return lambda: self._invoke_async(function, event, attempt, born)
 
-    def _invoke_async(self, function: Function, event: Event, attempt: int = 0) -> None:
-        done = self._call(function, event)
+    def _invoke_async(self, function: Function, event: Event, attempt: int = 0, born: int | None = None) -> None:
+        born = self._agenda.ms if born is None else born
+        if function.full:  # AWS keeps the event, and tries again until it is too old
+            late = timedelta(milliseconds=self._agenda.ms - born) + THROTTLED_AGAIN > function.late
+            if late:
+                self.discarded.append((function.name, event))
+            else:
+                self._agenda.at(THROTTLED_AGAIN, lambda: self._invoke_async(function, event, attempt, born), Order.CODE)
+            return
+        self._call(function, event, lambda done: self._ended(function, event, attempt, done))
+
+    def _ended(self, function: Function, event: Event, attempt: int, done: Invocation) -> None:
         if done.ok:
             return
         if attempt < len(RETRIES):
@@ -165,7 +208,7 @@ class Lambdas:
         else:
             self.discarded.append((function.name, event))
 
-    def _call(self, function: Function, event: Event) -> Invocation:
+    def _call(self, function: Function, event: Event, then: Callable[[Invocation], None]) -> None:
         request_id = new_id()
         context = Context(
             function_name=function.name,
@@ -176,22 +219,32 @@ class Lambdas:
             log_group_name=f"/aws/lambda/{function.name}",
             log_stream_name=f"{self._agenda.now:%Y/%m/%d}/[$LATEST]{request_id.replace('-', '')}",
         )
-        at, result, error, trace = self._agenda.now, None, None, ""
-        with self._as(function):
-            try:
-                result = function.handler(_copy(event), context)
-            except (Exception, Crash) as raised:  # noqa: BLE001 - Lambda, too, outlives whatever a handler raises
-                error, trace = raised, traceback.format_exc()
-        done = Invocation(at, function.name, event, result, error, trace)
-        self.invocations.append(done)
-        return done
+        at = self._agenda.now
+        function.busy += 1
+
+        def work() -> None:
+            result, error, trace = None, None, ""
+            with self._as(function):
+                try:
+                    result = function.handler(_copy(event), context)
+                except (Exception, Crash) as raised:  # noqa: BLE001 - Lambda, too, outlives whatever a handler raises
+                    error, trace = raised, traceback.format_exc()
+            function.busy -= 1
+            done = Invocation(at, function.name, event, result, error, trace)
+            self.invocations.append(done)
+            then(done)
+
+        self.runner(function, context, work)
 
     @contextlib.contextmanager
     def _as(self, function: Function) -> Iterator[None]:
         before = self._seam.function
         self._seam.function = function.name
         try:
-            with patch.dict(os.environ, function.environment):
+            if function.environment:
+                with patch.dict(os.environ, function.environment):
+                    yield
+            else:
                 yield
         finally:
             self._seam.function = before
@@ -243,14 +296,20 @@ class _Mapping:
     def _poll(self) -> None:
         if self._next is not None:
             self._next.cancel()
-        if not self._queues.exists(self._queue.queue_arn):
+        if self._function.full or not self._queues.exists(self._queue.queue_arn):
             return
         visibility = setting(self._queue, "visibility_timeout")
         taken = self._queues.take(self._queue, self._batch_size, visibility)
         if taken:
             event = {"Records": [self._record(message) for message in taken]}
-            self._settle(taken, self._lambdas._call(self._function, event))  # noqa: SLF001 - one mechanism, two classes
+            self._lambdas._call(  # noqa: SLF001 - one mechanism, two classes
+                self._function, event, lambda done: self._ended(taken, done)
+            )
         self._plan()
+
+    def _ended(self, taken: list[Message], done: Invocation) -> None:
+        self._settle(taken, done)
+        self._plan()  # the queue may have waited for this invocation to end
 
     def _settle(self, taken: list[Message], done: Invocation) -> None:
         if not done.ok:

@@ -11,6 +11,7 @@ id and its original SentTimestamp, so its retention goes on counting from the fi
 
 import copy
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -198,7 +199,7 @@ class Queues:
         """When the next hidden message of a queue becomes visible."""
         now = self._agenda.ms
         hidden = (max(message.visible_at, message.delayed_until) for message in queue._messages)
-        return min((int(due) for due in hidden if due > now), default=None)
+        return min((math.ceil(due) for due in hidden if due > now), default=None)
 
     def on_arrival(self, queue: Queue, listener: Arrived) -> None:
         """Call somebody whenever a message comes into a queue or may become visible earlier than planned."""

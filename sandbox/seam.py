@@ -10,13 +10,13 @@ An attempt passes through the arounds (the trail, the faults, a simulation), the
 effect happens or does not happen exactly once, and then the afters (what AWS does as a consequence).
 """
 
-import copy
 import itertools
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from io import BytesIO
 from typing import Any
 from unittest.mock import patch
@@ -41,13 +41,18 @@ class LeftTheSandbox(RuntimeError):
 
 
 class AwsError(Exception):
-    """An error answer of AWS, raised by a fake: it reaches the caller as the ClientError that botocore makes of it."""
+    """
+    An error answer of AWS, raised by a fake: it reaches the caller as the ClientError that botocore makes of it.
 
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
+    ``details`` is what the answer says beside its code and message: why a transaction was cancelled, for one.
+    """
+
+    def __init__(self, code: str, message: str, status: int = 400, *, details: dict[str, Any] | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.status = status
+        self.details = details or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +92,35 @@ class Call:
 
 def answered(call: Call, answer: Answer, status: int = 200) -> Outcome:
     """An answer as botocore would have parsed it."""
-    answer.setdefault(
-        "ResponseMetadata",
-        {"RequestId": f"{call.number:08d}-0000-4000-8000-000000000000", "HTTPStatusCode": status, "HTTPHeaders": {}},
-    )
+    answer.setdefault("ResponseMetadata", {"RequestId": _request_id(call), "HTTPStatusCode": status, "HTTPHeaders": {}})
+    if call.url.startswith(THIN):
+        return (_status(status), answer), None
     return (AWSResponse(call.url, status, {}, _Body()), answer), None
+
+
+def _request_id(call: Call) -> str:
+    return f"{call.number:08d}-0000-4000-8000-000000000000"
+
+
+def _numbered(call: Call, outcome: Outcome) -> Outcome:
+    """An outcome under the number of its call: the request ids that moto makes up differ from one service to another."""
+    if outcome[0] is not None and "ResponseMetadata" in outcome[0][1]:
+        outcome[0][1]["ResponseMetadata"]["RequestId"] = _request_id(call)
+    return outcome
 
 
 def refused(call: Call, error: AwsError) -> Outcome:
     """An error answer as botocore would have parsed it."""
-    return answered(call, {"Error": {"Code": error.code, "Message": error.message}}, error.status)
+    return answered(call, {"Error": {"Code": error.code, "Message": error.message}, **error.details}, error.status)
+
+
+THIN = "thin:"
+"""how the URLs of clients without HTTP begin: of their answers nobody reads more than the status"""
+
+
+@cache
+def _status(status: int) -> AWSResponse:
+    return AWSResponse(THIN, status, {}, _Body())
 
 
 class _Body(BytesIO):
@@ -130,6 +154,7 @@ class Seam:
         self._now = now
         self._numbers = itertools.count(1)
         self._patches: list[Any] = []
+        self.after("sts", "AssumeRole", self._remember_session)
 
     def fake(self, service: str, **operations: Callable[[Call], Answer | None]) -> None:
         """Answer operations ourselves. A fake may answer None: then moto does."""
@@ -171,7 +196,6 @@ class Seam:
         ]
         for each in self._patches:
             each.start()
-        self.after("sts", "AssumeRole", self._remember_session)
 
     def remove(self) -> None:
         """Take the seam out again."""
@@ -179,22 +203,48 @@ class Seam:
             self._patches.pop().stop()
 
     def attempt(self, operation_model: Any, context: dict[str, Any], request: Any, moto: Do) -> Outcome:
-        """One attempt: through the arounds, to the fake or to moto, to the consequences."""
-        call = Call(
-            number=next(self._numbers),
-            at=self._now(),
-            service=operation_model.service_model.service_name,
-            operation=operation_model.name,
-            params=copy.copy(context.get(_PARAMS) or {}),
+        """One attempt of one call of botocore's, which moto answers where no fake does."""
+        call = self.call(
+            operation_model.service_model.service_name,
+            operation_model.name,
+            {name: _plain(value) for name, value in (context.get(_PARAMS) or {}).items()},
             region=context.get("client_region") or "",
-            principal=self._principal(request.headers.get("Authorization", "")),
-            function=self.function,
+            key=_access_key(request.headers.get("Authorization", "")),
             attempt=context.get("retries", {}).get("attempt", 1),
             url=request.url,
         )
+        return self.pass_through(call, moto)
+
+    def call(
+        self,
+        service: str,
+        operation: str,
+        params: dict[str, Any],
+        *,
+        region: str,
+        key: str,
+        attempt: int,
+        url: str,
+    ) -> Call:
+        """The record of one attempt, by whoever has the access key (or by the function that runs)."""
+        return Call(
+            number=next(self._numbers),
+            at=self._now(),
+            service=service,
+            operation=operation,
+            params=params,
+            region=region,
+            principal=self.principals.get(key) or Principal(self.function or "unnamed"),
+            function=self.function,
+            attempt=attempt,
+            url=url,
+        )
+
+    def pass_through(self, call: Call, elsewhere: Do) -> Outcome:
+        """Through the arounds, to the fake or elsewhere (moto), to the consequences."""
 
         def innermost() -> Outcome:
-            return self._answer(call, moto)
+            return self._answer(call, elsewhere)
 
         do: Do = innermost
         for around in reversed(self.arounds):
@@ -208,19 +258,13 @@ class Seam:
                 check(call)
             fake = self.fakes.get(key)
             answer = fake(call) if fake else None
-            outcome = moto() if answer is None else answered(call, answer)
+            outcome = _numbered(call, moto()) if answer is None else answered(call, answer)
             if error_code(outcome) is None and outcome[0] is not None:
                 for consequence in self.afters.get(key, ()):
                     consequence(call, outcome[0][1])
         except AwsError as error:
             return refused(call, error)
         return outcome
-
-    def _principal(self, authorization: str | bytes) -> Principal:
-        text = authorization.decode() if isinstance(authorization, bytes) else authorization
-        _, _, rest = text.partition("Credential=")
-        key = rest.partition("/")[0]
-        return self.principals.get(key) or Principal(self.function or "unnamed")
 
     def _remember_session(self, call: Call, answer: Answer) -> None:
         params = call.params
@@ -231,6 +275,16 @@ class Seam:
             policy=params.get("Policy"),
             tags=tuple((tag["Key"], tag["Value"]) for tag in params.get("Tags", ())),
         )
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as its caller gave it: the SDK puts bytes into a file before it sends them."""
+    return value.getvalue() if isinstance(value, BytesIO) else value
+
+
+def _access_key(authorization: str | bytes) -> str:
+    text = authorization.decode() if isinstance(authorization, bytes) else authorization
+    return text.partition("Credential=")[2].partition("/")[0]
 
 
 def _wrap(around: Callable[[Call, Do], Outcome], call: Call, inner: Do) -> Do:

@@ -61,6 +61,11 @@ class EcsServices:
             raise KeyError(f"no service {service} in cluster {cluster}")
         return found
 
+    def static(self, arn: str) -> Any:
+        """What moto keeps of a service (tags, say), by its ARN; None where there is none."""
+        cluster, _, name = arn.partition(":service/")[2].partition("/")
+        return self._backend.services.get(f"{cluster}:{name}")
+
     # -- services
 
     @property

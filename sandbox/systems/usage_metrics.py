@@ -27,7 +27,9 @@ _ENDPOINTS = ("/v1/usage", "/v1/usage/daily", "/v1/customers", "/v1/export", "/h
 class UsageMetrics(QueueService):
     """The usage metrics system of one environment."""
 
-    def __init__(self, world: World, env: str = "prod", *, tasks: int = 2, per_second: float = 2.0) -> None:
+    def __init__(
+        self, world: World, env: str = "prod", *, tasks: int = 2, per_second: float = 2.0, api: bool = True
+    ) -> None:
         dice = world.dice(f"usage/{env}")
         shape = Shape(
             queue=f"usage-events-{env}",
@@ -43,7 +45,14 @@ class UsageMetrics(QueueService):
             max_receive_count=5,
         )
         super().__init__(world, shape, usage_events(dice), malformed_events(dice), is_malformed)
-        self.target_group = self._make_api()
+        self._target_group = self._make_api() if api else None
+
+    @property
+    def target_group(self) -> TargetGroup:
+        """What the load balancer sends requests to. Raises LookupError for a system without its API."""
+        if self._target_group is None:
+            raise LookupError("this system was made without its API")
+        return self._target_group
 
     @property
     def api(self) -> Service:

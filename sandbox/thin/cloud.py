@@ -1,0 +1,216 @@
+"""
+The thin cloud: the same account, the same physics, the same seam, and answers without a web server.
+
+Where the sandbox has a fake of its own (ECS, metrics, move tasks, images, stacks), that is what answers, here as in a
+full world. What moto would answer, answer the small stores of this package. An operation that nobody answers is an
+error, not an empty answer.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from moto.ecs.models import ecs_backends
+
+from sandbox.seam import Answer, AwsError, Call, Outcome, answered, new_id, refused
+from sandbox.thin.client import ThinClient, ThinSession
+from sandbox.thin.dynamodb import DynamoDb
+from sandbox.thin.queues import Sqs
+
+if TYPE_CHECKING:
+    from sandbox.world import World
+
+__all__ = ["ThinCloud"]
+
+
+class ThinCloud:
+    """What answers in a thin world."""
+
+    def __init__(self, world: World) -> None:
+        self.seam = world.seam
+        self.objects: dict[str, dict[str, bytes]] = {}  # bucket -> key -> body
+        self._world = world
+        self._sessions = 0
+        tables = DynamoDb(lambda: world.now)
+        self._answers: dict[tuple[str, str], Callable[[Call], Answer]] = {
+            **{("dynamodb", name): _of_params(do) for name, do in tables.operations.items()},
+            **{("sqs", name): do for name, do in Sqs(lambda: world.queues.backend, world.region).operations.items()},
+            ("cloudformation", "DescribeStacks"): self._no_stack,
+            ("ecs", "CreateCluster"): self._create_cluster,
+            ("ecs", "CreateService"): self._create_service,
+            ("ecs", "ListTagsForResource"): self._tags_of_service,
+            ("ecs", "RegisterTaskDefinition"): self._register,
+            ("ecs", "TagResource"): self._tag_service,
+            ("ecs", "UntagResource"): self._untag_service,
+            ("s3", "CreateBucket"): self._create_bucket,
+            ("s3", "GetObject"): self._get_object,
+            ("s3", "HeadBucket"): self._head_bucket,
+            ("s3", "ListObjectsV2"): self._list_objects,
+            ("s3", "PutObject"): self._put_object,
+            ("sns", "CreateTopic"): self._create_topic,
+            ("sns", "Publish"): self._publish,
+            ("sts", "AssumeRole"): self._assume_role,
+            ("sts", "GetCallerIdentity"): self._caller,
+        }
+
+    def session(self, *_: Any, region_name: str | None = None, **__: Any) -> ThinSession:
+        """What stands in for `boto3.Session`."""
+        return ThinSession(self, region_name or self._world.region)
+
+    def client(self, service: str, key: str) -> ThinClient:
+        """A client with an access key."""
+        return ThinClient(self, service, self._world.region, key, 4)
+
+    def knows(self, service: str, operation: str) -> bool:
+        """Whether there is an answer to this operation."""
+        return (service, operation) in self._answers or (service, operation) in self.seam.fakes
+
+    def answer(self, call: Call) -> Outcome:
+        """Answer one attempt of one call. Raises NotImplementedError for what nobody answers."""
+        do = self._answers.get((call.service, call.operation))
+        if do is None:
+            raise NotImplementedError(f"the thin cloud does not answer {call.name}")
+        try:
+            return answered(call, do(call))
+        except AwsError as error:
+            return refused(call, error)
+
+    # -- S3
+
+    def _bucket(self, call: Call) -> dict[str, bytes]:
+        found = self.objects.get(call.params["Bucket"])
+        if found is None:
+            raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404)
+        return found
+
+    def _create_bucket(self, call: Call) -> Answer:
+        self.objects.setdefault(call.params["Bucket"], {})
+        return {"Location": f"/{call.params['Bucket']}"}
+
+    def _head_bucket(self, call: Call) -> Answer:
+        if call.params["Bucket"] not in self.objects:
+            raise AwsError("404", "Not Found", 404)
+        return {}
+
+    def _put_object(self, call: Call) -> Answer:
+        body = call.params.get("Body", b"")
+        body = body.encode() if isinstance(body, str) else bytes(body)
+        self._bucket(call)[call.params["Key"]] = body
+        return {"ETag": f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'}
+
+    def _get_object(self, call: Call) -> Answer:
+        body = self._bucket(call).get(call.params["Key"])
+        if body is None:
+            raise AwsError("NoSuchKey", "The specified key does not exist.", 404)
+        return {"Body": body, "ContentLength": len(body)}
+
+    def _list_objects(self, call: Call) -> Answer:
+        prefix = call.params.get("Prefix", "")
+        keys = sorted(key for key in self._bucket(call) if key.startswith(prefix))
+        return {"KeyCount": len(keys), "Contents": [{"Key": key} for key in keys], "IsTruncated": False}
+
+    # -- ECS
+
+    @property
+    def _containers(self) -> Any:
+        return ecs_backends[self._world.account][self._world.region]
+
+    def _create_cluster(self, call: Call) -> Answer:
+        made = self._containers.create_cluster(call.params["clusterName"])
+        return {"cluster": {"clusterArn": made.arn, "clusterName": made.name, "status": "ACTIVE"}}
+
+    def _register(self, call: Call) -> Answer:
+        params = call.params
+        made = self._containers.register_task_definition(
+            params["family"],
+            copy.deepcopy(params["containerDefinitions"]),
+            network_mode=params.get("networkMode"),
+            requires_compatibilities=params.get("requiresCompatibilities"),
+            cpu=params.get("cpu"),
+            memory=params.get("memory"),
+        )
+        return {"taskDefinition": {"taskDefinitionArn": made.arn, "family": made.family, "revision": made.revision}}
+
+    def _create_service(self, call: Call) -> Answer:
+        params = call.params
+        made = self._containers.create_service(
+            params["cluster"],
+            params["serviceName"],
+            params["desiredCount"],
+            params["taskDefinition"],
+            copy.deepcopy(params.get("loadBalancers")),
+            None,
+            [dict(tag) for tag in params.get("tags") or ()] or None,
+            params.get("deploymentController"),
+            params.get("launchType"),
+        )
+        return {
+            "service": {
+                "serviceArn": made.arn,
+                "clusterArn": made.cluster_arn,
+                "serviceName": made.name,
+                "taskDefinition": made.task_definition,
+            }
+        }
+
+    # -- the rest
+
+    def _no_stack(self, call: Call) -> Answer:
+        raise AwsError("ValidationError", f"Stack with id {call.params.get('StackName')} does not exist")
+
+    def _service_tags(self, call: Call) -> list[dict[str, str]]:
+        service = self._world.ecs.static(call.params["resourceArn"])
+        if service is None:
+            raise AwsError("ServiceNotFoundException", "Service not found.")
+        if service.tags is None:
+            service.tags = []
+        tags: list[dict[str, str]] = service.tags
+        return tags
+
+    def _tags_of_service(self, call: Call) -> Answer:
+        return {"tags": [dict(tag) for tag in self._service_tags(call)]}
+
+    def _tag_service(self, call: Call) -> Answer:
+        tags, new = self._service_tags(call), call.params["tags"]
+        names = {tag["key"] for tag in new}
+        tags[:] = [*(tag for tag in tags if tag["key"] not in names), *map(dict, new)]
+        return {}
+
+    def _untag_service(self, call: Call) -> Answer:
+        tags = self._service_tags(call)
+        tags[:] = [tag for tag in tags if tag["key"] not in call.params["tagKeys"]]
+        return {}
+
+    def _create_topic(self, call: Call) -> Answer:
+        return {"TopicArn": self._world.arn("sns", call.params["Name"])}
+
+    def _publish(self, call: Call) -> Answer:
+        del call
+        return {"MessageId": new_id()}
+
+    def _assume_role(self, call: Call) -> Answer:
+        self._sessions += 1
+        key = f"ASIASANDBOX{self._sessions:09d}"
+        name = call.params["RoleArn"].rpartition("/")[2]
+        arn = f"arn:aws:sts::{self._world.account}:assumed-role/{name}/{call.params['RoleSessionName']}"
+        return {
+            "Credentials": {
+                "AccessKeyId": key,
+                "SecretAccessKey": "sandbox",
+                "SessionToken": "sandbox",
+                "Expiration": self._world.now + timedelta(seconds=call.params.get("DurationSeconds", 3600)),
+            },
+            "AssumedRoleUser": {"AssumedRoleId": f"AROA:{call.params['RoleSessionName']}", "Arn": arn},
+        }
+
+    def _caller(self, call: Call) -> Answer:
+        account = self._world.account
+        return {"Account": account, "UserId": "AIDA", "Arn": f"arn:aws:iam::{account}:user/{call.principal.name}"}
+
+
+def _of_params(do: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[[Call], Answer]:
+    return lambda call: do(call.params)
