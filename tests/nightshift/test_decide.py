@@ -286,6 +286,14 @@ def test_verifying(seen: Observation, more: dict[str, object], expected: Decisio
     assert decide(incident(phase=Phase.VERIFYING, **more), seen, PACE, NOW) == expected
 
 
+@pytest.mark.parametrize("seen", SEEN)
+def test_what_was_decided_stays_decided(seen: Observation) -> None:
+    """A verdict that people may have heard is the verdict, whatever is seen; a record without one is broken."""
+    told = incident(phase=Phase.ENDING, verdict=Verdict.ESCALATED, why="still: it hurts")
+    assert decide(told, seen, PACE, NOW) == Close(Verdict.ESCALATED, "still: it hurts")
+    assert verdict(decide(replace(told, verdict=None), seen, PACE, NOW)) is Verdict.BROKEN
+
+
 def test_closed_stays_closed() -> None:
     """There is nothing to do."""
     assert isinstance(decide(incident(phase=Phase.CLOSED), SICK, PACE, NOW), Wait)

@@ -10,10 +10,25 @@ from nightshift.config import Limits
 from nightshift.errors import StoreUnavailable, Unsent
 from nightshift.guardrails import Brake
 from nightshift.incidents import Event
-from nightshift.model import Healthy, Incident, Ledger, Mode, Outcome, Phase, Sick, SwitchState, Unknown, Verdict
+from nightshift.model import (
+    Call,
+    Diagnosis,
+    Healthy,
+    Incident,
+    Ledger,
+    Mode,
+    Outcome,
+    Phase,
+    Plan,
+    Sick,
+    SwitchState,
+    Unknown,
+    Verdict,
+)
 from nightshift.remediation import Progress
+from nightshift.signals import queue_url
 
-from tests.support.toy import MINUTE, Account, Moody, Night, Toy, policy
+from tests.support.toy import MINUTE, Account, Crash, Moody, Night, Toy, change, policy, queue_arn
 
 CURE = "sqs:SetQueueAttributes"
 
@@ -85,6 +100,7 @@ def test_observe_says_what_it_would_do(account: Account) -> None:
     assert account.mails() == []
 
 
+@pytest.mark.hostile(32)
 def test_what_does_not_help_is_tried_again_and_handed_over_once(account: Account) -> None:
     """Ineffective counts; cooldown between attempts; at most max_attempts; one page; then quiet while it stays sick."""
     here = night(account, Toy(cures=False, max_attempts=2, patience=2 * MINUTE))
@@ -163,6 +179,7 @@ def test_approve_asks_once_and_acts_once(account: Account) -> None:
     assert account.wire.written == [CURE]
 
 
+@pytest.mark.hostile(27)
 def test_an_approval_is_used_once(account: Account) -> None:
     """The second attempt asks again: a yes is for one application."""
     here = night(account, Toy(mode=Mode.APPROVE, cures=False, patience=MINUTE, cooldown=MINUTE))
@@ -196,6 +213,7 @@ def test_a_question_expires(account: Account) -> None:
     assert account.wire.written == []
 
 
+@pytest.mark.hostile(27)
 def test_an_answer_after_expiry_is_late(account: Account) -> None:
     """A yes that arrives in the minute in which the question expires is not used."""
     here = night(account, Toy(mode=Mode.APPROVE), limits=Limits(approval_expiry=5 * MINUTE))
@@ -207,6 +225,7 @@ def test_an_answer_after_expiry_is_late(account: Account) -> None:
     assert account.wire.written == []
 
 
+@pytest.mark.hostile(27)
 def test_a_changed_plan_is_asked_for_again(account: Account) -> None:
     """Approved was another plan than the one that the world now asks for: a new question."""
     here = night(account, Toy(mode=Mode.APPROVE))
@@ -522,6 +541,126 @@ def test_nothing_is_begun_on_top_of_what_is_still_out(account: Account) -> None:
     assert len(here.incident.attempts) == 1
 
 
+def forge(account: Account, here: Night, **more: Any) -> None:
+    """Write into the record, as somebody could who may write to the table."""
+    account.clock.pass_(4 * MINUTE)
+    claim = account.incidents.claim(here.ids[0], account.clock())
+    assert claim is not None
+    now = account.clock()
+    forged = replace(claim.incident, phase=Phase.LEASED, lent=True, verdict=Verdict.FIXED, why="well", look_at=now)
+    account.incidents.save(claim, replace(forged, **more), ())
+
+
+def plan_with(incident: Incident, *undo: Call, **more: Any) -> Plan:
+    """The incident's plan, with another undo."""
+    assert incident.plan is not None
+    return replace(incident.plan, steps=tuple(replace(step, undo=undo) for step in incident.plan.steps), **more)
+
+
+def back(resource: str, seconds: str, *, stops: bool = True) -> Call:
+    """An undo call that gives a queue some visibility timeout."""
+    return change(resource, {"VisibilityTimeout": seconds}, {"VisibilityTimeout": "99"}, stops=stops)
+
+
+@pytest.mark.parametrize("lends", [True, False], ids=["lending", "not lending"])
+@pytest.mark.parametrize(
+    "undo",
+    [
+        back(queue_arn("orders"), "0"),
+        back(queue_arn("protected"), "30"),
+        back(queue_arn("orders"), "30", stops=False),
+        Call("sqs", "UntagQueue", queue_arn("orders"), {"TagKeys": ["protected"]}, stops=True),
+    ],
+    ids=["another value", "another resource", "more than taking back", "another call"],
+)
+def test_a_forged_undo_is_not_made(account: Account, undo: Call, *, lends: bool) -> None:
+    """Whatever a record says: only what the remediation itself would undo is undone, and else somebody is told."""
+    here = night(account, lend() if lends else Toy())
+    account.queue("protected", tags={"protected": "true"})
+    here.look()
+    before = account.wire.written
+    account.set(here.target, VisibilityTimeout="99")
+    forge(account, here, plan=plan_with(here.incident, undo), phase=Phase.LEASED)
+    account.mails()
+    here.engine.tick(here.ids[0])
+    assert account.wire.written == before
+    assert here.incident.verdict is Verdict.BROKEN
+    assert f"{undo.action} on {undo.resource}" in here.incident.why or "does not name" in here.incident.why
+    assert "still OUT" in here.incident.why
+    [mail] = account.mails()
+    assert mail.startswith("BROKEN")
+    assert "still OUT" in " ".join(mail.split())
+
+
+@pytest.mark.parametrize("facts", [None, {}, {"delay": ["5"], "wait": {}}, {"delay": "7"}])
+def test_a_forged_diagnosis_makes_no_undo(account: Account, facts: dict[str, Any] | None) -> None:
+    """Whatever a remediation does with facts that are none: without a plan of its own there is no undo."""
+    here = night(account, lend())
+    here.look()
+    assert here.incident.diagnosis is not None
+    diagnosis = None if facts is None else replace(here.incident.diagnosis, facts=facts)
+    forge(account, here, diagnosis=diagnosis)
+    here.engine.tick(here.ids[0])
+    assert account.attribute(here.target, "VisibilityTimeout") == "99"
+    assert here.incident.verdict is Verdict.BROKEN
+
+
+def test_a_forged_loan_that_was_never_made_is_nobodys_to_take_back(account: Account) -> None:
+    """Plan and diagnosis agree, and the target never had what we are said to have lent: it is left as it is."""
+    here = night(account, lend(confirm=2))
+    here.look()
+    told = here.engine.explain(here.target, lend())
+    assert told.plan is not None
+    facts = {"delay": "5"}
+    forge(account, here, plan=told.plan, diagnosis=Diagnosis(str(here.target.arn), "none", facts=facts))
+    here.engine.tick(here.ids[0])
+    assert account.wire.written == []
+    assert "somebody else" in here.incident.why
+
+
+def test_a_cancel_that_is_not_the_remediations_ends_the_incident(account: Account) -> None:
+    """Also where nothing is lent: what is at work is stopped by its own undo, and by no other."""
+    Moody.says[:] = [Progress.STOP]
+    here = night(account, Moody(undoes=True))
+    here.look()
+    forge(
+        account,
+        here,
+        phase=Phase.SETTLING,
+        lent=False,
+        verdict=None,
+        why="",
+        plan=plan_with(here.incident, back(str(here.target.arn), "0")),
+    )
+    here.engine.tick(here.ids[0])
+    assert account.wire.written == [CURE]
+    assert here.incident.verdict is Verdict.BROKEN
+    assert here.incident.attempts[-1].verdict is Verdict.INEFFECTIVE
+    assert "may still be at work" in here.incident.why
+
+
+def test_what_was_lent_goes_back_whatever_was_protected_since(account: Account) -> None:
+    """The tag forbids to begin something, not to end it."""
+    here = night(account, lend())
+    here.minutes(3)
+    url = queue_url(here.target.arn)
+    with account.wire.unheard():
+        account.aws.client("sqs").tag_queue(QueueUrl=url, Tags={"protected": "true", "auto-remediation": "disabled"})
+    assert here.until_closed().verdict is Verdict.FIXED
+    assert account.attribute(here.target, "VisibilityTimeout") == "30"
+
+
+def test_what_was_lent_goes_back_under_new_settings(account: Account) -> None:
+    """A deployment meanwhile: how long, how dear and how patient does not count for what is out already."""
+    here = night(account, lend())
+    here.minutes(3)
+    newer = account.engine(policy([here.target], [lend(settle=3 * MINUTE, patience=9 * MINUTE, max_attempts=1)]))
+    account.clock.pass_(20 * MINUTE)
+    newer.tick(here.ids[0])
+    assert here.incident.verdict is Verdict.FIXED
+    assert account.attribute(here.target, "VisibilityTimeout") == "30"
+
+
 # -- steps -------------------------------------------------------------------------------------------------------------
 
 
@@ -600,6 +739,32 @@ def test_unknown_does_not_go_on_to_the_next_step(account: Account, monkeypatch: 
 # -- our own failures --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("helps", [True, False])
+def test_an_end_that_was_told_is_the_end(account: Account, *, helps: bool) -> None:
+    """
+    A tick that dies right after it has told the end: the next one tells the same, whatever the target looks like.
+
+    People hear it twice, and it is one verdict.
+    """
+    here = night(account, Toy(max_attempts=1, patience=MINUTE, cures=helps))
+    account.wire.lose("sns:Publish", Crash())
+    with pytest.raises(Crash):
+        here.until_closed()
+    assert here.incident.phase is Phase.ENDING
+    verdict, why = here.incident.verdict, here.incident.why
+    account.set(here.target, DelaySeconds="9" if helps else "0")
+    account.clock.pass_(5 * MINUTE)
+    here.engine.tick(here.ids[0])
+    assert (here.incident.phase, here.incident.verdict, here.incident.why) == (Phase.CLOSED, verdict, why)
+    expected = Verdict.FIXED if helps else Verdict.ESCALATED
+    assert verdict is expected
+    assert [mail.split()[0].rstrip(",").lower() for mail in account.mails()] == [expected.value] * 2
+    assert here.kinds().count("closed") == 1
+    pointer = [each.state for each in account.incidents.pointers().values()]
+    assert pointer == ([] if helps else ["quiet"])
+
+
+@pytest.mark.hostile(34)
 def test_a_report_that_cannot_be_sent_leaves_the_record_as_it_was(account: Account) -> None:
     """SNS is down: the end is not recorded before it is told, however long that takes; nothing dies of it."""
     here = night(account)
@@ -682,6 +847,7 @@ def test_a_target_that_left_the_configuration_is_let_go(account: Account) -> Non
     assert "still OUT" in here.incident.why
 
 
+@pytest.mark.hostile(35)
 def test_no_record_no_action(account: Account) -> None:
     """The table does not answer after the diagnosis: nothing is written anywhere."""
     here = night(account)
@@ -693,6 +859,7 @@ def test_no_record_no_action(account: Account) -> None:
     assert account.wire.written == []
 
 
+@pytest.mark.hostile(33)
 def test_two_engines_one_effect(account: Account) -> None:
     """A doubled message: the second claim finds nothing to do."""
     here = night(account)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from nightshift import guardrails
-from nightshift.guardrails import GUARDRAILS, Brake, Facts, refusals
+from nightshift.guardrails import GUARDRAILS, Brake, Facts, refusals, undo_refused
 from nightshift.model import Approval, Arn, Call, Mode, Plan, Step, SwitchState, Target
 from nightshift.remediation import Unread
 
@@ -131,6 +131,65 @@ def test_refuses(guard: str, more: dict[str, Any], later: bool) -> None:
     assert refusal.guard == guard
     assert (refusal.retry_after is not None) is later
     assert refusal.reason
+
+
+# -- undo --------------------------------------------------------------------------------------------------------------
+
+BACK = replace(CALL, params={"Attributes": {"DelaySeconds": "0"}}, stops=True)
+
+
+def undoing(*undo: Call, calls: tuple[Call, ...] = (CALL,), lease: timedelta | None = None) -> Plan:
+    """A plan of two steps, of which the second can be undone."""
+    two = Step("two", calls, timedelta(0), undo=undo)
+    return replace(PLAN, steps=(*PLAN.steps, two), lease=lease)
+
+
+def undone(recorded: Plan, planned: Plan | None, made: slice = slice(2)) -> str | None:
+    """Why that plan of a record is not undone, where the remediation plans another one."""
+    return undo_refused(HERE, recorded, planned, made, facts().bounds)
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        undoing(BACK),
+        replace(undoing(BACK), cost_per_hour=2.0, risk="high"),
+        undoing(BACK, calls=(replace(CALL, params={"Attributes": {"DelaySeconds": "9"}}),)),
+    ],
+)
+def test_an_undo_is_made_as_the_remediation_plans_it(now: Plan) -> None:
+    """Whatever else new settings make of the plan: as long as nothing is lent, the undo alone is compared."""
+    assert undone(undoing(BACK), now) is None
+
+
+def test_of_a_loan_the_calls_are_compared_too() -> None:
+    """By them it is told whether what stands there is still ours."""
+    lent = undoing(BACK, lease=MINUTE)
+    assert undone(lent, replace(lent, lease=9 * MINUTE)) is None
+    assert undone(lent, replace(lent, steps=undoing(BACK, calls=(replace(CALL, params={"x": 1}),)).steps)) is not None
+
+
+@pytest.mark.parametrize(
+    "recorded, planned, reason",
+    [
+        (undoing(replace(BACK, resource=OTHER)), undoing(replace(BACK, resource=OTHER)), "does not name"),
+        (undoing(replace(BACK, grants=(("sqs:SendMessage", OTHER),))), undoing(BACK), "does not name"),
+        (undoing(replace(BACK, stops=False)), undoing(replace(BACK, stops=False)), "more than stop"),
+        (undoing(BACK), None, "cannot be planned"),
+        (undoing(BACK), replace(undoing(BACK), target=OTHER), "cannot be planned"),
+        (undoing(BACK), undoing(), "is not what the remediation plans"),
+        (undoing(replace(BACK, params={"Attributes": {"DelaySeconds": "900"}})), undoing(BACK), "is not what"),
+        (undoing(BACK), undoing(replace(BACK, stops=False)), "is not what"),
+    ],
+)
+def test_an_undo_of_somebody_elses_making_is_refused(recorded: Plan, planned: Plan | None, reason: str) -> None:
+    """Other resources, calls that do more than take back, and calls that the remediation would not plan."""
+    assert reason in (undone(recorded, planned) or "")
+
+
+def test_only_the_steps_that_were_made_are_asked_about() -> None:
+    """What was not made is not undone either."""
+    assert undone(undoing(BACK), undoing(), slice(1)) is None
 
 
 def test_tags_that_cannot_be_read_refuse_twice() -> None:

@@ -107,6 +107,7 @@ def test_a_record_comes_back_as_it_was(store: Incidents) -> None:
 # -- claiming ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.hostile(33)
 def test_only_one_of_two_claims_wins(store: Incidents) -> None:
     """The loser learns it; after the lease another may."""
     assert store.open(incident(), EVENT)
@@ -141,6 +142,7 @@ def test_what_is_closed_is_not_claimed(store: Incidents) -> None:
     assert store.open_ids() == []
 
 
+@pytest.mark.hostile(33)
 def test_a_lost_lease_is_fenced(account: Account, store: Incidents) -> None:
     """Whoever was overtaken writes nothing any more: no save, no checkpoint, no intent, no letting go."""
     first = claimed(store, incident())
@@ -356,6 +358,7 @@ def answered(store: Incidents, word: str = "approved", question: Approval = QUES
     return store.answer(incident().id, given, asked=question, now=START, event=Event(START, "answered", word))
 
 
+@pytest.mark.hostile(27)
 def test_an_answer_is_taken_once(store: Incidents) -> None:
     """The first one counts, and makes the record due."""
     asked(store)
@@ -367,6 +370,7 @@ def test_an_answer_is_taken_once(store: Incidents) -> None:
     assert claim.incident.approval.answer == "approved"
 
 
+@pytest.mark.hostile(27)
 def test_an_answer_to_another_question_is_not_taken(store: Incidents) -> None:
     """Bound to the plan and to when it was asked."""
     asked(store)
@@ -503,6 +507,7 @@ def record_of(size: int, count: int) -> Incident:
 
 
 @pytest.mark.parametrize("size, count", [(20_000, 10), (2_000_000, 0), (10, 2000)])
+@pytest.mark.hostile(16)
 def test_a_body_always_fits(store: Incidents, size: int, count: int) -> None:
     """Evidence and old calls are cut, and it is said; the record can always be written."""
     record = record_of(size, count)
@@ -513,6 +518,7 @@ def test_a_body_always_fits(store: Incidents, size: int, count: int) -> None:
     assert back.calls == record.calls[-len(back.calls) :] if back.calls else not count
 
 
+@pytest.mark.hostile(16)
 def test_an_end_can_always_be_written(store: Incidents) -> None:
     """A plan too large to be kept is no reason never to end."""
     claim = claimed(store, incident())
@@ -525,6 +531,7 @@ def test_an_end_can_always_be_written(store: Incidents) -> None:
     assert not back.open
 
 
+@pytest.mark.hostile(35)
 def test_no_table_no_record(account: Account, store: Incidents) -> None:
     """Every failure of the table is one error, whatever AWS calls it."""
     account.wire.fail("dynamodb:GetItem", "ProvisionedThroughputExceededException")

@@ -214,6 +214,19 @@ def test_a_storm_that_cannot_be_told_does_not_stop_the_sweep(account: Account) -
     assert len(account.mails()) == 1
 
 
+def test_what_aws_says_stands_apart_in_the_log(account: Account, caplog: pytest.LogCaptureFixture) -> None:
+    """Words of an error are other people's: under one key, cleaned, and in no field of ours."""
+    account.wire.fail("s3:HeadBucket", "Slow\nDown", status=503, times=9)
+    account.wire.fail("sns:Publish", "Internal\nError", status=500)
+    account.sweep(policy([account.queue("orders")], [Toy()]))()
+    said = [vars(record) for record in caplog.records if record.name == "nightshift.sweep"]
+    assert [each["msg"] for each in said] == ["probe failed", "the storm could not be told"]
+    for each in said:
+        assert "error" not in each
+        assert each["untrusted"].keys() == {"error"}
+        assert each["untrusted"]["error"].isprintable()
+
+
 def test_it_opens_once_and_hands_out_what_is_due(account: Account) -> None:
     """A second sweep opens nothing new, and names what falls due before the next one."""
     night = Night(account, Toy(confirm=3), account.queue("orders", delay=5))
@@ -309,6 +322,7 @@ def test_a_remediation_that_fails_does_not_keep_the_others_from_looking(
     assert (swept.sick, swept.unknown) == (2, 1)
 
 
+@pytest.mark.hostile(35)
 def test_no_table_no_sweep(account: Account) -> None:
     """It fails, so that the dead-man alarm notices."""
     account.wire.fail("dynamodb:Query", "InternalServerError", status=500)

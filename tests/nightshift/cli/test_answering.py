@@ -173,7 +173,9 @@ def test_a_closed_incident_says_how_it_ended(desk: Desk) -> None:
     assert "refused: nobody answered" in result.stderr
 
 
-@pytest.mark.parametrize("phase", [Phase.OPEN, Phase.ACTING, Phase.SETTLING, Phase.VERIFYING, Phase.LEASED])
+@pytest.mark.parametrize(
+    "phase", [Phase.OPEN, Phase.ACTING, Phase.SETTLING, Phase.VERIFYING, Phase.LEASED, Phase.ENDING]
+)
 def test_an_incident_that_does_not_ask_says_where_it_is(desk: Desk, phase: Phase) -> None:
     """Every other phase has its own sentence, and is left as it is."""
     desk.record(phase=phase)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -172,6 +172,9 @@ class Eyes:
 
     def targets(self) -> tuple[Target, ...]:
         return self.account.registered
+
+    def counters(self, target: Target, keys: Sequence[str]) -> dict[str, int]:
+        return {key: self.account.memory.get(key, 0) for key in keys}
 
     def now(self) -> datetime:
         return self.account.now

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -142,6 +144,17 @@ class Case:
             assert ledger.balanced
             self.ledger = ledger
         return progress, why
+
+    def last_word(self, *, known: Ledger | None = None, scratch: dict[str, Any] | None = None) -> Ledger:
+        """What the final report says of the letters."""
+        step = self.step("redrive")
+        incident = Hand(self.account, step, began=tuple(self.began), ledger=known or Ledger()).incident
+        incident = replace(
+            incident, plan=self.plan, ledger=known or Ledger(), scratch=self.scratch if scratch is None else scratch
+        )
+        ledger = self.cure.settle_ledger(Eyes(self.account, SqsDlqBacklog), TARGET, incident)
+        assert ledger.balanced
+        return ledger
 
     def pass_time(self, minutes: int, *, deleted: float = 0.0, waiting: int = 0) -> None:
         """Time passes, in which the consumer finished so much."""
@@ -323,6 +336,7 @@ def test_a_key_of_aws_needs_no_permission(key: str) -> None:
         (Account(dead=letters(1)), replace(TARGET, consumer=None), "consumer", "nobody is known"),
     ],
 )
+@pytest.mark.hostile(24)
 def test_what_is_not_ours_to_move_is_refused_for_good(
     account: Account, target: Target, guard: str, reason: str
 ) -> None:
@@ -567,6 +581,7 @@ def test_a_canary_that_a_crash_interrupted_sends_no_more_than_a_canary() -> None
     assert (case.ledger.moved, case.ledger.uncertain) == (3, 1)
 
 
+@pytest.mark.hostile(24)
 def test_a_letter_of_another_queue_is_left() -> None:
     """Where several queues share a dead-letter queue, only the configured one's letters are ours: poison too."""
     other = replace(SOURCE, resource="invoices")
@@ -675,6 +690,7 @@ def test_moving_one_by_one_goes_on_while_anything_is_moved() -> None:
     assert case.went("redrive") == (Progress.AGAIN, "4 letters moved, 1 to go")
 
 
+@pytest.mark.hostile(23)
 def test_content_that_came_back_is_poison() -> None:
     """It died again with a consumer that works: it is stored, not sent again."""
     case = Case(Account(dead=letters(2)))
@@ -710,6 +726,7 @@ def test_a_step_without_an_attempt_begins_now() -> None:
     assert case.scratch["attempt"]["at"] == NOW.isoformat()
 
 
+@pytest.mark.hostile(22)
 def test_no_word_of_a_letter_is_in_what_is_kept() -> None:
     """Notes, memory, plan and evidence hold hashes, counts and the rules' names."""
     secret = "tenant-4711"
@@ -1077,12 +1094,55 @@ def test_the_bounce_is_measured_by_the_attempt_and_the_ledger_by_the_incident() 
 def test_the_last_word_on_the_ledger_is_what_the_queues_say() -> None:
     """At the end of the incident the queues are asked again; without notes the ledger stays as it was."""
     case = redrive(5)
-    eyes = Eyes(case.account, SqsDlqBacklog)
     known = Ledger(moved=7, processed=2, remaining=5)
     case.pass_time(5)
-    assert CURE.settle_ledger(eyes, TARGET, case.plan, known, case.scratch) == Ledger(moved=7, processed=7)
-    assert CURE.settle_ledger(eyes, TARGET, case.plan, known) == known
-    assert CURE.settle_ledger(eyes, TARGET, case.plan, known, {"since": "x"}) == known
+    assert case.last_word(known=known) == Ledger(moved=7, processed=7)
+    case.account.memory.clear()
+    assert case.last_word(known=known, scratch={}) == known
+    assert case.last_word(known=known, scratch={"since": "x"}) == known
+
+
+def _die_when(condition: Callable[[], bool]) -> None:
+    if condition():
+        raise KeyboardInterrupt
+
+
+def test_a_step_that_died_without_notes_is_told_by_the_durable_counters() -> None:
+    """One letter was sent and confirmed, the second sent when the tick died: the report knows both all the same."""
+    case = Case(Account(dead=letters(5)))
+    case.account.after["sqs:SendMessage"] = partial(_die_when, lambda: len(case.account.home) == 2)
+    with pytest.raises(KeyboardInterrupt):
+        case.apply("canary")
+    case.pass_time(5)
+    ledger = case.last_word(scratch={})
+    assert (ledger.moved, ledger.uncertain) == (1, 1)
+
+
+def test_what_was_counted_is_told_also_where_the_queues_cannot_be_read() -> None:
+    """The tick that sent a letter died, and nobody may look at the queues since: it is told that a letter was sent."""
+    case = Case(Account(dead=letters(5)))
+    case.account.after["sqs:SendMessage"] = partial(_die_when, lambda: len(case.account.home) == 2)
+    with pytest.raises(KeyboardInterrupt):
+        case.apply("canary")
+    case.account.attributes[SOURCE] = Unread("not allowed")
+    assert case.last_word(scratch={}) == Ledger(moved=1, remaining=1, uncertain=1)
+    known = Ledger(moved=3, processed=2, returned=1)
+    assert case.last_word(known=known, scratch={}) == replace(known, uncertain=1)
+
+
+def test_the_move_that_a_dead_tick_has_started_is_told_too() -> None:
+    """The notes of the step were lost; that a move was begun stands in the memory, how far it came SQS says."""
+    case = redrive(60)
+    case.scratch = {}
+    case.account.memory = {"i1 task": 1}
+    case.account.tasks = [task("COMPLETED", moved=60, to_move=60)]
+    case.pass_time(5)
+    assert case.last_word().moved == 60
+    case.scratch = {"account": {"by_tasks": 60}}  # a later attempt has it in its account
+    assert case.last_word().moved == 60
+    case.scratch = {}
+    case.account.tasks = []
+    assert case.last_word().moved == 0
 
 
 @pytest.mark.parametrize(
@@ -1101,10 +1161,7 @@ def test_what_a_cancelled_move_has_moved_by_then_is_counted(tasks: list[dict[str
     case.scratch["redrive"] = {**case.scratch["redrive"], "mode": "task", "at": NOW.isoformat()}
     case.account.tasks = tasks
     case.account.now = NOW + 10 * MINUTE
-    eyes = Eyes(case.account, SqsDlqBacklog)
-    ledger = CURE.settle_ledger(eyes, TARGET, case.plan, Ledger(), case.scratch)
-    assert ledger.moved == account + moved
-    assert ledger.balanced
+    assert case.last_word().moved == account + moved
 
 
 def test_the_move_of_an_earlier_attempt_is_not_counted_twice() -> None:
@@ -1113,9 +1170,7 @@ def test_the_move_of_an_earlier_attempt_is_not_counted_twice() -> None:
     case.scratch["redrive"] = {**case.scratch["redrive"], "mode": "task", "at": NOW.isoformat()}
     case.scratch["attempt"] = {**case.scratch["attempt"], "at": (NOW + MINUTE).isoformat()}
     case.account.tasks = [task("CANCELLED", moved=70, to_move=400)]
-    eyes = Eyes(case.account, SqsDlqBacklog)
-    ledger = CURE.settle_ledger(eyes, TARGET, case.plan, Ledger(), case.scratch)
-    assert ledger.moved == case.scratch["account"]["moved"]
+    assert case.last_word().moved == case.scratch["account"]["moved"]
 
 
 # -- settings --------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Any
 
 from nightshift.aws import ActingClients, Aws
 from nightshift.errors import Ambiguous, AwsError, Fenced, NightshiftError, Stopped, StoreUnavailable, Undeclared
-from nightshift.incidents import Claim, Incidents
+from nightshift.incidents import Claim, Incidents, memory_scope
 from nightshift.model import Call, CallRecord, Incident, Json, Ledger, Outcome, Plan, Step, SwitchState
 from nightshift.remediation import Memory, Remediation
 
@@ -175,7 +175,7 @@ class _Hand:
     def __post_init__(self) -> None:
         self.ledger = self.incident.ledger
         self.scratch = dict(self.incident.scratch)
-        self.memory = _Memory(self.incidents, f"{self.remediation.name}#{self.incident.target}", self.clock)
+        self.memory = _Memory(self.incidents, memory_scope(self.remediation.name, self.incident.target), self.clock)
 
     def now(self) -> datetime:
         return self.clock()

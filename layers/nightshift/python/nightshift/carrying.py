@@ -21,7 +21,7 @@ from nightshift.model import Arn, Call, Json, Ledger, Step
 from nightshift.remediation import Actor
 from nightshift.signals import queue_url
 
-__all__ = ["HOLD", "Carrier", "Routes", "balance"]
+__all__ = ["HOLD", "Carrier", "Routes", "account_of", "balance", "counted_in"]
 
 HOLD: Final = timedelta(minutes=2)
 """for how long a letter that we work on is hidden from others; after a crash it comes back by itself then"""
@@ -351,16 +351,27 @@ class Carrier:
 
     def account(self) -> dict[str, int]:
         """What :func:`balance` needs to know: for the step's notes, because progress is judged without a carrier."""
-        return {
-            "moved": self._moved + self._by_tasks,
-            "sent": self._counts["sent"],
-            "stored": self._counts["stored"],
-            "left": self.left.total(),
-            "uncertain": max(0, self._counts["begun"] - self._counts["ended"]),
-        }
+        return account_of(self._counts, by_tasks=self._by_tasks, left=self.left.total())
 
 
 _COUNTED = ("begun", "ended", "sent", "stored", "again")
+
+
+def counted_in(incident: str) -> dict[str, str]:
+    """The durable counters of one incident: what each is called in the memory, by what it counts."""
+    return {name: f"{incident} {name}" for name in _COUNTED}
+
+
+def account_of(counts: Mapping[str, int], *, by_tasks: int, left: int) -> dict[str, int]:
+    """An account from counters: ``by_tasks`` letters were moved by moves of the whole queue, ``left`` were left."""
+    return {
+        "moved": counts["sent"] + counts["stored"] - counts["again"] + by_tasks,
+        "by_tasks": by_tasks,
+        "sent": counts["sent"],
+        "stored": counts["stored"],
+        "left": left,
+        "uncertain": max(0, counts["begun"] - counts["ended"]),
+    }
 
 
 def balance(

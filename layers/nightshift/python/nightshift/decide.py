@@ -174,6 +174,12 @@ def _leased(incident: Incident, seen: Observation, pace: Pace, now: datetime) ->
     return Return()
 
 
+def _ending(incident: Incident, seen: Observation, pace: Pace, now: datetime) -> Decision:
+    """What was decided stays decided, whatever is to be seen now: people may have heard it already."""
+    del seen, pace, now
+    return Close(incident.verdict or Verdict.BROKEN, incident.why)
+
+
 def _closed(incident: Incident, seen: Observation, pace: Pace, now: datetime) -> Decision:
     del seen, pace
     return Wait(max(now, incident.deadline), "closed")
@@ -186,6 +192,7 @@ _BY_PHASE: Mapping[Phase, Callable[[Incident, Observation, Pace, datetime], Deci
     Phase.SETTLING: _settling,
     Phase.VERIFYING: _verifying,
     Phase.LEASED: _leased,
+    Phase.ENDING: _ending,
     Phase.CLOSED: _closed,
 }
 

@@ -29,7 +29,7 @@ from nightshift.errors import (
     Unreadable,
     Unsent,
 )
-from nightshift.guardrails import APPROVAL, MODE, SWITCH, Brake, Facts, refusals, switched_off
+from nightshift.guardrails import APPROVAL, MODE, SWITCH, Brake, Facts, refusals, switched_off, undo_refused
 from nightshift.incidents import Claim, Event, Incidents, Switch
 from nightshift.model import (
     Approval,
@@ -123,6 +123,14 @@ class _Back:
     counts: bool = True
 
 
+class _Disbelieved(Exception):
+    """The record asks for an undo that its remediation would not make: none is made, and the incident ends."""
+
+    def __init__(self, incident: Incident, why: str) -> None:
+        self.incident = incident
+        super().__init__(why)
+
+
 class Engine:
     """Works on incidents, one tick at a time."""
 
@@ -168,6 +176,8 @@ class Engine:
             raise
 
     def _work_on(self, claim: Claim) -> Incident:
+        if claim.incident.phase is Phase.ENDING and claim.claims <= DEATHS * 4:
+            return self._finish(claim, _last(claim.incident))
         if claim.claims > DEATHS:
             return self._finish(claim, self._broken(claim))
         target = self.policy.target(claim.incident.target)
@@ -177,11 +187,16 @@ class Engine:
         case = _Case(claim, target, remediation, self._reading(remediation), self._clock())
         observation = self._observe(case)
         incident = _counted(claim.incident, observation)
-        stopped = self._stop_switch(case, incident)
-        if stopped is not None:
-            return self._finish(claim, stopped)
-        decision = decide(incident, observation, _pace(remediation), case.now)
-        return self._finish(claim, self._carry_out(case, incident, observation, decision))
+        try:
+            after = self._stop_switch(case, incident)
+            if after is None:
+                decision = decide(incident, observation, _pace(remediation), case.now)
+                after = self._carry_out(case, incident, observation, decision)
+        except _Disbelieved as error:
+            why = str(error)
+            incident = _ended(error.incident, Verdict.INEFFECTIVE, why)
+            after = _closed(incident, Verdict.BROKEN, why, self._clock())
+        return self._finish(claim, after)
 
     def _carry_out(self, case: _Case, incident: Incident, seen: Observation, decision: Decision) -> _Next:
         match decision:
@@ -202,16 +217,23 @@ class Engine:
                 return self._close(case, incident, decision)
 
     def _finish(self, claim: Claim, after: _Next) -> Incident:
-        """Notify, then record: the other way round a crash in between would make an end that nobody hears of."""
-        before = claim.incident
-        incident = after.incident
+        """
+        Notify, then record: the other way round a crash in between would make an end that nobody hears of.
+
+        A verdict is written down before it is told, though. Else a crash after the telling would have the next tick
+        look again, find another world, and tell another verdict of the same incident.
+        """
+        before, incident, events = claim.incident, after.incident, after.events
         if self._notices(before, incident):
+            if incident.phase is Phase.CLOSED and before.phase is not Phase.ENDING:
+                self._incidents.checkpoint(claim, replace(incident, phase=Phase.ENDING, look_at=self._clock()), events)
+                events = ()
             incident = replace(incident, links=self._incidents.links(incident.id))
-            events = (*self._incidents.events(incident.id), *after.events)
-            for notice in self._notices(before, incident, events):
+            timeline = (*self._incidents.events(incident.id), *events)
+            for notice in self._notices(before, incident, timeline):
                 self._notify(notice)
                 incident = replace(incident, notices=(*incident.notices, notice.key))
-        self._incidents.save(claim, incident, after.events, quiet=after.quiet)
+        self._incidents.save(claim, incident, events, quiet=after.quiet)
         return incident
 
     def _notices(self, before: Incident, after: Incident, events: Sequence[Event] = ()) -> tuple[Notice, ...]:
@@ -228,7 +250,9 @@ class Engine:
     # -- seeing ------------------------------------------------------------------------------------------------
 
     def _reading(self, remediation: Remediation) -> Reading:
-        return Reading(self._aws, self.policy, remediation, quarantine=self._quarantine, clock=self._clock)
+        return Reading(
+            self._aws, self._incidents, self.policy, remediation, quarantine=self._quarantine, clock=self._clock
+        )
 
     def _observe(self, case: _Case) -> Observation:
         incident = case.claim.incident
@@ -260,6 +284,7 @@ class Engine:
                 )
         if case.now >= incident.deadline:
             why = f"out of time while {refusal.reason}; what was begun could not be stopped"
+            incident = self._ledger(case, incident)
             return _closed(_ended(incident, Verdict.INEFFECTIVE, why), Verdict.ESCALATED, why, case.now, *events)
         return _Next(replace(incident, look_at=pause, settle_until=pause), events)
 
@@ -592,9 +617,10 @@ class Engine:
         An intent is written before, as for every other write: a crash in between is found out, not taken for somebody
         else's doing.
         """
-        plan, calls = incident.plan, _undoing(incident)
-        if plan is None or not calls:
+        if incident.plan is None or not _undoing(incident):
             return _Back(replace(incident, lent=False))
+        plan = self._believed(case, incident, incident.plan)
+        calls = _undoing(replace(incident, plan=plan))
         now = self._clock()
         name = plan.steps[incident.step].name
         died = incident.intent if incident.intent is not None and incident.intent.undo else None
@@ -628,12 +654,26 @@ class Engine:
         if not isinstance(done.error, Ambiguous):
             incident = replace(incident, intent=None)
         text = f"undo of step {name}: " + ("done" if done.error is None else str(done.error))
-        event = Event(now, "undone", text)
+        event = Event(self._clock(), "undone", text)
         if done.error is None:
             return _Back(replace(incident, lent=False), (event,))
         stopped = isinstance(done.error, Stopped)
         passing = stopped or isinstance(done.error, Ambiguous | Unreadable) or throttled(done.error)
         return _Back(incident, (event,), over=not incident.lent and not passing, counts=not stopped)
+
+    def _believed(self, case: _Case, incident: Incident, recorded: Plan) -> Plan:
+        """
+        The plan that is undone: as the remediation makes it from the record's diagnosis, not as the record has it.
+
+        Raises _Disbelieved where the record's own would undo anything else.
+        """
+        planned = _planned_again(case.remediation, incident)
+        why = undo_refused(incident.target, recorded, planned, _out(incident), self._bounds(case.target))
+        if planned is not None and why is None:
+            return planned
+        why = f"the record asks for an undo that is refused: {why}; nothing was undone"
+        still = _LEFT_OUT if incident.lent else "; what was begun may still be at work, and must be stopped by hand"
+        raise _Disbelieved(incident, f"{why}{still}, once the account's trail shows that it was ours")
 
     def _clear(self, case: _Case, incident: Incident) -> _Next:
         """Take back what is still out before anything else is begun."""
@@ -705,7 +745,7 @@ class Engine:
         incident = back.incident
         if close.attempt is not None:
             incident = _ended(incident, close.attempt, close.why)
-        return _closed(incident, verdict, why, now, *back.events)
+        return _closed(incident, verdict, why, self._clock(), *back.events)
 
     def _give_back(self, case: _Case, incident: Incident) -> _Next:
         """The lease is over: put back what was there, if it is still ours to put back."""
@@ -715,16 +755,15 @@ class Engine:
         why = incident.why
         if back.superseded:
             why = f"{why}; what was lent had been changed by somebody else and was left"
-        return _closed(back.incident, incident.verdict or Verdict.BROKEN, why, case.now, *back.events)
+        return _closed(back.incident, incident.verdict or Verdict.BROKEN, why, self._clock(), *back.events)
 
     def _ledger(self, case: _Case, incident: Incident) -> Incident:
-        if not incident.ledger or incident.plan is None:
+        """Where the messages are, in the end. What cannot be read is told as it was last known."""
+        if not incident.attempts or incident.plan is None:
             return incident
         try:
-            ledger = case.remediation.settle_ledger(
-                case.reading, case.target, incident.plan, incident.ledger, incident.scratch
-            )
-        except AwsError:
+            ledger = case.remediation.settle_ledger(case.reading, case.target, incident)
+        except (AwsError, StoreUnavailable):
             return incident
         return replace(incident, ledger=ledger)
 
@@ -734,14 +773,15 @@ class Engine:
         incident = claim.incident
         why = f"{claim.claims - 1} ticks in a row died on this record; the last known phase was {incident.phase.value}"
         why += _LEFT_OUT if incident.lent else ""
-        return _closed(incident, Verdict.BROKEN, why, self._clock())
+        return _closed(_ended(incident, Verdict.UNVERIFIABLE, why), Verdict.BROKEN, why, self._clock())
 
     def _orphaned(self, claim: Claim) -> _Next:
         why = "the target or its remediation is no longer in the configuration"
         why += _LEFT_OUT if claim.incident.lent else ""
         refusal = Refusal("registered", why)
         verdict = Verdict.REFUSED if not claim.incident.attempts else Verdict.ESCALATED
-        return _closed(replace(claim.incident, refusal=refusal), verdict, why, self._clock())
+        incident = _ended(replace(claim.incident, refusal=refusal), Verdict.UNVERIFIABLE, why)
+        return _closed(incident, verdict, why, self._clock())
 
     # -- asking ahead ------------------------------------------------------------------------------------------
 
@@ -877,8 +917,22 @@ def _undoing(incident: Incident) -> tuple[Call, ...]:
     """The calls that take back what is out: of every step made where it was lent, else of the step under way."""
     if incident.plan is None:
         return ()
-    first = 0 if incident.lent else incident.step
-    return tuple(call for step in reversed(incident.plan.steps[first : incident.step + 1]) for call in step.undo)
+    return tuple(call for step in reversed(incident.plan.steps[_out(incident)]) for call in step.undo)
+
+
+def _out(incident: Incident) -> slice:
+    """Which steps of the plan are out."""
+    return slice(0 if incident.lent else incident.step, incident.step + 1)
+
+
+def _planned_again(remediation: Remediation, incident: Incident) -> Plan | None:
+    """What the remediation plans from the diagnosis on the record; None where it cannot."""
+    if incident.diagnosis is None:
+        return None
+    try:
+        return remediation.plan(incident.diagnosis)
+    except Exception:  # noqa: BLE001 - the diagnosis may be anybody's, and whatever it breaks, it is no plan
+        return None
 
 
 def _changed(before: Refusal | None, after: Refusal, now: datetime) -> tuple[Event, ...]:
@@ -975,8 +1029,17 @@ def _closed(incident: Incident, verdict: Verdict, why: str, now: datetime, *even
         settle_until=None,
         hold_until=None,
     )
-    quiet = verdict not in {Verdict.FIXED, Verdict.RECOVERED}
-    return _Next(incident, (*events, Event(now, "closed", f"{verdict.value}: {why}")), quiet=quiet)
+    return _Next(incident, (*events, Event(now, "closed", f"{verdict.value}: {why}")), quiet=_stays_quiet(verdict))
+
+
+def _last(incident: Incident) -> _Next:
+    """What is left to do for an incident whose end was decided, and perhaps told, when its tick died."""
+    return _Next(replace(incident, phase=Phase.CLOSED), quiet=_stays_quiet(incident.verdict))
+
+
+def _stays_quiet(verdict: Verdict | None) -> bool:
+    """Whether the target is probably still sick: then we say no more of it until it was seen healthy."""
+    return verdict not in {Verdict.FIXED, Verdict.RECOVERED}
 
 
 def _next_look(now: datetime, until: datetime) -> datetime:

@@ -8,11 +8,11 @@ allowed? stopped? too many at once? being changed by somebody else? too soon? to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from nightshift.model import Approval, Mode, Plan, Refusal, SwitchState, Target
+from nightshift.model import Approval, Call, Mode, Plan, Refusal, SwitchState, Target
 from nightshift.remediation import Unread
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "Guardrail",
     "refusals",
     "switched_off",
+    "undo_refused",
 ]
 
 OPT_IN_TAG = ("auto-remediation", "enabled")
@@ -96,12 +97,7 @@ def registered(facts: Facts) -> Refusal | None:
     """Only what the configuration lists is touched: the target, and everything the plan's calls name."""
     if facts.target is None:
         return Refusal("registered", "the target is not in the configuration (any more)")
-    outside = sorted({call.resource for call in facts.plan.calls if not _within(call.resource, facts.bounds)})
-    outside += sorted(
-        arn
-        for arn in {arn for call in facts.plan.calls for action, arn in call.grants if not action.startswith("kms:")}
-        if not _within(arn, facts.bounds)  # the key of a queue is the queue's own: its role names the queue it serves
-    )
+    outside = _outside(facts.plan.calls, facts.bounds)
     if outside:
         return Refusal(
             "registered",
@@ -280,6 +276,45 @@ GUARDRAILS: tuple[Guardrail, ...] = (
 def refusals(facts: Facts) -> tuple[Refusal, ...]:
     """Every refusal, in order. None: the plan may be carried out."""
     return tuple(refusal for guard in GUARDRAILS if (refusal := guard(facts)) is not None)
+
+
+def undo_refused(target: str, recorded: Plan, planned: Plan | None, made: slice, bounds: tuple[str, ...]) -> str | None:
+    """
+    Why the undo of the steps that were ``made`` is not made: a record says what we did, and whoever writes it can lie.
+
+    They may name only what the configuration does, only stop or take back, and be no others than the remediation plans
+    (``planned``) from the record's diagnosis; of a plan that lends, neither may the calls, which tell whether the loan
+    is still ours. Tags are not asked: what we lent goes back, also where somebody has protected the target since.
+    """
+    undo = [call for step in recorded.steps[made] for call in step.undo]
+    if outside := _outside(undo, bounds):
+        return f"it would touch {outside[0]}, which the configuration does not name for this target"
+    if lasting := [call for call in undo if not call.stops]:
+        return f"{_named(lasting)} would do more than stop or take back"
+    if planned is None or planned.target != target:
+        return f"{_named(undo)} cannot be planned from the diagnosis"
+    lends = planned.lease is not None
+    if _does(recorded, made, lends=lends) != _does(planned, made, lends=lends):
+        return f"{_named(undo)} is not what the remediation plans from the diagnosis"
+    return None
+
+
+def _does(plan: Plan, made: slice, *, lends: bool) -> list[tuple[str, bool]]:
+    calls = [call for step in plan.steps[made] for call in (*(step.calls if lends else ()), *step.undo)]
+    return [(call.essence, call.stops) for call in calls]
+
+
+def _named(calls: Iterable[Call]) -> str:
+    return ", ".join(dict.fromkeys(f"{call.action} on {call.resource}" for call in calls))
+
+
+def _outside(calls: Iterable[Call], bounds: tuple[str, ...]) -> list[str]:
+    """What calls would touch that is not within bounds: what they name, then what they would have AWS touch for us."""
+    calls = tuple(calls)
+    named = {call.resource for call in calls}
+    # the key of a queue is the queue's own: its role names the queue it serves
+    granted = {arn for call in calls for action, arn in call.grants if not action.startswith("kms:")}
+    return [arn for arns in (named, granted) for arn in sorted(arns) if not _within(arn, bounds)]
 
 
 def _within(resource: str, bounds: tuple[str, ...]) -> bool:

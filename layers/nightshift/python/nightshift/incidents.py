@@ -28,16 +28,18 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticSerializationError
 
 from nightshift.aws import Aws
 from nightshift.errors import AwsError, Fenced, NightshiftError, StoreUnavailable
 from nightshift.guardrails import Brake
 from nightshift.model import Approval, Finding, Incident, Phase, Refusal, SwitchState
 
-__all__ = ["Claim", "Event", "Incidents", "LeaseState", "Pointer", "Switch", "incident_id"]
+__all__ = ["Claim", "Event", "Incidents", "LeaseState", "Pointer", "Switch", "incident_id", "memory_scope"]
 
 UNREADABLE = 5
 """claims after which a record that nobody can read is handed out as what is left of it, to be closed and told of"""
@@ -112,6 +114,11 @@ def incident_id(remediation: str, target: str, opened_at: datetime) -> str:
     """
     digest = hashlib.sha256(f"{remediation}|{target}|{opened_at.isoformat()}".encode()).hexdigest()[:8]
     return f"{opened_at:%Y%m%dT%H%M}-{digest}"
+
+
+def memory_scope(remediation: str, target: str) -> str:
+    """Where a remediation's durable counters for one target stand."""
+    return f"{remediation}#{target}"
 
 
 class Incidents:
@@ -298,9 +305,11 @@ class Incidents:
             }
         ]
 
-    def checkpoint(self, claim: Claim, incident: Incident) -> None:
+    def checkpoint(self, claim: Claim, incident: Incident, events: Sequence[Event] = ()) -> None:
         """Write the record without letting go of it: what a crash from here on must not lose. Raises Fenced."""
-        if self._transact([self._save_item(claim, incident, release=False, alive=False)]) is not None:
+        items: list[dict[str, Any]] = [self._save_item(claim, incident, release=False, alive=False)]
+        self._add_events(items, incident.id, claim.epoch * 100 + 50, events)
+        if self._transact(items) is not None:
             raise Fenced(incident.id)
 
     def let_go(self, claim: Claim, *, died: bool) -> None:
@@ -767,9 +776,11 @@ def _spend(pk: str, sk: str, limit: int, now: datetime) -> dict[str, Any]:
 
 def _attributes(incident: Incident) -> dict[str, Any]:
     """What conditions, the index and a person in the console need beside the body."""
-    body = _INCIDENT.dump_json(_bounded(incident)).decode()
+    body = _dumped(incident)
+    if len(body) > _BODY_LIMIT:
+        body = _dumped(_bounded(incident))
     attributes: dict[str, Any] = {
-        "body": {"S": body},
+        "body": {"S": body.decode()},
         "phase": {"S": incident.phase.value},
         "target": {"S": incident.target},
         "remediation": {"S": incident.remediation},
@@ -786,9 +797,7 @@ def _attributes(incident: Incident) -> dict[str, Any]:
 
 
 def _bounded(incident: Incident) -> Incident:
-    """The same incident with less evidence, where it would not fit into one item."""
-    if _fits(incident):
-        return incident
+    """The same incident with less evidence, because it would not fit into one item."""
     finding = dataclasses.replace(incident.finding, evidence=_cut(incident.finding.evidence))
     diagnosis = incident.diagnosis and dataclasses.replace(
         incident.diagnosis, evidence=_cut(incident.diagnosis.evidence), rejected=incident.diagnosis.rejected[:20]
@@ -796,7 +805,7 @@ def _bounded(incident: Incident) -> Incident:
     incident = dataclasses.replace(incident, finding=finding, diagnosis=diagnosis)
     if not _fits(incident):
         incident = dataclasses.replace(incident, calls=incident.calls[-200:])
-    if not _fits(incident) and not incident.open:  # nothing will be done with it any more: the end must be written
+    if not _fits(incident) and incident.decided:  # nothing will be done with it any more: the end must be written
         incident = dataclasses.replace(incident, diagnosis=None, plan=None, scratch={}, calls=incident.calls[-20:])
     if not _fits(incident):
         raise StoreUnavailable(f"the record of {incident.id} does not fit into {_BODY_LIMIT} bytes")
@@ -804,7 +813,31 @@ def _bounded(incident: Incident) -> Incident:
 
 
 def _fits(incident: Incident) -> bool:
-    return len(_INCIDENT.dump_json(incident)) <= _BODY_LIMIT
+    return len(_dumped(incident)) <= _BODY_LIMIT
+
+
+def _dumped(incident: Incident) -> bytes:
+    """The record as JSON. Half a character, which UTF-8 cannot say, becomes a question mark: it must be written."""
+    try:
+        return _INCIDENT.dump_json(incident)
+    except PydanticSerializationError:
+        return _INCIDENT.dump_json(_speakable(incident))
+
+
+def _speakable(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_speakable(key): _speakable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_speakable, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(
+            value, **{each.name: _speakable(getattr(value, each.name)) for each in dataclasses.fields(value)}
+        )
+    return value
 
 
 def _cut(evidence: tuple[str, ...]) -> tuple[str, ...]:
@@ -871,7 +904,7 @@ def _event_item(incident_id: str, number: int, event: Event) -> dict[str, Any]:
         **_key(f"INCIDENT#{incident_id}", f"EVENT#{at['S']}#{number:010d}"),
         "at": at,
         "kind": {"S": event.kind},
-        "text": {"S": event.text[:4000]},
+        "text": {"S": event.text[:4000].encode("utf-8", "replace").decode()},
         "expires": _epoch(event.at + KEEP),
     }
 

@@ -307,6 +307,11 @@ class Call:
         """What IAM calls it: ``ecs:UpdateService``."""
         return f"{self.service}:{_IAM_NAMES.get((self.service, self.operation), self.operation)}"
 
+    @property
+    def essence(self) -> str:
+        """All that it would do and what it found before, as text: calls with equal ones do the same."""
+        return _text(_essence(self))
+
 
 _IAM_NAMES = {
     ("s3", "ListObjectsV2"): "ListBucket",
@@ -377,8 +382,11 @@ class Plan:
                 for step in self.steps
             ],
         }
-        text = json.dumps(essence, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashlib.sha256(_text(essence).encode()).hexdigest()[:16]
+
+
+def _text(essence: Mapping[str, Json]) -> str:
+    return json.dumps(essence, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
 def _essence(call: Call) -> dict[str, Json]:
@@ -454,7 +462,7 @@ class Phase(StrEnum):
 
     ``open`` seen, not acted on (or held by a guardrail) → ``awaiting`` approval → ``acting`` intent written, calls
     being made → ``settling`` waiting for the step to take effect → ``verifying`` looking for health → ``leased`` fixed,
-    what was temporary is still out → ``closed``.
+    what was temporary is still out → ``ending`` the verdict stands, people are being told → ``closed``.
     """
 
     OPEN = "open"
@@ -463,6 +471,7 @@ class Phase(StrEnum):
     SETTLING = "settling"
     VERIFYING = "verifying"
     LEASED = "leased"
+    ENDING = "ending"
     CLOSED = "closed"
 
 
@@ -594,3 +603,8 @@ class Incident:
     def open(self) -> bool:
         """Whether there is still something to do for it."""
         return self.phase is not Phase.CLOSED
+
+    @property
+    def decided(self) -> bool:
+        """Whether its verdict stands; people may not have been told of it yet."""
+        return self.phase in {Phase.ENDING, Phase.CLOSED}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from nightshift.aws import Aws
 from nightshift.config import Policy
 from nightshift.errors import Undeclared
+from nightshift.incidents import Incidents, memory_scope
 from nightshift.model import Call, Query, Target
 from nightshift.remediation import Readings, Remediation
 from nightshift.signals import gather
@@ -20,9 +21,17 @@ class Reading:
     """Reads the account for one remediation. ``quarantine`` is the name of the quarantine bucket."""
 
     def __init__(
-        self, aws: Aws, policy: Policy, remediation: Remediation, *, quarantine: str, clock: Callable[[], datetime]
+        self,
+        aws: Aws,
+        incidents: Incidents,
+        policy: Policy,
+        remediation: Remediation,
+        *,
+        quarantine: str,
+        clock: Callable[[], datetime],
     ) -> None:
         self._aws = aws
+        self._incidents = incidents
         self._policy = policy
         self._remediation = remediation
         self._clock = clock
@@ -49,6 +58,12 @@ class Reading:
     def targets(self) -> tuple[Target, ...]:
         """Every registered target."""
         return self._policy.targets
+
+    def counters(self, target: Target, keys: Sequence[str]) -> Mapping[str, int]:
+        """What the remediation has counted for that target, durably."""
+        scope = memory_scope(self._remediation.name, str(target.arn))
+        found = self._incidents.counters(scope, keys)
+        return {key: found[key] if key in found else self._incidents.counter(scope, key) for key in keys}
 
     def now(self) -> datetime:
         """The time, by the clock that everything here uses."""

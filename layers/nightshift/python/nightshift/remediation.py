@@ -9,7 +9,7 @@ permissions, reports) is not in here. Settings are the class's own pydantic fiel
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -128,6 +128,9 @@ class Reader(Protocol):
 
     def targets(self) -> tuple[Target, ...]:
         """Every registered target."""
+
+    def counters(self, target: Target, keys: Sequence[str]) -> Mapping[str, int]:
+        """What an :class:`Actor`'s memory holds for that target under these keys: 0 where nothing was counted."""
 
     def now(self) -> datetime:
         """The time, by the clock that everything here uses."""
@@ -250,7 +253,12 @@ class Remediation(BaseModel, ABC):
 
     @abstractmethod
     def plan(self, diagnosis: Diagnosis) -> Plan:
-        """Pure: it can only think. The same diagnosis gives an equal plan."""
+        """
+        Pure: it can only think. The same diagnosis gives an equal plan.
+
+        An undo is what this plans, when it is due, from the diagnosis on the record: a record's own calls are not
+        believed, and where they are others the incident ends as broken.
+        """
 
     def apply(self, act: Actor, plan: Plan, step: Step) -> None:
         """Make the step's calls: by default each one once, in order, as written."""
@@ -296,9 +304,11 @@ class Remediation(BaseModel, ABC):
             raise NotImplementedError(msg)
         return True
 
-    def settle_ledger(
-        self, read: Reader, target: Target, plan: Plan, ledger: Ledger, scratch: Mapping[str, Any] | None = None
-    ) -> Ledger:
-        """Where the messages are now, for the final report. Default: as last known."""
-        del read, target, plan, scratch
-        return ledger
+    def settle_ledger(self, read: Reader, target: Target, incident: Incident) -> Ledger:
+        """
+        Where the messages are now, for the final report. Default: as last known.
+
+        A step that died half-way has left no notes: what it moved stands in the durable counters alone.
+        """
+        del read, target
+        return incident.ledger

@@ -22,7 +22,7 @@ from nightshift.incidents import Event, Incidents, Pointer, incident_id
 from nightshift.model import Arn, Finding, Healthy, Incident, Observation, Queries, Severity, Sick, Target, Unknown
 from nightshift.notify import Notifier
 from nightshift.remediation import Readings, Remediation
-from nightshift.report import storm_notice
+from nightshift.report import storm_notice, untrusted
 from nightshift.signals import gather
 
 __all__ = ["Look", "Sweep", "Swept", "storm"]
@@ -223,7 +223,7 @@ class Sweep:
             try:
                 self._notify(storm_notice(brake.reason, sick, since=brake.since or now, now=now, groups=groups))
             except Unsent as error:  # the next sweep tells it; meanwhile this one goes on looking and handing out
-                _LOG.warning("the storm could not be told", extra={"error": str(error)})
+                _LOG.warning("the storm could not be told", extra=untrusted(error=str(error)))
                 return brake
             brake = replace(brake, told=True)
             self._incidents.set_brake(brake)
@@ -239,7 +239,7 @@ class Sweep:
             try:
                 self._aws.read(service, operation, **params)
             except AwsError as error:
-                _LOG.warning("probe failed", extra={"probe": service, "error": str(error)})
+                _LOG.warning("probe failed", extra={"probe": service, **untrusted(error=str(error))})
                 failing.append(service.upper())
         return tuple(failing)
 

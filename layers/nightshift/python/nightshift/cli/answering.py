@@ -33,6 +33,7 @@ _NOT_ASKING = {
     Phase.SETTLING: "its cure was applied and is taking effect",
     Phase.VERIFYING: "its cure was applied and is being verified",
     Phase.LEASED: "it is fixed, and what was lent will be taken back",
+    Phase.ENDING: "it has ended, and people are being told",
 }
 
 _Id = Annotated[str, typer.Argument(metavar="ID", help="The incident's id.")]

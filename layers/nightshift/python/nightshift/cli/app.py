@@ -86,10 +86,70 @@ def demo(
     raise typer.Exit(code)
 
 
+def simulate(
+    ctx: typer.Context,
+    *,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="The first seed.")] = 1,
+    runs: Annotated[
+        int | None,
+        typer.Option(metavar="M", min=1, help="How many seeds. Default: 20, or with --minutes as many as it takes."),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(metavar="N", min=0, help="No new seed is begun after so many minutes.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How many processes. Default: one for each core.")
+    ] = None,
+    story: Annotated[bool, typer.Option("--story", help="Tell the story of this one seed, minute by minute.")] = False,
+    moto: Annotated[
+        bool, typer.Option("--moto", help="On the full cloud, with smaller stories: its calls are dear.")
+    ] = False,
+    bug: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Plant this seeded bug (`all`: each of them), and say how many seeds it takes until it is noticed.",
+        ),
+    ] = "",
+    short: Annotated[
+        bool, typer.Option("--shrink/--no-shrink", help="Make a seed that fails into the shortest story that does.")
+    ] = True,
+    json: AsJson = False,
+) -> None:
+    """
+    Play many nights in which everything goes wrong, each from its seed, and check every promise afterwards.
+
+    Exit code 1 where a promise was broken, or where a planted bug was not noticed.
+    """
+    here(ctx, json=json)
+    try:
+        from nightshift.cli import simulate as simulation
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in {"greenlet", "moto", "sandbox", "time_machine"}:
+            raise
+        raise Declined(
+            "the simulation's account is not installed here", "Run `make simulate` in a clone of the repository"
+        ) from error
+    code = simulation.run(
+        Console(file=sys.stdout),
+        seed=seed,
+        runs=runs,
+        minutes=minutes,
+        jobs=jobs,
+        json=json,
+        story=story,
+        moto=moto,
+        bug=bug,
+        short=short,
+    )
+    raise typer.Exit(code)
+
+
 _TRY, _CONFIGURE, _RUN = "Try it", "Configure it", "Run it"
 
 for _command, _panel in (
     (demo, _TRY),
+    (simulate, _TRY),
     (remediations, _CONFIGURE),
     (validate, _CONFIGURE),
     (scan, _CONFIGURE),

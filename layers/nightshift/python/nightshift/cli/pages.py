@@ -221,7 +221,7 @@ def refusal_document(refusal: Refusal) -> dict[str, Any]:
 
 def how_it_stands(incident: Incident, now: datetime) -> str:
     """Why an incident is where it is, in a sentence."""
-    if incident.phase is Phase.CLOSED:
+    if incident.decided:
         return safe(incident.why, 300)
     if incident.refusal is not None and incident.phase is not Phase.LEASED:
         return f"held by {safe(incident.refusal.guard, 60)}: {safe(incident.refusal.reason, 300)}"

@@ -15,7 +15,7 @@ from nightshift.cli.looking import case_of
 from nightshift.cli.options import AsJson, Config, Profile, Region, Stack, Table
 from nightshift.guardrails import MODE
 from nightshift.incidents import Incidents
-from nightshift.model import Incident, Mode, Phase, Verdict
+from nightshift.model import Incident, Mode, Verdict
 from nightshift.report import Context as ReportContext
 from nightshift.report import render, safe, to_json
 from nightshift.report.words import moment, name_of
@@ -149,8 +149,8 @@ def _mode(deployment: Deployment, incident: Incident) -> Mode:
 
 def _page(report: str, incident: Incident) -> Text:
     """The report with its headings set off: only they begin in the first column."""
-    wanted = incident.phase is Phase.CLOSED and incident.verdict not in (Verdict.FIXED, Verdict.RECOVERED)
-    first = "bold red" if wanted else "bold green" if incident.phase is Phase.CLOSED else "bold yellow"
+    wanted = incident.decided and incident.verdict not in (Verdict.FIXED, Verdict.RECOVERED)
+    first = "bold red" if wanted else "bold green" if incident.decided else "bold yellow"
     said: list[tuple[str, str]] = []
     for number, line in enumerate(report.rstrip("\n").split("\n")):
         heading = bool(line) and not line[0].isspace()

@@ -18,7 +18,6 @@ letter that comes back is stored as poison; none is sent twice in an incident, n
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,11 +27,11 @@ from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import Field
 
-from nightshift import states
-from nightshift.carrying import Carrier, Routes, balance
+from nightshift import states, strict_json
+from nightshift.carrying import Carrier, Routes, account_of, balance, counted_in
 from nightshift.consumers import READS as CONSUMER_READS
 from nightshift.consumers import check_flow, check_works, consumers_of, short
-from nightshift.errors import Missing, Refused, Rejected
+from nightshift.errors import AwsError, Missing, Refused, Rejected
 from nightshift.letters import (
     BUILT_IN_RULES,
     SKEW,
@@ -50,6 +49,7 @@ from nightshift.model import (
     Diagnosis,
     Finding,
     Healthy,
+    Incident,
     Json,
     Ledger,
     Observation,
@@ -81,6 +81,7 @@ _LATE = timedelta(minutes=2)  # CloudWatch shows a minute one to two minutes aft
 _LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
 _ACTIVE = ("RUNNING", "CANCELLING")
 _SETTLE = timedelta(minutes=1)  # for queue attributes to be right about what we did
+_POLICY_LIMIT = 4096  # bytes of a RedrivePolicy: an ARN and a number
 _HOURS = 180  # minutes of metrics that cover a step, whatever its patience
 
 Percent = Annotated[int, Field(ge=1, le=50)]
@@ -627,25 +628,46 @@ class SqsDlqBacklog(Remediation):
         """One is no share; from two on the percentage counts."""
         return back > 1 and back * 100 > sent * self.bounce_percent
 
-    def settle_ledger(
-        self, read: Reader, target: Target, plan: Plan, ledger: Ledger, scratch: Mapping[str, Any] | None = None
-    ) -> Ledger:
-        if not scratch or "account" not in scratch:
-            return ledger
-        state = self._state(read, plan, scratch)
-        by_task = _moved_by_task(state, scratch)
-        account = {**scratch["account"], "moved": max(ledger.moved - by_task, scratch["account"]["moved"])}
+    def settle_ledger(self, read: Reader, target: Target, incident: Incident) -> Ledger:
+        """
+        From the durable counters, which are true wherever a step died, and from what the queues say now.
+
+        The notes of the steps add what no letter's counter knows: what whole moves took, and what was left alone.
+        """
+        plan, scratch, known = incident.plan, incident.scratch, incident.ledger
+        if plan is None:
+            return known
+        names = counted_in(incident.id)
+        task = f"{incident.id} task"
+        found = read.counters(target, (*names.values(), task))
+        counts = {name: found[key] for name, key in names.items()}
+        if not any(found.values()) and "account" not in scratch:
+            return known
+        began = incident.attempts[0].started_at if incident.attempts else incident.opened_at
+        noted = scratch.get("account", {})
+        account = account_of(counts, by_tasks=int(noted.get("by_tasks", 0)), left=int(noted.get("left", 0)))
+        try:
+            state = self._state(read, plan, {"since": began.isoformat(), **scratch})
+        except AwsError:  # what the queues hold cannot be told; what left this one was counted all the same
+            account["moved"] = max(known.moved, account["moved"])
+            return balance(account, returned=known.returned, waiting=None, processed=known.processed)
+        by_task = _moved_by_task(state, scratch, started=bool(found[task]))
+        account["moved"] = max(known.moved - by_task, account["moved"])
         returned = state.came_back(state.since)
         return balance(account, returned=returned, waiting=state.on_their_way, moved_by_task=by_task)
 
 
-def _moved_by_task(state: _State, scratch: Mapping[str, Any]) -> int:
+def _moved_by_task(state: _State, scratch: Mapping[str, Any], *, started: bool) -> int:
     """
     How many letters the full move of the attempt under way has moved by now, also one that was cancelled since.
 
-    The account of a later attempt has an earlier one's in it already. Somebody else's later move is not ours.
+    The account of a later attempt has an earlier one's in it already. Somebody else's later move is not ours. Where the
+    notes of a move that was ``started`` were lost, it is the first since this incident began (there is one at most).
     """
     notes, attempt = scratch.get("redrive"), scratch.get("attempt")
+    if notes is None and started:
+        counted = int(scratch.get("account", {}).get("by_tasks", 0))
+        return max(0, state.tasks[-1].moved - counted) if state.tasks else 0
     if notes is None or notes["mode"] != "task" or (attempt is not None and notes["at"] < attempt["at"]):
         return 0
     began = _time(notes["at"], state.now) - SKEW
@@ -740,7 +762,8 @@ class _State:
 def _receives(source: Mapping[str, Any]) -> int:
     """How often the source queue gives a message out before it is a dead letter."""
     try:
-        return int(json.loads(source.get("RedrivePolicy", "{}")).get("maxReceiveCount", 0))
+        policy = strict_json.loads(source.get("RedrivePolicy", "{}"), limit=_POLICY_LIMIT)
+        return int(policy.get("maxReceiveCount", 0))
     except (ValueError, TypeError, AttributeError):
         return 0
 
@@ -832,17 +855,24 @@ def _open_attempt(act: Actor, carrier: Carrier) -> None:
 # -- the calls of a plan ---------------------------------------------------------------------------------------------
 
 
+_DELEGATED = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+"""
+what SQS does to the dead-letter queue in our name while it starts or cancels a full move
+
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_sqs.html (API operations)
+"""
+
+
 def _start(routes: Routes, rate: int) -> Call:
     """A full move. It names no destination: SQS then sends every letter back to where it came from."""
     dlq = str(routes.dlq)
-    delegated = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
     return Call(
         "sqs",
         "StartMessageMoveTask",
         dlq,
         params={"SourceArn": dlq, "MaxNumberOfMessagesPerSecond": rate},
         grants=(
-            *((action, dlq) for action in delegated),
+            *((action, dlq) for action in _DELEGATED),
             ("sqs:SendMessage", str(routes.source)),
             *routes.opens,
             *routes.seals,
@@ -851,10 +881,18 @@ def _start(routes: Routes, rate: int) -> Call:
 
 
 def _stop(routes: Routes) -> tuple[Call, Call]:
-    """How a full move is stopped: what was moved by then stays moved."""
+    """How a full move is stopped: what was moved by then stays moved. SQS asks for more than the two actions' names."""
     dlq = str(routes.dlq)
-    listing = Call("sqs", "ListMessageMoveTasks", dlq, params={"SourceArn": dlq, "MaxResults": 10}, stops=True)
-    return listing, Call("sqs", "CancelMessageMoveTask", dlq, free=("TaskHandle",), stops=True)
+    listing = Call(
+        "sqs",
+        "ListMessageMoveTasks",
+        dlq,
+        params={"SourceArn": dlq, "MaxResults": 10},
+        grants=(("sqs:GetQueueAttributes", dlq),),
+        stops=True,
+    )
+    grants = (*((action, dlq) for action in _DELEGATED), *routes.opens)
+    return listing, Call("sqs", "CancelMessageMoveTask", dlq, free=("TaskHandle",), grants=grants, stops=True)
 
 
 def _call(step: Step, operation: str) -> Call:
