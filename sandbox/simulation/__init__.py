@@ -1,0 +1,13 @@
+"""
+Deterministic simulation: many nights at once, everything that can go wrong, one seed = one run.
+
+=================  ====================================================================================================
+:mod:`.hub`        one thread; each invocation a greenlet that can be held, killed or overtaken at any AWS call
+:mod:`.nemesis`    what goes wrong: drawn from the seed, call by call, so that a run can be repeated and made smaller
+:mod:`.story`      what a run is made of (causes, people, forged events), as data
+:mod:`.run`        a story played to its end
+:mod:`.promises`   what must hold afterwards, for every remediation
+:mod:`.shrink`     from a seed that fails to a story that a person can read
+:mod:`.campaign`   many seeds, on all cores, with figures
+=================  ====================================================================================================
+"""

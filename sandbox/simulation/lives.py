@@ -1,0 +1,154 @@
+"""
+Lives: short stories without faults that together take every remediation through every way it can go.
+
+Each ends as its line says where nothing crashes; :mod:`.exhaustive` then lets it crash at every call. They are as short
+as the settings allow: letters lie in the dead-letter queue from the beginning, and the story is over with its incidents.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nightshift.model import Verdict
+
+from sandbox.simulation.story import Scene, Story
+
+__all__ = ["LIVES", "Life"]
+
+_FIXED, _RECOVERED, _REFUSED = Verdict.FIXED, Verdict.RECOVERED, Verdict.REFUSED
+_ESCALATED, _REVERTED, _UNVERIFIABLE = Verdict.ESCALATED, Verdict.REVERTED, Verdict.UNVERIFIABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """A story with the verdicts of its incidents, and calls that it must make: else it would be another life."""
+
+    name: str
+    story: Story
+    ends: tuple[Verdict, ...]
+    does: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+
+    @property
+    def remediation(self) -> str:
+        """Whose life it is."""
+        if self.story.loans:
+            return _SLOW
+        return _STALLED if self.story.scenes[0].what in {"wedge", "hang"} else _DLQ
+
+
+# -- the lives ---------------------------------------------------------------------------------------------------------
+
+_DLQ, _STALLED, _SLOW = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow"
+_MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
+_STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueAttributes"
+_HOURS = 3 * 3600
+"""longer than any life: what is wrong is healed when its incidents have ended"""
+_SOON: Mapping[str, str | int] = {"patience": "PT1M", "confirm": 1, "looks": 1, "cooldown": "PT1M"}
+_FAST: Mapping[str, Mapping[str, str | int]] = {
+    "limits": {"per_target_per_day": 10, "per_account_per_hour": 50, "approval_expiry": "PT4M"},
+    "storm": {"targets": 40, "floor": 40},
+    _DLQ: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "rate": 1, "batch": 10, "sample": 10},
+    _STALLED: {**_SOON, "stalled_for": "PT5M", "rollout": "PT5M"},
+    _SLOW: {**_SOON, "lease": "PT3M", "max_attempts": 1},
+}
+
+
+def _told(name: str, scenes: Iterable[Scene], settings: Mapping[str, str | int], story: Mapping[str, Any]) -> Story:
+    """A story of one remediation with these settings: as short as they allow."""
+    tables = {**_FAST, name: {"deadline": "PT40M", **_FAST[name], **settings}, **story.get("tables", {})}
+    lines = {
+        table if table in {"limits", "storm"} else f"remediations.{table}": "\n".join(
+            f"{key} = {json.dumps(value)}" for key, value in rows.items()
+        )
+        for table, rows in tables.items()
+    }
+    systems = {"documents": 0, "loans": 1} if name == _SLOW else {"documents": 1, "loans": 0}
+    more = {**systems, **{key: value for key, value in story.items() if key != "tables"}}
+    blank = Story(seed=7, settings=lines, scenes=tuple(scenes), warm_up=0, trouble=_HOURS, brief=True)
+    return replace(blank, **more)
+
+
+def _at(minutes: float, what: str, *numbers: int, which: int = 0) -> Scene:
+    return Scene(round(minutes * 60), what, which, numbers)
+
+
+def _letters(
+    *scenes: Scene,
+    of: tuple[int, int, int, int] = (4, 0, 0, 0),
+    has: Mapping[str, str | int] | None = None,
+    **more: Any,
+) -> Story:
+    return _told(_DLQ, (_at(0.1, "letters", *of), *scenes), has or {}, more)
+
+
+def _stalled(*scenes: Scene, what: str = "wedge", has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
+    return _told(_STALLED, (_at(0.1, what, 0, 3), *scenes), has or {}, more)
+
+
+def _slow(
+    *scenes: Scene, what: str = "slow", heals: int = _HOURS, has: Mapping[str, str | int] | None = None, **more: Any
+) -> Story:
+    return _told(_SLOW, (_at(0.1, what, heals), *scenes), has or {}, more)
+
+
+def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
+    return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
+
+
+_SEES = ("cloudwatch.GetMetricData", "sqs.GetQueueAttributes")
+
+# fmt: off
+LIVES: tuple[Life, ...] = (
+    # letters
+    Life("letters, one by one", _letters(), (_FIXED,), (_SENDS,), (_MOVES, _STORES)),
+    Life("letters in two batches", _letters(_at(0.05, "redrive by hand"), of=(12, 0, 0, 0), has={"canary": 1}), (_FIXED,), (_SENDS,), (_MOVES,)),
+    Life("letters, with a full move", _letters(of=(14, 0, 0, 0)), (_FIXED,), (_SENDS, _MOVES), (_CANCELS,)),
+    Life("letters, some of them bad", _letters(of=(2, 2, 0, 0)), (_FIXED,), (_SENDS, _STORES)),
+    Life("letters, all of them bad", _letters(of=(0, 2, 0, 0)), (_FIXED,), (_STORES,), (_SENDS,)),
+    Life("letters come back, second attempt", _letters(of=(0, 0, 1, 0)), (_FIXED,), (_SENDS, _STORES)),
+    Life("letters come back, no attempt left", _letters(_at(5.9, "outage", 240, 0, 0), of=(2, 0, 0, 0), has={"max_attempts": 1}), (_ESCALATED,), (_SENDS,)),
+    Life("move paused half-way", _letters(_at(8.6, "pause", _HOURS), of=(100, 0, 0, 0), has={"deadline": "PT9M"}), (_ESCALATED,), (_MOVES, _CANCELS)),
+    Life("move halted half-way", _letters(_at(8.6, "halt", _HOURS), of=(100, 0, 0, 0), has={"deadline": "PT9M"}), (_ESCALATED,), (_MOVES,), (_CANCELS,)),
+    Life("move fails, then one by one", _letters(of=(0, 0, 0, 11), has={"canary": 1}), (_FIXED,), (_MOVES, _SENDS)),
+    Life("letters redriven by hand", _letters(_at(3.5, "redrive by hand"), has={"looks": 3}), (_RECOVERED,), (), (_SENDS, _MOVES)),
+    Life("letters, consumer mid-deployment", _letters(_at(2.5, "deployment")), (_FIXED,), (_SENDS,)),
+    Life("letters, held until the deadline", _letters(_at(0.1, "stack update", _HOURS), has={"deadline": "PT8M"}), (_REFUSED,), (), (_SENDS,)),
+    Life("letters, protected", _letters(_at(0.1, "protect", _HOURS)), (_REFUSED,), (), (_SENDS,)),
+    Life("letters, only watched", _letters(mode="observe"), (_REFUSED,), (), (_SENDS,)),
+    Life("letters, events overlap", _letters(_at(4, "true alarm"), _at(5, "doubled work"), _at(6, "true alarm"), of=(1, 0, 0, 0)), (_FIXED,), (_SENDS,)),
+    Life("letters, approved", _letters(mode="approve", answer="yes"), (_FIXED,), (_SENDS,)),
+    # a service
+    Life("restart that helps", _stalled(), (_FIXED,), (_RESTARTS,)),
+    Life("restart that does not help", _stalled(what="hang"), (_ESCALATED,), (_RESTARTS,)),
+    Life("two restarts that do not help", _stalled(what="hang", has={"max_attempts": 2}), (_ESCALATED,), (_RESTARTS,)),
+    Life("restarted by hand", _stalled(_at(5.1, "restart by hand"), has={"confirm": 6}), (_RECOVERED,), (), (_RESTARTS,)),
+    Life("service mid-deployment", _stalled(_at(4.5, "deployment")), (_RECOVERED,), (), (_RESTARTS,)),
+    # loans
+    Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
+    Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),
+    Life("two loans that do not cure", _slow(what="slow for ever", has={"max_attempts": 2}), (_REVERTED,), (_LENDS,)),
+    Life("loan superseded while it is out", _slow(_at(4.5, "set visibility")), (_FIXED,), (_LENDS,)),
+    Life("loan superseded before it cures", _slow(_at(2.5, "set visibility"), what="slow for ever"), (_ESCALATED,), (_LENDS,)),
+    Life("slow, recovered by itself", _slow(heals=200, has={"confirm": 9}), (_RECOVERED,), (), (_LENDS,)),
+    Life("slow, approved", _slow(mode="approve", answer="yes"), (_FIXED,), (_LENDS,)),
+    Life("slow, denied", _slow(mode="approve", answer="no"), (_REFUSED,), (), (_LENDS,)),
+    Life("slow, nobody answers", _slow(mode="approve", answer="silence"), (_REFUSED,), (), (_LENDS,)),
+    Life("slow, only watched", _slow(mode="observe"), (_REFUSED,), (), (_LENDS,)),
+    Life("slow, paused at first", _slow(_at(1.5, "pause", 180)), (_FIXED,), (_LENDS,)),
+    Life("loan out while halted", _slow(_at(3.5, "halt", 360)), (_FIXED,), (_LENDS,)),
+    Life("storm", _slow(_at(0.1, "slow", _HOURS, which=1), loans=2, has={"deadline": "PT4M"}, tables={"storm": {"targets": 2}}), (_REFUSED,) * 2, (), (_LENDS,)),
+    Life("storm that passes", _slow(_at(0.1, "slow", 200, which=1), heals=200, loans=2, tables={"storm": {"targets": 2, "calm": "PT1M"}}), (_RECOVERED,) * 2, (), (_LENDS,)),
+    # what cannot be seen, or not be done
+    Life("never to be seen", _slow(heals=0, denials=_denied(*_SEES, since=0, until=60)), (_UNVERIFIABLE,), (), (_LENDS,)),
+    Life("not to be seen for a while", _slow(heals=0, denials=_denied(*_SEES, since=0, until=5)), (_RECOVERED,), (), (_LENDS,)),
+    Life("cure that cannot be seen", _letters(of=(1, 0, 0, 0), denials=_denied(_SEES[1], since=8.5, until=60)), (_UNVERIFIABLE,), (_SENDS,)),
+    Life("loan that cannot be seen", _slow(denials=_denied(_SEES[1], since=2.5, until=8)), (_FIXED,), (_LENDS,)),
+    Life("restart that cannot be seen", _stalled(denials=_denied("ecs.DescribeServices", since=5.5, until=60), has={"deadline": "PT6M"}), (_ESCALATED,), (_RESTARTS,)),
+    Life("role that cannot be assumed", _slow(denials=_denied("sts.AssumeRole", since=0, until=60)), (_ESCALATED,), (), (_LENDS,)),
+    Life("loan that is denied", _slow(denials=_denied(_LENDS, since=0, until=60)), (_ESCALATED,), (), (_LENDS,)),
+)
+# fmt: on

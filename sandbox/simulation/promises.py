@@ -1,0 +1,598 @@
+"""
+The promises of the design, as checks over what a run left behind: the world's account, the trail, the records, mail.
+
+What a caller was told does not count here. ``effects`` are the writes that really happened, with the moment at which
+each was sent and the invocation that sent it. Wherever a check has an exemption, it says which fact makes it true, and
+a seeded bug (:mod:`.bugs`) proves that the exemption hides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+from nightshift.incidents import Event
+from nightshift.model import Incident, Outcome, SwitchState, Verdict
+
+from sandbox.clock import from_ms, to_ms
+from sandbox.ledger import fingerprint
+from sandbox.seam import Call
+from sandbox.simulation.hub import Running
+from sandbox.simulation.loan import LENT, ORIGINAL
+from sandbox.simulation.nemesis import Fault
+from sandbox.simulation.run import Human, Played
+
+__all__ = ["PROMISES", "Violation", "check"]
+
+MINUTE_MS = 60_000
+LATENCY_MS = 200
+"""longer than an undisturbed call takes"""
+CALLS = 60_000
+"""more than any run needs: beyond it something goes round and round"""
+OVERTIME = timedelta(minutes=45)
+"""how long after its deadline an incident may stay open: what was begun settles, is verified and is taken back"""
+_ABOUT = re.compile(r"^ *Incident +(\S+) \(", re.MULTILINE)
+"""the line of a report that says which incident it is about"""
+_END_OF_WATCHING = {"WOULD ACT": "REFUSED"}
+"""what a report says instead where nothing may be done but to watch"""
+_LOOKED, _JUST_NOW = timedelta(minutes=8), timedelta(seconds=30)
+"""how long before its verdict an incident may have looked last, and how often we look ourselves"""
+_EXPECTED = {"Crash", "Fenced", "StoreUnavailable", "Unsent"}
+"""what a tick or a sweep may end with: it is taken up again"""
+_ONCE = {"ecs.UpdateService", "sqs.SetQueueAttributes", "sqs.StartMessageMoveTask"}
+"""writes of which an attempt makes at most one"""
+_NOTHING_LASTS = {"sqs.ReceiveMessage", "sqs.ListMessageMoveTasks", "sqs.ChangeMessageVisibility"}
+"""made under a write role, and nothing of them stays: letters that were hidden show themselves again"""
+_STOPS = {"sqs.CancelMessageMoveTask", "sqs.ListMessageMoveTasks", "sqs.ChangeMessageVisibility"}
+"""what only stops or takes back what we did: allowed while Nightshift is paused"""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A promise that was not kept, and how that shows."""
+
+    promise: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.promise}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run that has ended, with what several checks want to know of it."""
+
+    played: Played
+
+    @cached_property
+    def incidents(self) -> dict[str, Incident]:
+        """By id."""
+        return {incident.id: incident for incident in self.played.incidents}
+
+    @cached_property
+    def writes(self) -> list[Call]:
+        """Writes to targets that happened, in the order in which they were sent."""
+        return sorted(
+            (call for call in self.played.effects if call.principal.role_arn is not None), key=lambda call: call.number
+        )
+
+    @cached_property
+    def by_incident(self) -> dict[str, list[Call]]:
+        """The same by whose name they were made in."""
+        found: dict[str, list[Call]] = defaultdict(list)
+        for call in self.writes:
+            found[call.principal.name].append(call)
+        return found
+
+    @cached_property
+    def events(self) -> dict[str, list[Event]]:
+        """The timelines, by incident."""
+        incidents = self.played.stage.nightshift.incidents
+        return {id_: incidents.events(id_) for id_ in self.incidents}
+
+    @cached_property
+    def invocations(self) -> dict[int, Running]:
+        """By number."""
+        return {running.number: running for running in self.played.stage.hub.all}
+
+    def invocation(self, call: Call) -> Running:
+        """Who sent a call."""
+        return self.invocations[call.notes["invocation"]]
+
+    @property
+    def stale_ms(self) -> int:
+        """How old what a guardrail saw may have been."""
+        return MINUTE_MS if self.played.story.rates.get(Fault.STALE) else 0
+
+    @property
+    def skew(self) -> timedelta:
+        """How far two clocks may be apart."""
+        return timedelta(milliseconds=2 * self.played.story.skew_ms)
+
+
+def check(played: Played) -> list[Violation]:
+    """Every violation of a run; none is what we promise."""
+    case = Case(played)
+    return [Violation(name, text) for name, promise in PROMISES.items() for text in promise(case)]
+
+
+# -- 0: no defect of our own -----------------------------------------------------------------------------------------
+
+
+def no_defect(case: Case) -> Iterator[str]:
+    """No function ends with an error that is not the world's doing, and none goes round and round."""
+    stage = case.played.stage
+    for where, error in stage.errors:
+        if type(error).__name__ not in _EXPECTED:
+            yield f"{where} raised {type(error).__name__}: {str(error)[:200]}"
+    for done in stage.world.lambdas.errors:
+        if type(done.error).__name__ not in _EXPECTED:
+            yield f"{done.function} raised {type(done.error).__name__}: {str(done.error)[:200]}"
+    if not any((case.played.story.rates, case.played.story.denials)):
+        for where, error in stage.errors:
+            if type(error).__name__ != "Fenced":
+                yield f"{where} raised {type(error).__name__} although nothing went wrong: {str(error)[:200]}"
+    calls = sum(running.calls for running in stage.hub.all)
+    if calls > CALLS:
+        yield f"{calls} calls in one run"
+
+
+# -- 1: no message is lost -------------------------------------------------------------------------------------------
+
+
+def messages_conserved(case: Case) -> Iterator[str]:
+    """Every message is processed, waiting, dead, stored, or gone for a reason that is not ours; none is made up."""
+    played = case.played
+    world = played.stage.world
+    for print_, count in world.unaccounted().items():
+        yield f"the world cannot account for {count} of message {print_}"
+    ledger, present, stored = world.ledger, world.queues.present(), _stored(played)
+    extra = 0
+    for print_, original in played.stage.sent.items():
+        there = len(ledger.processed.times.get(print_, ())) + present[print_] + stored[print_]
+        there += ledger.expired[print_] + ledger.purged[print_]
+        if there < original:
+            yield f"message {print_} was sent {original} times, and {there} can be found"
+        extra += max(there - original, 0)
+    uncertain = sum(incident.ledger.uncertain for incident in played.incidents)
+    if extra > uncertain:
+        yield f"{extra} messages exist twice, and the reports call {uncertain} uncertain"
+    for incident in played.incidents:
+        if not incident.ledger.balanced:
+            yield f"the ledger of {incident.id} does not balance: {incident.ledger}"
+        yield from _moved_as_told(case, incident)
+
+
+def _stored(played: Played) -> Counter[str]:
+    """Fingerprints of the letters in quarantine."""
+    found: Counter[str] = Counter()
+    for body in played.quarantine.values():
+        found[fingerprint(json.loads(body)["body"])] += 1
+    return found
+
+
+def _moved_as_told(case: Case, incident: Incident) -> Iterator[str]:
+    """What a report says was moved is what left the dead-letter queue by our hand."""
+    if incident.remediation != "sqs-dlq-backlog":
+        return
+    writes = case.by_incident.get(incident.id, [])
+    sent = {fingerprint(call.params["MessageBody"]) for call in writes if call.name == "sqs.SendMessage"}
+    stored = {_letter(call) for call in writes if call.name == "s3.PutObject"}
+    handles = {call.notes["answer"].get("TaskHandle") for call in writes if call.name == "sqs.StartMessageMoveTask"}
+    by_task = sum(task.moved for task in case.played.stage.world.move_tasks.all if task.handle in handles)
+    told, made = incident.ledger, len(sent | stored) + by_task
+    if not told.moved <= made <= told.moved + told.uncertain:
+        how = f"{len(sent)} were sent, {len(stored)} stored, {by_task} moved by a task"
+        yield f"{incident.id} says that {told.moved} letters moved (and {told.uncertain} are uncertain); {how}"
+
+
+def _letter(put: Call) -> str:
+    """The fingerprint of a letter that was set apart."""
+    body = put.params["Body"]
+    text = body if isinstance(body, bytes | str) else body.getvalue()  # the SDK makes a file of it
+    return fingerprint(json.loads(text)["body"])
+
+
+# -- 2: at most once -------------------------------------------------------------------------------------------------
+
+
+def once_per_attempt(case: Case) -> Iterator[str]:
+    """A fix is applied at most once per attempt, a letter is sent home at most once per incident."""
+    for id_, writes in case.by_incident.items():
+        incident = case.incidents.get(id_)
+        if incident is None:
+            yield f"{len(writes)} writes in the name of {id_}, of which there is no record"
+            continue
+        applied = [call for call in writes if call.name in _ONCE and not _takes_back(call)]
+        if len(applied) > len(incident.attempts):
+            yield f"{id_}: {len(applied)} applications in {len(incident.attempts)} attempts: {_names(applied)}"
+        sends = Counter(fingerprint(call.params["MessageBody"]) for call in writes if call.name == "sqs.SendMessage")
+        for print_, count in sends.items():
+            if count > 1:
+                yield f"{id_}: message {print_} was sent home {count} times"
+
+
+def one_at_a_time(case: Case) -> Iterator[str]:
+    """One incident at a time acts on a target, and not again before it has cooled down."""
+    by_target: dict[str, list[Incident]] = defaultdict(list)
+    for incident in case.played.incidents:
+        by_target[incident.target].append(incident)
+    for target, incidents in by_target.items():
+        yield from _overlaps(case, target, incidents)
+        yield from _too_soon(case, target, incidents)
+
+
+def _overlaps(case: Case, target: str, incidents: list[Incident]) -> Iterator[str]:
+    turns: list[str] = []
+    writes = [call for incident in incidents for call in case.by_incident.get(incident.id, ())]
+    for call in sorted(writes, key=lambda each: each.number):
+        if not turns or turns[-1] != call.principal.name:
+            turns.append(call.principal.name)
+    if len(turns) != len(set(turns)):
+        yield f"{target}: incidents took turns: {' '.join(turns)}"
+
+
+def _too_soon(case: Case, target: str, incidents: list[Incident]) -> Iterator[str]:
+    policy = case.played.stage.nightshift.policy
+    cooldown = policy.remediations[incidents[0].remediation].cooldown
+    starts = sorted(attempt.started_at for incident in incidents for attempt in incident.attempts)
+    for before, after in pairwise(starts):
+        if after - before < cooldown - case.skew:
+            yield f"{target}: applied at {before:%H:%M:%S} and {after:%H:%M:%S}; the cooldown is {cooldown}"
+
+
+def within_budget(case: Case) -> Iterator[str]:
+    """No target and no account gets more applications than the configuration allows, and none more attempts."""
+    policy = case.played.stage.nightshift.policy
+    days: Counter[tuple[str, str]] = Counter()
+    hours: Counter[str] = Counter()
+    for incident in case.played.incidents:
+        for attempt in incident.attempts:
+            days[incident.target, f"{attempt.started_at:%Y-%m-%d}"] += 1
+            hours[f"{attempt.started_at:%Y-%m-%d %H}"] += 1
+        most = policy.remediations[incident.remediation].max_attempts
+        if len(incident.attempts) > most:
+            yield f"{incident.id}: {len(incident.attempts)} attempts of {most}"
+    for (target, day), count in days.items():
+        if count > policy.limits.per_target_per_day:
+            yield f"{target}: {count} applications on {day}, {policy.limits.per_target_per_day} are allowed"
+    for hour, count in hours.items():
+        if count > policy.limits.per_account_per_hour:
+            yield f"{count} applications in the hour {hour}, {policy.limits.per_account_per_hour} are allowed"
+
+
+# -- 3: every incident ends in one verdict, and somebody was told ----------------------------------------------------
+
+
+def ended_and_told(case: Case) -> Iterator[str]:
+    """Every incident ends, in time, with a verdict, and the mail about its end says that verdict and no other."""
+    played = case.played
+    for id_ in played.open_at_end:
+        incident = case.incidents[id_]
+        yield f"{id_} ({incident.remediation}) was still {incident.phase.value} half an hour after the last fault"
+    told = _told(played)
+    for incident in played.incidents:
+        if incident.open:
+            yield f"{incident.id} ({incident.remediation}) is {incident.phase.value} at the very end"
+            continue
+        if incident.verdict is None or incident.closed_at is None:
+            yield f"{incident.id} is closed without a verdict"
+            continue
+        words = {_END_OF_WATCHING.get(word, word) for word in told.get(incident.id, set())}
+        if words != {incident.verdict.value.upper()}:
+            yield f"{incident.id} ended as {incident.verdict.value}; people were told {sorted(words) or 'nothing'}"
+        if any(attempt.verdict is None for attempt in incident.attempts):
+            yield f"{incident.id} ended as {incident.verdict.value} with an attempt that has no verdict"
+
+
+def _told(played: Played) -> dict[str, set[str]]:
+    """The verdicts that mail about an end named, by incident."""
+    verdicts = {verdict.value.upper() for verdict in Verdict}
+    found: dict[str, set[str]] = defaultdict(set)
+    for mail in played.stage.world.mail:
+        if mail.attributes.get("transition") != "closed" or mail.subject is None:
+            continue
+        word = mail.subject.partition(":")[0].partition(",")[0].strip()
+        about = _ABOUT.search(mail.text)
+        if about is not None:
+            found[about[1]].add(word if word in {*verdicts, *_END_OF_WATCHING} else f"? {mail.subject}")
+    return found
+
+
+def verdicts_true(case: Case) -> Iterator[str]:
+    """Who says `fixed` or `recovered` had been looking at a target that really was well, not long before."""
+    for incident in case.played.incidents:
+        if incident.verdict not in {Verdict.FIXED, Verdict.RECOVERED}:
+            continue
+        said = min(
+            (each.at for each in case.events.get(incident.id, ()) if each.kind in {"leased", "closed"}),
+            default=incident.closed_at or incident.deadline,
+        )
+        looks = case.played.stage.health.get(incident.target, [])
+        near = [well for ms, well in looks if said - _LOOKED < from_ms(ms) <= said + case.skew + _JUST_NOW]
+        if not any(near):
+            yield f"{incident.id} ended as {incident.verdict.value} at {said:%H:%M:%S}; {incident.target} was not well"
+
+
+def approved(case: Case) -> Iterator[str]:
+    """In mode `approve` there is a yes for every attempt, and in mode `observe` there is none to begin with."""
+    mode = case.played.story.mode
+    for incident in case.played.incidents:
+        changes = [call for call in case.by_incident.get(incident.id, ()) if call.name not in _NOTHING_LASTS]
+        if mode == "observe" and changes:
+            yield f"{incident.id}: {_names(changes)} in mode observe"
+        if mode == "approve" and changes and case.played.stage.answers[incident.id] < len(incident.attempts):
+            yes = case.played.stage.answers[incident.id]
+            yield f"{incident.id}: {len(incident.attempts)} attempts, and somebody said yes {yes} times"
+
+
+def braked(case: Case) -> Iterator[str]:
+    """While the storm brake is engaged no attempt is begun."""
+    looks = case.played.stage.braking
+    for incident in case.played.incidents:
+        for attempt in incident.attempts:
+            at = to_ms(attempt.started_at)
+            around = [engaged for ms, engaged in looks if at - 60_000 < ms < at + 40_000]
+            if around and all(around) and case.by_incident.get(incident.id):
+                yield f"{incident.id}: an attempt was begun at {attempt.started_at:%H:%M:%S}, in the middle of a storm"
+
+
+def deadlines(case: Case) -> Iterator[str]:
+    """No incident stays open long after its deadline."""
+    for incident in case.played.incidents:
+        end = incident.closed_at or case.played.stage.world.now
+        if end > incident.deadline + OVERTIME:
+            yield f"{incident.id} was open until {end:%H:%M}; its deadline was {incident.deadline:%H:%M}"
+
+
+def sickness_noticed(case: Case) -> Iterator[str]:
+    """What is still sick at the end is somebody's: an incident is open, or one has ended and told a person."""
+    known = {incident.target for incident in case.played.incidents}
+    for system in case.played.stage.queues:
+        if system.dead and system.dlq_arn not in known:
+            yield f"{system.dead} dead letters in {system.dlq_arn}, and nobody was ever told"
+
+
+# -- 4: what is lent comes back --------------------------------------------------------------------------------------
+
+
+def loans_returned(case: Case) -> Iterator[str]:
+    """A loan ends at the value that a person last set, or at the original; else a person was told that it is out."""
+    stage = case.played.stage
+    for name in stage.loans.names:
+        arn = stage.loans.arn(name)
+        human = [each.value for each in stage.humans if each.what == "set visibility" and each.subject == arn]
+        right, now = (human or [int(ORIGINAL)])[-1], stage.loans.timeout(name)
+        if now == right:
+            continue
+        incidents = [each for each in case.played.incidents if each.target == arn]
+        if now == int(LENT) and any(each.lent and "given back" in each.why for each in incidents):
+            continue  # after an hour of trying it was told to be out
+        yield f"{name} is left at {now}; {right} is right"
+
+
+def locks_released(case: Case) -> Iterator[str]:
+    """No closed incident holds a target."""
+    open_ = {incident.id for incident in case.played.incidents if incident.open}
+    for target, holder in case.played.holders.items():
+        if holder not in open_:
+            yield f"{target} is held by {holder}, which has ended"
+
+
+# -- 5: nothing out of bounds, and nothing once it is stopped --------------------------------------------------------
+
+
+def in_bounds(case: Case) -> Iterator[str]:
+    """Only what is registered is touched, by what the plan allows; not what is protected, opted out or only watched."""
+    bounds = _bounds(case.played)
+    for call in case.writes:
+        resource = _resource(call)
+        if resource not in bounds and not resource.startswith(case.played.stage.nightshift.environment.quarantine):
+            yield f"{call.name} touched {resource}, which is not registered"
+        if not _permitted(call):
+            yield f"{call.name} on {resource} is not in its own session policy"
+        if call.name in _NOTHING_LASTS or _takes_back(call):
+            continue
+        for human in case.played.stage.humans:
+            if human.until_ms is not None and _forbids(case, human, call, resource):
+                since = f"{human.what} since {from_ms(human.at_ms):%H:%M:%S}"
+                yield f"{call.name} on {resource} at {call.at:%H:%M:%S}, during {since}"
+
+
+def _forbids(case: Case, human: Human, call: Call, resource: str) -> bool:
+    """Whether what a person did had been visible to the invocation that sent a call, and still held then."""
+    seen_since = human.at_ms + (case.stale_ms if human.what in {"stack update", "stop"} else 0)
+    sent = to_ms(call.at)
+    if not (seen_since < case.invocation(call).started_ms and sent < (human.until_ms or 0)):
+        return False
+    if human.what == "stop":
+        return resource == human.subject and call.name == "ecs.UpdateService"
+    return resource == human.subject
+
+
+def not_mid_deployment(case: Case) -> Iterator[str]:
+    """No service is restarted, and no letter sent to one, that was being deployed when the deciding tick began."""
+    stage = case.played.stage
+    by_arn = {system.service_arn: system.service for system in stage.queues}
+    consumer = {system.queue_arn: system.service for system in stage.queues}
+    ours = {
+        call.notes["answer"]["service"]["deployments"][0]["id"]
+        for call in case.writes
+        if call.name == "ecs.UpdateService"
+    }
+    for call in case.writes:
+        service = by_arn.get(_resource(call)) if call.name == "ecs.UpdateService" else None
+        if call.name == "sqs.SendMessage":
+            service = consumer.get(_resource(call))
+        if service is None:
+            continue
+        began = case.invocation(call).started_ms
+        for deployment in service.history:
+            own = deployment.id in ours and call.name == "ecs.UpdateService"
+            if not own and _under_way(deployment, began - case.stale_ms, to_ms(call.at)):
+                yield f"{call.name} at {call.at:%H:%M:%S} while {service.name} was being deployed ({deployment.id})"
+
+
+def _under_way(deployment: Any, since_ms: int, until_ms: int) -> bool:
+    end = deployment.finished_at
+    return to_ms(deployment.created_at) < since_ms and (end is None or to_ms(end) > until_ms)
+
+
+def stopped_when_told(case: Case) -> Iterator[str]:
+    """After the kill switch is thrown, a running tick may end the one write it is at; a new one makes none."""
+    switch = case.played.stage.switch
+    for (since, state), following in zip(switch, [*switch[1:], (1 << 62, SwitchState.ON)], strict=True):
+        if state is SwitchState.ON:
+            continue
+        after: Counter[int] = Counter()
+        for call in case.writes:
+            if not since < to_ms(call.at) < following[0]:
+                continue
+            if state is SwitchState.PAUSED and (call.name in _STOPS or _takes_back(call)):
+                continue
+            running = case.invocation(call)
+            after[running.number] += 1
+            if running.started_ms > since:
+                off = f"{state.value} since {from_ms(since):%H:%M:%S}"
+                yield f"{call.name} by a tick that began at {running.started:%H:%M:%S}, {off}"
+        for number, count in after.items():
+            if count > 1:
+                yield f"{count} writes by one tick (invocation {number}) after Nightshift was {state.value}"
+
+
+def nothing_after_the_end(case: Case) -> Iterator[str]:
+    """Nothing is done in the name of an incident that has ended."""
+    for id_, writes in case.by_incident.items():
+        incident = case.incidents.get(id_)
+        if incident is None or incident.closed_at is None:
+            continue
+        late = [
+            call for call in writes if call.at > incident.closed_at + case.skew + timedelta(milliseconds=LATENCY_MS)
+        ]
+        if late:
+            yield f"{id_} ended at {incident.closed_at:%H:%M:%S}, and {_names(late)} came later"
+
+
+# -- 6: the report is the trail --------------------------------------------------------------------------------------
+
+
+def report_is_trail(case: Case) -> Iterator[str]:
+    """
+    What a report says was done was done, as often as it says; what it does not know it calls unknown.
+
+    Of a step that died half-way the calls are counted by its durable counters, not call by call: there the report may
+    say less than the trail, never more, and must say that it does not know.
+    """
+    for incident in case.played.incidents:
+        told: Counter[tuple[str, str]] = Counter()
+        unknown: Counter[tuple[str, str]] = Counter()
+        for record in incident.calls:
+            key = (record.action.replace(":", "."), record.resource)
+            if record.outcome is Outcome.DONE:
+                told[key] += record.count
+            elif record.outcome is Outcome.UNKNOWN:
+                unknown[key] += record.count
+        made = Counter((call.name, _arn(case, call)) for call in case.by_incident.get(incident.id, ()))
+        died = any(case.invocation(call).dead for call in case.by_incident.get(incident.id, ()))
+        for key in {*told, *made, *unknown}:
+            name, resource = key
+            if told[key] > made[key]:
+                yield f"{incident.id} says {name} on {resource} x{told[key]}, the trail says x{made[key]}"
+            elif made[key] > told[key] + unknown[key] and not (died and name.startswith(("sqs", "s3"))):
+                yield (
+                    f"{incident.id} says {name} on {resource} x{told[key]} (+{unknown[key]} unknown), "
+                    f"the trail says x{made[key]}"
+                )
+
+
+# -- helpers ---------------------------------------------------------------------------------------------------------
+
+
+def _takes_back(call: Call) -> bool:
+    return call.name == "sqs.SetQueueAttributes" and call.params["Attributes"].get("VisibilityTimeout") != LENT
+
+
+def _names(calls: list[Call]) -> str:
+    return ", ".join(f"{call.name} {call.at:%H:%M:%S}" for call in calls)
+
+
+def _bounds(played: Played) -> set[str]:
+    policy = played.stage.nightshift.policy
+    return {str(arn) for target in policy.targets for arn in (target.arn, *target.linked)}
+
+
+def _resource(call: Call) -> str:
+    """The ARN of what a write is about; the bucket's name for an object."""
+    params = call.params
+    if call.service == "s3":
+        return str(params["Bucket"])
+    if call.service == "ecs":
+        place = call.notes["answer"]["service"]["serviceArn"]
+        return str(place)
+    if "SourceArn" in params:
+        return str(params["SourceArn"])
+    if "TaskHandle" in params:
+        return str(call.notes["answer"].get("SourceArn") or _source_of(params["TaskHandle"]))
+    region, (account, name) = call.region, params["QueueUrl"].split("/")[-2:]
+    return f"arn:aws:sqs:{region}:{account}:{name}"
+
+
+def _source_of(handle: str) -> str:
+    import base64  # noqa: PLC0415 - one rare call
+
+    return str(json.loads(base64.b64decode(handle))["sourceArn"])
+
+
+def _arn(case: Case, call: Call) -> str:
+    """As the report names it."""
+    if call.service != "s3":
+        return _resource(call)
+    folder = str(call.params["Key"]).rpartition("/")[0]
+    return f"arn:aws:s3:::{call.params['Bucket']}/{folder}/*"
+
+
+def _permitted(call: Call) -> bool:
+    """Whether the session policy that the call was made under names it."""
+    policy = json.loads(call.principal.policy or '{"Statement": []}')
+    action = call.name.replace(".", ":")
+    resource = _resource(call)
+    if call.service == "s3":
+        resource = f"arn:aws:s3:::{resource}/{call.params['Key']}"
+    return any(
+        action in statement["Action"] and any(_matches(resource, each) for each in statement["Resource"])
+        for statement in policy["Statement"]
+    )
+
+
+def _matches(resource: str, pattern: str) -> bool:
+    return resource.startswith(pattern[:-1]) if pattern.endswith("*") else resource == pattern
+
+
+PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
+    "no defect": no_defect,
+    "messages conserved": messages_conserved,
+    "once per attempt": once_per_attempt,
+    "one at a time": one_at_a_time,
+    "within budget": within_budget,
+    "ended and told": ended_and_told,
+    "verdicts true": verdicts_true,
+    "approved": approved,
+    "braked": braked,
+    "deadlines": deadlines,
+    "sickness noticed": sickness_noticed,
+    "loans returned": loans_returned,
+    "locks released": locks_released,
+    "in bounds": in_bounds,
+    "not mid-deployment": not_mid_deployment,
+    "stopped when told": stopped_when_told,
+    "nothing after the end": nothing_after_the_end,
+    "report is trail": report_is_trail,
+}
+"""by the name under which a violation is reported"""

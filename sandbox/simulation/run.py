@@ -1,0 +1,702 @@
+"""A story played to its end: the world, the systems, the real handlers, the nemesis, and what is left afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
+
+from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import AmazonCloudWatchEMFProvider
+from botocore.retries.standard import ExponentialBackoff
+from nightshift.config import parse_toml, to_json
+from nightshift.engine import Engine
+from nightshift.model import Incident, Phase, SwitchState
+from nightshift.remediation import Remediation
+from nightshift.remediations import REMEDIATIONS
+from nightshift.sweep import Sweep
+
+from sandbox.deployment import Deployment
+from sandbox.images import Behaviour
+from sandbox.ledger import fingerprint
+from sandbox.seam import Call
+from sandbox.simulation.environments import Environments
+from sandbox.simulation.hub import Hub
+from sandbox.simulation.loan import Loans, QueueSlow
+from sandbox.simulation.nemesis import Nemesis
+from sandbox.simulation.story import START, Scene, Story
+from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.queue_service import QueueService
+from sandbox.systems.usage_metrics import UsageMetrics
+from sandbox.thin.client import half_the_backoff
+from sandbox.world import World
+
+__all__ = ["Human", "Played", "Stage", "play"]
+
+REGISTRY: tuple[type[Remediation], ...] = (*REMEDIATIONS, QueueSlow)
+LIMIT = timedelta(minutes=60)
+"""after the time to settle: how long the last incident may take that was opened after the faults had ended"""
+
+
+@dataclass(frozen=True, slots=True)
+class Human:
+    """Something a person did: to what, and until when it held (None: it was at once over)."""
+
+    at_ms: int
+    what: str
+    subject: str
+    until_ms: int | None = None
+    value: int = 0
+
+
+@dataclass
+class Stage:
+    """What a story is played on, and what people did there."""
+
+    story: Story
+    world: World
+    hub: Hub
+    nemesis: Nemesis
+    nightshift: Deployment
+    environments: Environments
+    queues: list[QueueService]
+    loans: Loans
+    sent: Counter[str]  # what producers sent, by fingerprint
+    humans: list[Human] = field(default_factory=list)
+    switch: list[tuple[int, SwitchState]] = field(default_factory=list)
+    errors: list[tuple[str, BaseException]] = field(default_factory=list)
+    answers: Counter[str] = field(default_factory=Counter)  # how often somebody said yes, by incident
+    health: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)  # by target: when, and whether it was well
+    braking: list[tuple[int, bool]] = field(default_factory=list)
+
+    @property
+    def ms(self) -> int:
+        """The present, in milliseconds."""
+        return self.world.agenda.ms
+
+    def note(self, what: str, subject: str, minutes: float | None = None, value: int = 0) -> None:
+        """A person does something that may hold for a while."""
+        until = None if minutes is None else self.ms + round(minutes * 60_000)
+        self.humans.append(Human(self.ms, what, subject, until, value))
+
+
+@dataclass(frozen=True)
+class Played:
+    """What came of a story."""
+
+    story: Story
+    stage: Stage
+    incidents: tuple[Incident, ...]
+    open_at_end: tuple[str, ...]
+    holders: Mapping[str, str]
+    quarantine: Mapping[str, bytes]
+
+    @property
+    def effects(self) -> list[Call]:
+        """Writes under a role, and publications, that really happened."""
+        return self.stage.nemesis.effects
+
+
+@contextlib.contextmanager
+def play(story: Story, *, thin: bool = True) -> Iterator[Played]:
+    """Play a story to its end; the world is there to be looked at until the block is left."""
+    with _stage(story, thin=thin) as stage:
+        world = stage.world
+        for scene in story.scenes:
+            world.at(START + timedelta(seconds=scene.at), _begin(stage, scene))
+        world.every(timedelta(minutes=1), lambda: _answer(stage))
+        world.every(timedelta(seconds=20), lambda: _look(stage))
+        _run(stage, story.quiet_at - START, after=max((scene.at for scene in story.scenes), default=0))
+        _heal(stage)
+        healed = world.now
+        _run(stage, timedelta(seconds=story.settle))
+        late = [each.id for each in stage.nightshift.all if each.open and each.opened_at < healed]
+        with contextlib.suppress(AssertionError):
+            world.run_until(lambda: not stage.nightshift.incidents.open_ids(limit=1), LIMIT)
+        world.run(timedelta(minutes=1 if story.brief else 2))
+        _drain(stage)
+        yield Played(
+            story,
+            stage,
+            incidents=tuple(stage.nightshift.all),
+            open_at_end=tuple(late),
+            holders=_holders(stage),
+            quarantine=_quarantine(stage),
+        )
+
+
+def _run(stage: Stage, span: timedelta, *, after: int = 0) -> None:
+    """Let a span pass. A brief story ends earlier: after its last scene, when it has had incidents and none is open."""
+    if not stage.story.brief:
+        stage.world.run(span)
+        return
+    end, scenes = stage.world.now + span, START + timedelta(seconds=after)
+    while stage.world.now < end and not (stage.world.now > scenes and _over(stage)):
+        stage.world.run(timedelta(minutes=1))
+
+
+def _over(stage: Stage) -> bool:
+    return not stage.nightshift.incidents.open_ids(limit=1) and bool(stage.nightshift.all)
+
+
+def _holders(stage: Stage) -> dict[str, str]:
+    """Which incident holds which target."""
+    pages = stage.world.client("dynamodb").scan(TableName=stage.nightshift.environment.table)["Items"]
+    leases = [item for item in pages if item["sk"]["S"] == "LEASE" and "holder" in item]
+    return {item["pk"]["S"].removeprefix("TARGET#"): item["holder"]["S"] for item in leases}
+
+
+def _quarantine(stage: Stage) -> dict[str, bytes]:
+    """What was set apart, by key."""
+    s3, bucket = stage.world.client("s3"), stage.nightshift.environment.quarantine
+    keys = [each["Key"] for each in s3.list_objects_v2(Bucket=bucket).get("Contents", ())]
+    bodies = {key: s3.get_object(Bucket=bucket, Key=key)["Body"] for key in keys}
+    return {key: body if isinstance(body, bytes) else body.read() for key, body in bodies.items()}
+
+
+# -- the stage -----------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
+    with contextlib.ExitStack() as stack:
+        world = stack.enter_context(World(START, seed=story.seed, thin=thin))
+        stack.enter_context(_quietly())
+        stack.enter_context(patch.object(ExponentialBackoff, "delay_amount", _delay))
+        sent = _counted(world)
+        queues = _systems(world, story)
+        loans = Loans(world, story.loans)
+        nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
+        hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
+        stack.callback(hub.close)
+        stack.enter_context(patch.object(time, "sleep", hub.sleep))
+        environments = Environments()
+        toml = configuration(story, world, queues, loans)
+        nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
+        stage = Stage(story, world, hub, nemesis, nightshift, environments, queues, loans, sent)
+        stack.enter_context(_overheard(stage.errors))
+        _switch(stage, SwitchState.ON)
+        for system in queues:
+            system.offer(1)
+        yield stage
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """No log lines and no metrics: they are tested elsewhere, and cost as much as the rest."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            patch.dict(os.environ, {"POWERTOOLS_METRICS_DISABLED": "true", "POWERTOOLS_DEV": "false"}),
+            patch.object(AmazonCloudWatchEMFProvider, "flush_metrics", _forget_metrics),
+            contextlib.redirect_stdout(io.StringIO()),
+        ):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _forget_metrics(provider: Any, **_: Any) -> None:
+    provider.clear_metrics()
+
+
+@contextlib.contextmanager
+def _overheard(errors: list[tuple[str, BaseException]]) -> Iterator[None]:
+    """Every error that a handler's edge or the sweep's bulkhead would swallow, with who raised it."""
+
+    def listening(owner: type, name: str) -> Any:
+        original = getattr(owner, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return original(*args, **kwargs)
+            except BaseException as error:
+                errors.append((f"{owner.__name__}.{name}", error))
+                raise
+
+        return patch.object(owner, name, call)
+
+    def swallowed(message: str, **more: Any) -> None:
+        error = sys.exc_info()[1]
+        errors.append((f"{message} {more.get('extra')}", error or RuntimeError(message)))
+
+    with (
+        listening(Engine, "tick"),
+        listening(Sweep, "__call__"),
+        listening(Sweep, "wake"),
+        patch("nightshift.sweep._LOG.exception", swallowed),
+    ):
+        yield
+
+
+def _delay(backoff: Any, context: Any) -> float:
+    return half_the_backoff(backoff._get_base_scale(context), context.attempt_number)  # noqa: SLF001 - the SDK's own scale
+
+
+def _counted(world: World) -> Counter[str]:
+    """What is put into queues by anybody but us."""
+    sent: Counter[str] = Counter()
+    put = world.queues.put
+
+    def counting(queue: Any, body: str, *more: Any) -> Any:
+        if not queue.name.endswith("-work"):
+            sent[fingerprint(body)] += 1
+        return put(queue, body, *more)
+
+    vars(world.queues)["put"] = counting  # the one way in
+    return sent
+
+
+def _systems(world: World, story: Story) -> list[QueueService]:
+    documents = [DocumentManagement(world, f"d{number}", per_second=1.0) for number in range(story.documents)]
+    usage = [UsageMetrics(world, f"u{number}", api=False) for number in range(story.usage)]
+    return [*documents, *usage]
+
+
+def configuration(story: Story, world: World, queues: list[QueueService], loans: Loans) -> str:
+    """The deployment's TOML."""
+    auto = 'mode = "auto"\n'
+    tables = "\n".join(
+        f"[{name}]\n{auto if name.startswith('remediations') else ''}{text}"
+        for name, text in story.settings.items()
+        if (loans.names if name.endswith(QueueSlow.name) else queues) or not name.startswith("remediations")
+    )
+    place = f'name = "demo"\naccount = "{world.account}"\nregion = "{world.region}"\n'
+    parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n']
+    for number, system in enumerate(queues):
+        parts.append(f'[[systems]]\nname = "system-{number}"\n')
+        parts.append(
+            f'[[systems.targets]]\narn = "{system.dlq_arn}"\nmode = "{story.mode}"\nsource = "{system.queue_arn}"\n'
+            f'consumer = "{system.service_arn}"\nremediations = ["sqs-dlq-backlog"]\n'
+        )
+        parts.append(
+            f'[[systems.targets]]\narn = "{system.service_arn}"\nmode = "{story.mode}"\nqueue = "{system.queue_arn}"\n'
+            'remediations = ["ecs-service-stalled"]\n'
+        )
+    if loans.names:
+        parts.append('[[systems]]\nname = "slow"\n')
+    parts += [
+        f'[[systems.targets]]\narn = "{loans.arn(name)}"\nmode = "{story.mode}"\nremediations = ["queue-slow"]\n'
+        for name in loans.names
+    ]
+    return "".join(parts)
+
+
+# -- what happens ----------------------------------------------------------------------------------------------------
+
+
+def _begin(stage: Stage, scene: Scene) -> Any:
+    do = _SCENES[scene.what]
+    return lambda: do(stage, scene)
+
+
+def _later(stage: Stage, seconds: float, do: Any) -> None:
+    stage.world.at(timedelta(seconds=seconds), do)
+
+
+def _system(stage: Stage, scene: Scene) -> QueueService | None:
+    return stage.queues[scene.which % len(stage.queues)] if stage.queues else None
+
+
+def _outage(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is None:
+        return
+    span, letters, poison = scene.numbers
+    dependency = system.shape.needs[0]
+    system.break_dependency(dependency)
+    system.send(letters)
+    system.send_poison(poison)
+    _later(stage, span, lambda: system.heal_dependency(dependency))
+
+
+def _poison(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is not None:
+        system.send_poison(max(scene.numbers[1] % 5, 1))
+
+
+def _wedge(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is not None:
+        system.wedge_consumer()
+        system.send(scene.numbers[1])
+
+
+def _bad_image(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is None:
+        return
+    kinds = (Behaviour.HANGS, Behaviour.CRASHES, Behaviour.FAILS)
+    stage.note("deployment", system.service_arn)
+    system.ship_bad_image(kinds[scene.numbers[1] % 3])
+    system.send(scene.numbers[1])
+    _later(stage, scene.numbers[0] * 2, system.ship_good_image)
+
+
+def _flap(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is not None:
+        url, body = system.dlq_url, next(system.producer.bodies)
+        stage.world.queues.put(stage.world.queues.find(url), body)
+
+
+def _letters(stage: Stage, scene: Scene) -> None:
+    """
+    Letters have died, as after an outage.
+
+    So many good ones, that nobody can read, that look good and are not, and whose home SQS cannot tell.
+    """
+    system = _system(stage, scene)
+    if system is None:
+        return
+    spoilt = (lambda body: body, lambda body: body[:-1], lambda body: f'{body[:-1]},"error":"x"}}', lambda body: body)
+    for kind, (count, spoil) in enumerate(zip(scene.numbers, spoilt, strict=True)):
+        for _ in range(count):
+            letter = stage.world.queues.put(system.dlq, spoil(next(system.producer.bodies)))
+            if kind < len(spoilt) - 1:
+                stage.world.queues.dead_letter_sources[letter.id] = system.queue_arn
+
+
+def _hang(stage: Stage, scene: Scene) -> None:
+    """The service runs an image that hangs, since ever: its tasks do nothing, and new ones do nothing either."""
+    system = _system(stage, scene)
+    if system is not None:
+        image, primary = system.push_image(Behaviour.HANGS), system.service.primary
+        primary.images = {name: (uri, image) for name, (uri, _) in primary.images.items()}
+        for task in system.service.tasks:
+            task.image = image
+        system.send(scene.numbers[1])
+
+
+def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
+    name = stage.loans.names[scene.which]
+    stage.loans.slow(name, curable=curable)
+    _later(stage, scene.numbers[0], lambda: stage.loans.heal(name))
+
+
+def _deployment(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is not None:
+        stage.note("deployment", system.service_arn)
+        system.start_deployment()
+
+
+def _stack_update(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is not None:
+        for arn in (system.dlq_arn, system.service_arn):
+            stage.note("stack update", arn, scene.numbers[0] / 60)
+        system.start_stack_update()
+        _later(stage, scene.numbers[0], system.finish_stack_update)
+
+
+def _protect(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is not None:
+        for arn in (system.dlq_arn, system.service_arn):
+            stage.note("protect", arn, scene.numbers[0] / 60)
+            system.protect(arn)
+            _later(stage, scene.numbers[0], _untag(system, arn, "protected"))
+
+
+def _opt_out(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is not None:
+        for arn in (system.dlq_arn, system.service_arn):
+            stage.note("opt out", arn, scene.numbers[0] / 60)
+            system.opt_out(arn)
+            _later(stage, scene.numbers[0], _tag(system, arn))
+
+
+def _untag(system: QueueService, arn: str, key: str) -> Any:
+    return lambda: system.untag(arn, key)
+
+
+def _tag(system: QueueService, arn: str) -> Any:
+    return lambda: system.tag(arn, "auto-remediation", "enabled")
+
+
+def _stop_service(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is not None:
+        stage.note("stop", system.service_arn, scene.numbers[0] / 60)
+        system.stop_service()
+        _later(stage, scene.numbers[0], system.start_service)
+
+
+def _redrive(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is not None:
+        with contextlib.suppress(Exception):  # a move is under way already: the person gives up
+            stage.world.client("sqs").start_message_move_task(SourceArn=system.dlq_arn)
+
+
+def _set_visibility(stage: Stage, scene: Scene) -> None:
+    name = stage.loans.names[scene.which % len(stage.loans.names)]
+    stage.note("set visibility", stage.loans.arn(name), value=45)
+    stage.loans.change(name, 45)
+
+
+def _restart(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is not None:
+        stage.note("deployment", system.service_arn)
+        system.service.deploy()
+
+
+def _switch(stage: Stage, state: SwitchState) -> None:
+    stage.nightshift.set_switch(state, "the simulation says so")
+    stage.switch.append((stage.ms, state))
+
+
+def _pause(stage: Stage, scene: Scene, *, state: SwitchState = SwitchState.PAUSED) -> None:
+    _switch(stage, state)
+    _later(stage, scene.numbers[0], lambda: _switch(stage, SwitchState.ON))
+
+
+def _ambush(stage: Stage, scene: Scene, *, state: SwitchState = SwitchState.PAUSED) -> None:
+    """Somebody stops Nightshift just when it has made its n-th write from now."""
+    writes = scene.numbers[0] // 60
+    stage.nemesis.ambushes.append((writes, lambda: _pause(stage, scene, state=state)))
+
+
+def _ambush_visibility(stage: Stage, scene: Scene) -> None:
+    """Somebody changes what was lent, just after it was."""
+    stage.nemesis.ambushes.append((1 + scene.numbers[0] % 3, lambda: _set_visibility(stage, scene)))
+
+
+def _all_at_once(stage: Stage, scene: Scene) -> None:
+    """One cause, and everything falls sick."""
+    for number in range(len(stage.queues)):
+        _outage(stage, replace(scene, which=number))
+    for number in range(len(stage.loans.names)):
+        _slow(stage, replace(scene, which=number))
+
+
+def _redeploy(stage: Stage, scene: Scene) -> None:
+    """The same configuration, new code: everybody starts afresh."""
+    stage.environments.forget()
+
+
+def _observe(stage: Stage, scene: Scene) -> None:
+    """A configuration is deployed that only observes, and later the old one again."""
+    old = stage.nightshift.policy
+    toml = configuration(replace(stage.story, mode="observe"), stage.world, stage.queues, stage.loans)
+    new = parse_toml(toml, path="sandbox.toml", registry=REGISTRY)
+    for target in old.targets:
+        stage.note("observe", str(target.arn), scene.numbers[0] / 60)
+    _configure(stage, to_json(new))
+    _later(stage, scene.numbers[0], lambda: _configure(stage, to_json(old)))
+
+
+def _configure(stage: Stage, config: str) -> None:
+    stage.nightshift.config.write_text(config, encoding="utf-8")
+    stage.environments.forget()
+
+
+# -- events, true and forged ---------------------------------------------------------------------------------------
+
+
+def _alarm(stage: Stage, name: str, dimensions: dict[str, str], *, account: str = "") -> None:
+    world = stage.world
+    account = account or world.account
+    stage.world.lambdas.deliver(
+        {
+            "version": "0",
+            "id": "11111111-2222-3333-4444-555555555555",
+            "detail-type": "CloudWatch Alarm State Change",
+            "source": "aws.cloudwatch",
+            "account": account,
+            "time": f"{world.now:%Y-%m-%dT%H:%M:%SZ}",
+            "region": world.region,
+            "resources": [f"arn:aws:cloudwatch:{world.region}:{account}:alarm:{name}"],
+            "detail": {
+                "alarmName": name,
+                "state": {"value": "ALARM", "timestamp": f"{world.now:%Y-%m-%dT%H:%M:%S.000+0000}", "reason": "x"},
+                "previousState": {"value": "OK"},
+                "configuration": {
+                    "metrics": [
+                        {
+                            "id": "m1",
+                            "metricStat": {
+                                "metric": {"namespace": "AWS/SQS", "name": "x", "dimensions": dimensions},
+                                "period": 60,
+                                "stat": "Maximum",
+                            },
+                            "returnData": True,
+                        }
+                    ]
+                },
+            },
+        }
+    )
+
+
+def _true_alarm(stage: Stage, scene: Scene) -> None:
+    system = _system(stage, scene)
+    if system is not None:
+        _alarm(stage, "letters", {"QueueName": system.shape.dead_letter_queue})
+
+
+def _forged_alarm(stage: Stage, scene: Scene) -> None:
+    names = [*stage.loans.names, *(system.shape.dead_letter_queue for system in stage.queues), "not-registered"]
+    _alarm(stage, "forged", {"QueueName": names[scene.which % len(names)]}, account=("", "999999999999")[scene.at % 2])
+
+
+def _work(stage: Stage, body: Any) -> None:
+    world = stage.world
+    text = body if isinstance(body, str) else json.dumps(body)
+    world.queues.put(world.queues.find(stage.nightshift.environment.queue_url), text)
+
+
+def _forged_work(stage: Stage, scene: Scene) -> None:
+    targets = [str(target.arn) for target in stage.nightshift.policy.targets]
+    closed = [incident.id for incident in stage.nightshift.all if not incident.open]
+    _work(stage, {"look": targets[scene.which % len(targets)]})
+    _work(stage, {"incident": closed[0] if closed else "20261119T0100-00000000"})
+    _work(stage, {"look": "arn:aws:sqs:eu-central-1:123456789012:not-registered"})
+
+
+def _doubled_work(stage: Stage, scene: Scene) -> None:
+    for incident in stage.nightshift.incidents.open_ids():
+        for _ in range(3):
+            _work(stage, {"incident": incident})
+
+
+def _garbage(stage: Stage, scene: Scene) -> None:
+    for body in (
+        "",
+        "{",
+        "[" * 3000,
+        '{"incident": 1}',
+        '{"look": "arn"}',
+        "null",
+        '{"incident": "x", "incident": "y"}',
+    ):
+        if body:
+            _work(stage, body)
+
+
+def _lost_sweep(stage: Stage, scene: Scene) -> None:
+    """The schedule does not fire for a while."""
+    stage.world.lambdas.deaf_until_ms = stage.ms + scene.numbers[0] * 500
+
+
+def _doubled_sweep(stage: Stage, scene: Scene) -> None:
+    stage.world.lambdas.fire("nightshift-sweep")
+    stage.world.lambdas.fire("nightshift-sweep")
+
+
+# -- people who answer -------------------------------------------------------------------------------------------------
+
+
+_MOODS = {"yes": 0, "no": 7, "silence": 9}
+
+
+def _answer(stage: Stage) -> None:
+    """Somebody reads mail once a minute, and says yes, no or nothing, as the seed has it."""
+    if stage.story.mode != "approve" or stage.ms // 60_000 % 2:
+        return
+    for incident_id in stage.nightshift.incidents.open_ids():
+        incident = stage.nightshift.incidents.get(incident_id)
+        if incident is None or incident.phase is not Phase.AWAITING or incident.approval is None:
+            continue
+        if incident.approval.answer:
+            continue
+        mood = _MOODS.get(stage.story.answer)
+        if mood is None:
+            mood = hash((stage.story.seed, int(incident.opened_at.timestamp()))) % 10
+        if mood >= 8:
+            continue
+        taken = stage.nightshift.answer(incident, yes=mood < 7, why="the simulation says so")
+        stage.answers[incident_id] += taken and mood < 7
+
+
+def _look(stage: Stage) -> None:
+    """How things really stand, three times a minute: what a verdict is later compared with."""
+    found = {system.dlq_arn: system.dead == 0 for system in stage.queues}
+    for system in stage.queues:
+        running = len(system.service.running) >= system.service.desired
+        found[system.service_arn] = running and (system.backlog == 0 or bool(system.service.workers))
+    for name in stage.loans.names:
+        found[stage.loans.arn(name)] = stage.loans.healthy(name)
+    for arn, well in found.items():
+        stage.health.setdefault(arn, []).append((stage.ms, well))
+    stage.braking.append((stage.ms, stage.nightshift.incidents.brake().engaged))
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+def _heal(stage: Stage) -> None:
+    """Faults are over (the nemesis knows when); now the causes are, too."""
+    for system in stage.queues:
+        for dependency in system.shape.needs:
+            system.heal_dependency(dependency)
+        system.finish_stack_update()
+        for arn in (system.dlq_arn, system.service_arn):
+            system.untag(arn, "protected")
+            system.tag(arn, "auto-remediation", "enabled")
+        if system.service.desired == 0:
+            system.start_service()
+        if system.service.primary.image.behaviour is not Behaviour.WORKS or not system.service.workers:
+            stage.note("deployment", system.service_arn)
+            system.ship_good_image()
+    for name in stage.loans.names:
+        stage.loans.heal(name)
+    if stage.switch[-1][1] is not SwitchState.ON:
+        _switch(stage, SwitchState.ON)
+
+
+def _drain(stage: Stage) -> None:
+    """No more load; what is under way comes to rest."""
+    for system in stage.queues:
+        system.offer(0)
+    stage.world.run(timedelta(minutes=1 if stage.story.brief else 3))
+
+
+_SCENES: dict[str, Any] = {
+    "outage": _outage,
+    "poison": _poison,
+    "letters": _letters,
+    "hang": _hang,
+    "wedge": _wedge,
+    "bad image": _bad_image,
+    "flap": _flap,
+    "slow": _slow,
+    "slow for ever": lambda stage, scene: _slow(stage, scene, curable=False),
+    "deployment": _deployment,
+    "stack update": _stack_update,
+    "protect": _protect,
+    "opt out": _opt_out,
+    "stop service": _stop_service,
+    "redrive by hand": _redrive,
+    "set visibility": _set_visibility,
+    "restart by hand": _restart,
+    "pause": _pause,
+    "halt": lambda stage, scene: _pause(stage, scene, state=SwitchState.HALTED),
+    "redeploy": _redeploy,
+    "pause in the act": _ambush,
+    "halt in the act": lambda stage, scene: _ambush(stage, scene, state=SwitchState.HALTED),
+    "set visibility in the act": _ambush_visibility,
+    "all at once": _all_at_once,
+    "observe": _observe,
+    "forged alarm": _forged_alarm,
+    "forged work": _forged_work,
+    "doubled work": _doubled_work,
+    "lost sweep": _lost_sweep,
+    "true alarm": _true_alarm,
+    "doubled sweep": _doubled_sweep,
+    "garbage": _garbage,
+}

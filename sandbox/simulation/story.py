@@ -1,0 +1,277 @@
+"""
+What a run is made of, as data: the systems, the settings, the causes, the people, the forged events, the weather.
+
+A story is drawn from a seed, and can be told with less in it. Every cause is a line that a person can read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from sandbox.simulation.nemesis import Death, Denial, Fault, Weather
+
+__all__ = ["START", "Scene", "Story", "draw"]
+
+START = datetime(2026, 11, 19, 1, 0, tzinfo=UTC)
+"""a Thursday: no window, no freeze"""
+WARM_UP = 12
+"""minutes of quiet first: a dead-letter queue must have been seen for a while before anything is sent home"""
+TROUBLE = (30, 120, 240)
+"""minutes in which things go wrong, by the seed; then the causes are healed and the faults end"""
+SETTLE = 30
+"""minutes after which everything that was open must be closed and told"""
+SMALL = (5, (10, 15), 12)
+"""the same three of a small story, in which nothing waits for longer than a few minutes"""
+
+_CAUSES = (
+    "outage",
+    "outage",
+    "outage",
+    "poison",
+    "wedge",
+    "wedge",
+    "bad image",
+    "flap",
+    "slow",
+    "slow",
+    "slow for ever",
+)
+_PEOPLE = (
+    "deployment",
+    "stack update",
+    "protect",
+    "opt out",
+    "stop service",
+    "redrive by hand",
+    "set visibility",
+    "restart by hand",
+    "set visibility in the act",
+)
+_SWITCHING = ("pause", "halt", "redeploy", "observe", "pause in the act", "pause in the act", "halt in the act")
+_FORGED = ("forged alarm", "forged work", "doubled work", "lost sweep", "true alarm", "doubled sweep", "garbage")
+_KINDS = tuple(Fault)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One thing that happens: how many seconds after the start, what, to which (a number), and with what numbers."""
+
+    at: int
+    what: str
+    which: int = 0
+    numbers: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        more = f" {self.numbers}" if self.numbers else ""
+        return f"{timedelta(seconds=self.at)} {self.what} (of {self.which}){more}"
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """
+    One run. ``settings`` are lines of the configuration, by table.
+
+    A ``brief`` one is over as soon as its incidents are. ``answer`` is what a person says who is asked: yes, no or
+    silence; where nothing stands, the seed decides.
+    """
+
+    seed: int
+    documents: int = 1
+    usage: int = 0
+    loans: int = 1
+    mode: str = "auto"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    scenes: tuple[Scene, ...] = ()
+    rates: Mapping[Fault, float] = field(default_factory=dict)
+    denials: tuple[tuple[str, int, int], ...] = ()  # operation, from and to in seconds after the start
+    skew_ms: int = 0
+    warm_up: int = WARM_UP * 60
+    trouble: int = TROUBLE[0] * 60
+    settle: int = SETTLE * 60
+    only: frozenset[str] | None = None  # the strikes that happen; None: all that are drawn
+    brief: bool = False
+    answer: str = ""
+    death: Death | None = None
+
+    @property
+    def quiet_at(self) -> datetime:
+        """When faults and causes end."""
+        return START + timedelta(seconds=self.warm_up + self.trouble)
+
+    @property
+    def weather(self) -> Weather:
+        """The faults, as the nemesis takes them."""
+        start = int(START.timestamp() * 1000)
+        denials = tuple(Denial(name, start + a * 1000, start + b * 1000) for name, a, b in self.denials)
+        return Weather(self.rates, denials, self.skew_ms, int(self.quiet_at.timestamp() * 1000), self.death)
+
+    def lines(self) -> Iterator[str]:
+        """The story as a person reads it."""
+        systems = f"{self.documents} document systems, {self.usage} usage systems, {self.loans} slow queues"
+        yield f"seed {self.seed}: {systems}"
+        yield f"mode {self.mode}; " + "; ".join(f"[{table}] {text}" for table, text in self.settings.items() if text)
+        if self.skew_ms:
+            yield f"clocks up to {self.skew_ms} ms off"
+        for name, begin, end in self.denials:
+            yield f"{timedelta(seconds=begin)} to {timedelta(seconds=end)} {name} is denied"
+        yield from map(str, self.scenes)
+
+    def without(self, scenes: Callable[[Scene], bool]) -> Story:
+        """The same with fewer scenes."""
+        return replace(self, scenes=tuple(scene for scene in self.scenes if not scenes(scene)))
+
+
+def draw(seed: int, *, faults: bool = True, small: bool = False) -> Story:
+    """
+    Draw a run from a seed.
+
+    A small one has a system or two, three causes at most and waits of minutes: it is for a world whose calls are dear.
+    """
+    if small:
+        return _small(Random(f"small story/{seed}"), seed, faults=faults)
+    dice = Random(f"story/{seed}")
+    trouble = dice.choice(TROUBLE) * 60
+    documents, usage, loans = dice.choice(((1, 0, 1), (2, 1, 3), (3, 0, 3), (2, 1, 4), (3, 1, 2), (0, 0, 6)))
+    story = Story(
+        seed=seed,
+        documents=documents,
+        usage=usage,
+        loans=loans,
+        mode=dice.choices(("auto", "approve", "observe"), (8, 2, 0.5))[0],
+        settings=_settings(dice),
+        trouble=trouble,
+    )
+    return _filled(dice, story, [*_causes(dice, story)], faults=faults)
+
+
+def _small(dice: Random, seed: int, *, faults: bool) -> Story:
+    """Few and short, but more faults for each call."""
+    warm_up, trouble, settle = SMALL
+    documents, usage, loans = dice.choice(((1, 0, 0), (1, 0, 0), (0, 1, 0), (1, 0, 1), (0, 1, 1), (0, 0, 1)))
+    story = Story(
+        seed=seed,
+        documents=documents,
+        usage=usage,
+        loans=loans,
+        mode=dice.choices(("auto", "approve", "observe"), (8, 2, 0.5))[0],
+        settings=_settings(dice),
+        warm_up=warm_up * 60,
+        trouble=dice.choice(trouble) * 60,
+        settle=settle * 60,
+        brief=True,
+    )
+    scenes = []
+    for _ in range(dice.randrange(1, 4)):
+        scene = _cause(dice, story, story.warm_up + dice.randrange(0, story.trouble - 6 * 60))
+        scenes.append(replace(scene, numbers=(scene.numbers[0] // 120 * 60, *scene.numbers[1:])))
+    story = _filled(dice, story, scenes, faults=faults)
+    return replace(story, rates={fault: min(rate * 5, 0.3) for fault, rate in story.rates.items()})
+
+
+def _filled(dice: Random, story: Story, scenes: list[Scene], *, faults: bool) -> Story:
+    """The story with its causes, and with the people and the weather that belong to them."""
+    starts = [scene.at for scene in scenes] or [story.warm_up]
+    if faults:
+        scenes += _people(dice, story, starts)
+        rates, denials = _faults(dice, story, starts)
+        skew = dice.choice((0, 0, 2_000, 15_000))
+        story = replace(story, rates=rates, denials=denials, skew_ms=skew)
+    return replace(story, scenes=tuple(sorted(scenes, key=lambda scene: (scene.at, scene.what, scene.which))))
+
+
+def _settings(dice: Random) -> dict[str, str]:
+    deadline = dice.choice((12, 18, 24))
+    storm = dice.choices(("targets = 3", "targets = 40\nfloor = 40"), (1, 4))[0]
+    per_target, per_account = dice.choice(((4, 10), (2, 10), (4, 3), (24, 100)))
+    dlq = f'healthy_for = "PT5M"\ncanary_patience = "PT5M"\npatience = "PT5M"\ndeadline = "PT{deadline}M"\n'
+    dlq += f"confirm = {dice.choice((1, 2))}\nlooks = {dice.choice((1, 2, 3))}\nrate = {dice.choice((1, 10))}\n"
+    dlq += f'batch = {dice.choice((10, 100))}\nsample = {dice.choice((10, 30))}\ncooldown = "PT{dice.choice((2, 15))}M"'
+    stalled = f'stalled_for = "PT5M"\nrollout = "PT8M"\npatience = "PT6M"\ndeadline = "PT{deadline}M"\n'
+    stalled += (
+        f'max_attempts = {dice.choice((1, 2))}\ncooldown = "PT{dice.choice((5, 60))}M"\nconfirm = {dice.choice((1, 3))}'
+    )
+    slow = f'deadline = "PT{deadline}M"\nlease = "PT{dice.choice((3, 8))}M"\nmax_attempts = {dice.choice((1, 2, 3))}\n'
+    slow += f'confirm = {dice.choice((1, 2))}\nlooks = {dice.choice((1, 2))}\ncooldown = "PT{dice.choice((1, 5))}M"\n'
+    slow += f'patience = "PT{dice.choice((2, 5))}M"'
+    return {
+        "limits": f"per_target_per_day = {per_target}\nper_account_per_hour = {per_account}",
+        "storm": storm,
+        "remediations.sqs-dlq-backlog": dlq,
+        "remediations.ecs-service-stalled": stalled,
+        "remediations.queue-slow": slow,
+    }
+
+
+def _causes(dice: Random, story: Story) -> Iterator[Scene]:
+    if "targets = 3" in story.settings["storm"]:
+        at = story.warm_up + dice.randrange(0, story.trouble - 10 * 60)
+        yield Scene(at, "all at once", 0, (dice.randrange(4, 12) * 60, 3, 0))
+    queues = story.documents + story.usage
+    busy = (queues + story.loans) * story.trouble / (18 * 60)  # about as many as can end, one after the other
+    for _ in range(dice.randrange(2, 3 + int(1.5 * busy))):
+        yield _cause(dice, story, None)
+
+
+def _cause(dice: Random, story: Story, at: int | None) -> Scene:
+    queues = story.documents + story.usage
+    what = dice.choice(_CAUSES)
+    if what.startswith("slow") != (not queues or (bool(story.loans) and dice.random() < 0.4)):
+        what = "slow" if not queues else dice.choice(_CAUSES[:8])
+    if at is None:
+        at = story.warm_up + dice.randrange(0, story.trouble - 10 * 60)
+    if what.startswith("slow"):
+        return Scene(at, what, dice.randrange(story.loans), (dice.randrange(2, 20) * 60,))
+    numbers = (dice.randrange(2, 8) * 60, dice.choice((1, 3, 8, 14, 40)), dice.choice((0, 0, 1, 3)))
+    return Scene(at, what, dice.randrange(queues), numbers)
+
+
+def _people(dice: Random, story: Story, starts: list[int]) -> Iterator[Scene]:
+    queues = story.documents + story.usage
+    told: set[tuple[str, int]] = set()
+    for pool, most in ((_PEOPLE, 3), (_SWITCHING, 2), (_FORGED, 6)):
+        for _ in range(dice.randrange(1 + most * story.trouble // 1800)):
+            what = dice.choice(pool)
+            on_loan = what.startswith("set visibility")
+            if on_loan and not story.loans:
+                continue
+            which = dice.randrange(story.loans) if on_loan else dice.randrange(max(queues, 1))
+            if (what, which) in told and pool is not _FORGED:
+                continue  # what one person has begun, another would end too early
+            told.add((what, which))
+            near = dice.choice(starts) + dice.randrange(-120, 12 * 60)
+            at = min(max(near, 60), story.warm_up + story.trouble - 60)
+            yield Scene(at, what, which, (dice.randrange(1, 9) * 60,))
+
+
+def _faults(
+    dice: Random, story: Story, starts: list[int]
+) -> tuple[dict[Fault, float], tuple[tuple[str, int, int], ...]]:
+    rates: dict[Fault, float] = {}
+    for fault in dice.sample(_KINDS, dice.choice((0, 1, 2, 3, len(_KINDS)))):
+        rates[fault] = dice.choice((0.001, 0.004, 0.02)) if fault is not Fault.STALE else dice.choice((0.05, 0.3))
+    rates.pop(Fault.DENIED, None)
+    denials = []
+    if dice.random() < 0.3:
+        name = dice.choice(_DENIED)
+        begin = max(dice.choice(starts) + dice.randrange(-60, 600), 60)
+        denials.append((name, begin, begin + dice.randrange(1, 10) * 60))
+    return rates, tuple(denials)
+
+
+_DENIED = (
+    "dynamodb.UpdateItem",
+    "dynamodb.TransactWriteItems",
+    "sns.Publish",
+    "sts.AssumeRole",
+    "sqs.SendMessage",
+    "sqs.DeleteMessage",
+    "sqs.GetQueueAttributes",
+    "sqs.SetQueueAttributes",
+    "ecs.UpdateService",
+    "ecs.DescribeServices",
+    "cloudwatch.GetMetricData",
+    "s3.PutObject",
+)
