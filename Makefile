@@ -35,13 +35,18 @@ CDK := $(OFFLINE) PATH="$(CURDIR)/$(BIN):$$PATH" node_modules/.bin/cdk
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help demo setup test test-lambda check format-check lint types imports format synth layer deploy-test coverage-page permissions-page bench audit sbom lock clean
+.PHONY: help demo simulate setup test test-lambda check format-check lint types imports format synth layer deploy-test coverage-page permissions-page bench audit sbom lock clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv-demo/.done  ## run Nightshift on the AWS account in the sandbox: nothing leaves this machine
 	@$(OFFLINE) .venv-demo/bin/nightshift demo $(ARGS)
+
+# Begins no new seed after two minutes, and is over within three; only where something fails, making it short takes longer.
+# Another bound: make simulate ARGS="--seed 1000 --minutes 60".
+simulate: .venv-demo/.done  ## many nights in which everything goes wrong, and whether every promise was kept (ARGS="...")
+	@$(OFFLINE) .venv-demo/bin/nightshift simulate $(or $(ARGS),--runs 200 --minutes 2)
 
 setup: .venv/.done node_modules/.done  ## the environment for development, in .venv
 

@@ -103,7 +103,7 @@ def _request_id(call: Call) -> str:
 
 
 def _numbered(call: Call, outcome: Outcome) -> Outcome:
-    """An outcome under the number of its call: the request ids that moto makes up differ from one service to another."""
+    """An outcome under the number of its call: each service of moto makes up request ids of another kind."""
     if outcome[0] is not None and "ResponseMetadata" in outcome[0][1]:
         outcome[0][1]["ResponseMetadata"]["RequestId"] = _request_id(call)
     return outcome

@@ -29,6 +29,7 @@ from moto.awslambda.models import lambda_backends
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.core import responses
 from moto.core.serialize import AttributePicker
+from moto.core.utils import method_names_from_class
 from moto.ecs.models import ecs_backends
 from moto.elbv2.models import elbv2_backends
 from moto.moto_api._internal import mock_random
@@ -53,7 +54,7 @@ from sandbox.meters import Meters
 from sandbox.metrics import Metrics
 from sandbox.queues import Queues
 from sandbox.seam import OPERATOR_KEY, LeftTheSandbox, Seam
-from sandbox.thin.client import OperatorClient
+from sandbox.thin.client import OperatorClient, sleep
 from sandbox.thin.cloud import ThinCloud
 from sandbox.trail import Trail
 
@@ -299,15 +300,15 @@ def _no_names(host: object, *_: Any, **__: Any) -> None:
 
 
 def _sleep_here(original: Callable[..., None]) -> Callable[..., None]:
-    """The SDK's retries sleep with the `time.sleep` of when it was imported: a client of a world sleeps in the world."""
+    """The SDK's retries know the `time.sleep` of when it was imported: a client of a world sleeps in the world."""
 
     def init(handler: Any, *args: Any, **more: Any) -> None:
-        original(handler, *args, **{"sleep": lambda seconds: time.sleep(seconds), **more})
+        original(handler, *args, **{"sleep": sleep, **more})
 
     return init
 
 
-_method_names = cache(responses.method_names_from_class)
+_method_names = cache(method_names_from_class)
 """Speed only: moto looks through a class's methods at every call."""
 
 

@@ -9,5 +9,7 @@ Deterministic simulation: many nights at once, everything that can go wrong, one
 :mod:`.promises`   what must hold afterwards, for every remediation
 :mod:`.shrink`     from a seed that fails to a story that a person can read
 :mod:`.campaign`   many seeds, on all cores, with figures
+:mod:`.lives`      short stories without faults: every remediation, through every way it can go
+:mod:`.exhaustive` and systematic, too: each life with a crash before and after every one of its calls
 =================  ====================================================================================================
 """

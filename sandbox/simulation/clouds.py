@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os.path
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -52,13 +51,11 @@ class Difference:
     def __str__(self) -> str:
         """As a person reads it: lines may be long, so that only what is around the first other letter is shown."""
         thin, full = self.thin or "(no more lines)", self.full or "(no more lines)"
-        at = len(os.path.commonprefix([thin, full]))
+        at = next((at for at, (a, b) in enumerate(zip(thin, full, strict=False)) if a != b), min(len(thin), len(full)))
         before = [f"  {line[:WIDTH]}" for line in self.before]
         here = max(at - WIDTH // 2, 0)
-        shown = [
-            f"{sign} {text[: WIDTH // 2]} … {text[here : here + WIDTH]}"
-            for sign, text in (("thin", thin), ("full", full))
-        ]
+        pair = (("thin", thin), ("full", full))
+        shown = [f"{cloud} {line[: WIDTH // 2]} … {line[here : here + WIDTH]}" for cloud, line in pair]
         return "\n".join([f"line {self.number}, letter {at}:", *before, *shown])
 
 

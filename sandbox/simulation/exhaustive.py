@@ -129,12 +129,13 @@ def writes(call: Call) -> bool:
 def points(life: Life, *, merged: bool = True) -> tuple[int, list[Point]]:
     """How many calls a life has, and its crashes: all of them, or those that stand for all."""
     played, _ = live(life)
-    calls = played.stage.nemesis.calls
+    running = played.stage.hub.all
+    whole = {each.number for each in running if not each.dead}  # the last may have begun when the world ended
+    calls = [call for call in played.stage.nemesis.calls if call.notes["invocation"] in whole]
     mine: dict[int, list[tuple[int, Call]]] = defaultdict(list)
     for number, call in enumerate(calls, 1):
         mine[call.notes["invocation"]].append((number, call))
     deaths = [each for made in mine.values() for each in (_merged(made) if merged else _single(made))]
-    running = played.stage.hub.all
     together = [
         (replace(death, everybody=True), 1) for death, _ in deaths if _in_company(calls[death.call - 1], running)
     ]
@@ -241,6 +242,7 @@ def explore(lives: Sequence[Life] = LIVES, *, extent: Extent = Extent.MERGED, wo
 
 _CHUNK = 4
 """crashes that a process is given at a time: they take differently long"""
+_SAID_EVERY = 200
 
 
 def _explored(lives: Sequence[Life], spread: Callable[..., Iterable[Any]], extent: Extent) -> Figures:
@@ -251,13 +253,15 @@ def _explored(lives: Sequence[Life], spread: Callable[..., Iterable[Any]], exten
     figures.crashes = 2 * figures.calls
     figures.merged = sum(point.stands_for - 1 for point in every)
     if extent is Extent.GATE:
-        chosen = list({point.kind: point for point in reversed(every)}.values())
+        chosen = list({point.kind: point for point in reversed(every)}.values())[::-1]
         figures.left_out = len(every) - len(chosen)
         every = chosen
     figures.played = len(every)
     figures.together = sum(point.death.everybody for point in every)
-    for outcome in spread(crash, every):
+    for number, outcome in enumerate(spread(crash, every), 1):
         _note(figures, outcome)
+        if number % _SAID_EVERY == 0:
+            _LOG.info("%d of %d crashes played, now %s", number, len(every), outcome.point)
     return figures
 
 
@@ -285,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
     options = parser.parse_args(arguments)
-    logging.basicConfig(format="%(message)s")  # a violation is told when it is found
+    logging.basicConfig(format="%(message)s", level=logging.INFO)  # a violation is told when it is found
     lives = [life for life in LIVES if not options.life or any(part in life.name for part in options.life)]
     figures = explore(lives, extent=options.extent or Extent.MERGED, workers=options.workers)
     sys.stdout.writelines(f"{line}\n" for line in figures.lines())

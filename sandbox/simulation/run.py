@@ -360,12 +360,14 @@ def _letters(stage: Stage, scene: Scene) -> None:
     system = _system(stage, scene)
     if system is None:
         return
-    spoilt = (lambda body: body, lambda body: body[:-1], lambda body: f'{body[:-1]},"error":"x"}}', lambda body: body)
-    for kind, (count, spoil) in enumerate(zip(scene.numbers, spoilt, strict=True)):
-        for _ in range(count):
-            letter = stage.world.queues.put(system.dlq, spoil(next(system.producer.bodies)))
-            if kind < len(spoilt) - 1:
-                stage.world.queues.dead_letter_sources[letter.id] = system.queue_arn
+    good, bad, failing, strange = scene.numbers
+    kinds = (*("good",) * good, *("bad",) * bad, *("failing",) * failing, *("strange",) * strange)
+    for kind in kinds:
+        body = next(system.producer.bodies)
+        text = {"bad": body[:-1], "failing": f'{body[:-1]},"error":"x"}}'}.get(kind, body)
+        letter = stage.world.queues.put(system.dlq, text)
+        if kind != "strange":
+            stage.world.queues.dead_letter_sources[letter.id] = system.queue_arn
 
 
 def _hang(stage: Stage, scene: Scene) -> None:

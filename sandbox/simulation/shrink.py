@@ -274,7 +274,7 @@ def _told(played: Played, broken: list[Violation], struck: list[tuple[str, Runni
     width = _WIDTH - len("00:00:00  incident  ")
     said = [*heading, ""]
     for line in _joined(sorted(lines, key=lambda each: each.ms)):
-        first, *rest = textwrap.wrap(line.text, width) or [""]
+        first, *rest = textwrap.wrap(line.text, width, break_on_hyphens=False) or [""]
         said.append(f"{from_ms(line.ms):%H:%M:%S}  {line.kind:<8}  {first}")
         said += (f"{'':20}{more}" for more in rest)
     return said

@@ -23,7 +23,7 @@ TROUBLE = (30, 120, 240)
 """minutes in which things go wrong, by the seed; then the causes are healed and the faults end"""
 SETTLE = 30
 """minutes after which everything that was open must be closed and told"""
-SMALL = (5, (10, 15), 12)
+SMALL = (5, (10, 12), 12)
 """the same three of a small story, in which nothing waits for longer than a few minutes"""
 
 _CAUSES = (
@@ -166,7 +166,9 @@ def _small(dice: Random, seed: int, *, faults: bool) -> Story:
     scenes = []
     for _ in range(dice.randrange(1, 4)):
         scene = _cause(dice, story, story.warm_up + dice.randrange(0, story.trouble - 6 * 60))
-        scenes.append(replace(scene, numbers=(scene.numbers[0] // 120 * 60, *scene.numbers[1:])))
+        span, *more = scene.numbers
+        scene = replace(scene, numbers=(min(span, 8 * 60), *(min(number, 14) for number in more)))
+        scenes.append(scene)
     story = _filled(dice, story, scenes, faults=faults)
     return replace(story, rates={fault: min(rate * 5, 0.3) for fault, rate in story.rates.items()})
 

@@ -54,6 +54,11 @@ def half_the_backoff(base: float, attempt: int) -> float:
     return 0.5 * float(min(base * 2 ** (attempt - 1), _LONGEST))
 
 
+def sleep(seconds: float) -> None:
+    """Sleep as `time.sleep` does it now: who keeps that function itself would sleep in the world of then."""
+    time.sleep(seconds)
+
+
 class ThinSession:
     """A session whose clients go straight to the seam."""
 
@@ -121,7 +126,7 @@ class ThinClient:
                 return response[1]
             delay = self._retries.delay(operation, context, attempt, (response, raised))
             if delay is not None:
-                time.sleep(delay)
+                sleep(delay)
                 attempt += 1
                 continue
             if raised is not None or response is None:
@@ -145,7 +150,7 @@ class ThinClient:
 
 
 class OperatorClient:
-    """The operator's client in a thin world: what the thin cloud does not answer (to build things, mostly) moto does."""
+    """The operator's client in a thin world: what the thin cloud does not answer (mostly to build things) moto does."""
 
     def __init__(self, thin: ThinClient, full: Callable[[], Any]) -> None:
         self._thin = thin
@@ -156,7 +161,7 @@ class OperatorClient:
 
 
 class _Retries:
-    """Whether and when a client tries again: the SDK's own classes decide, as `register_retry_handler` puts them together."""
+    """Whether and when a client tries again: the SDK's own classes, put together as the SDK does it."""
 
     def __init__(self, service: str, attempts: int) -> None:
         adapter = standard.RetryEventAdapter()
@@ -171,7 +176,7 @@ class _Retries:
             adapter,
             self._quota,
             service_name=service,
-            sleep=lambda seconds: time.sleep(seconds),  # the world's own, which is another one in each
+            sleep=sleep,
         )
 
     def succeeded(self, context: dict[str, Any], response: tuple[Any, Answer]) -> None:

@@ -35,6 +35,7 @@ class ThinCloud:
         self.objects: dict[str, dict[str, bytes]] = {}  # bucket -> key -> body
         self._world = world
         self._sessions = 0
+        self._topics: set[str] = set()
         tables = DynamoDb(lambda: world.now)
         self._answers: dict[tuple[str, str], Callable[[Call], Answer]] = {
             **{("dynamodb", name): _of_params(do) for name, do in tables.operations.items()},
@@ -186,10 +187,13 @@ class ThinCloud:
         return {}
 
     def _create_topic(self, call: Call) -> Answer:
-        return {"TopicArn": self._world.arn("sns", call.params["Name"])}
+        arn = self._world.arn("sns", call.params["Name"])
+        self._topics.add(arn)
+        return {"TopicArn": arn}
 
     def _publish(self, call: Call) -> Answer:
-        del call
+        if call.params.get("TopicArn") not in self._topics:
+            raise AwsError("NotFound", "Topic does not exist", 404)
         return {"MessageId": new_id()}
 
     def _assume_role(self, call: Call) -> Answer:

@@ -766,7 +766,7 @@ def test_an_end_that_was_told_is_the_end(account: Account, *, helps: bool) -> No
 
 @pytest.mark.hostile(34)
 def test_a_report_that_cannot_be_sent_leaves_the_record_as_it_was(account: Account) -> None:
-    """SNS is down: the end is not recorded before it is told, however long that takes; nothing dies of it."""
+    """SNS is down: nothing is closed before it is told, however long that takes, and nothing dies of it."""
     here = night(account)
     here.minutes(2)
     account.wire.fail("sns:Publish", "InternalError", status=500, times=10)

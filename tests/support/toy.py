@@ -155,11 +155,13 @@ class Toy(Remediation):
         return dict(call.params.get("Attributes", {}))
 
     def reconcile(self, read: Reader, call: Call, since: datetime) -> Outcome:
+        """Not done only where the old value still stands: a third one may have been written over ours."""
         if call.operation != "SetQueueAttributes":
             return Outcome.UNKNOWN
         queue = self._queue(read, call.resource)
-        wanted = call.params["Attributes"]
-        return Outcome.DONE if wanted.items() <= queue.items() else Outcome.NOT_DONE
+        if call.params["Attributes"].items() <= queue.items():
+            return Outcome.DONE
+        return Outcome.NOT_DONE if call.before.items() <= queue.items() else Outcome.UNKNOWN
 
     def still_ours(self, read: Reader, plan: Plan) -> bool | None:
         if self.lease is None:

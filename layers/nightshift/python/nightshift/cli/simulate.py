@@ -89,19 +89,21 @@ def _campaign(out: Console, pool: Pool, status: Status, plan: Plan, *, json: boo
     figures = campaign(pool, plan, tell=tell)
     seconds = time.perf_counter() - began
     worst = _first_of_each(figures.violations)
+    if not json:  # at once: making a story short may take longer than all of this
+        out.print(_table(figures, plan.first, seconds))
+        for found in worst:
+            seeds = sorted({each.seed for each in figures.violations if each.promise == found.promise})
+            out.print(Text(f"BROKEN  {found.promise}: {found.text}", style="bold red"))
+            out.print(Text(f"        by {_seeds(seeds)}"))
     stories = _short_stories(pool, status, worst[:_STORIES], "", plan) if short else {}
     status.stop()
     if json:
         out.print_json(json_module.dumps({**figures.document(), "stories": _documents(stories)}))
-        return 1 if worst else 0
-    out.print(_table(figures, plan.first, seconds))
-    for found in worst:
-        seeds = sorted({each.seed for each in figures.violations if each.promise == found.promise})
-        out.print()
-        out.print(Text(f"BROKEN  {found.promise}: {found.text}", style="bold red"))
-        out.print(Text(f"        by {_seeds(seeds)}"))
-        _print_story(out, stories.get(found))
-    if not worst:
+    elif worst:
+        for lines in stories.values():
+            out.print()
+            _print_story(out, lines)
+    else:
         out.print(Text("Every promise was kept.", style="green") if figures.seeds else Text("Nothing was played."))
     return 1 if worst else 0
 
