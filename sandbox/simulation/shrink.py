@@ -255,7 +255,7 @@ def narrated(
         )
     ours = [each for each in violations if not promise or each.promise == promise]
     if told is None:
-        told = ["The story:", *(f"  {line}" for line in story.lines())]
+        told = ["The story:", *("  " + line.replace("\n", ", ") for line in story.lines())]
     return [*told, "", *(f"BROKEN  {each}" for each in ours)] if ours else [*told, "", "Every promise was kept."]
 
 

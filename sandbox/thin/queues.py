@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from moto.core.exceptions import ServiceException
 from moto.core.utils import camelcase_to_underscores
-from moto.sqs.exceptions import InvalidParameterValue
-from moto.sqs.models import Message, Queue, SQSBackend
+from moto.sqs.constants import MAXIMUM_MESSAGE_LENGTH, MAXIMUM_VISIBILITY_TIMEOUT
+from moto.sqs.exceptions import EmptyBatchRequest, InvalidParameterValue, MaxVisibilityTimeout
+from moto.sqs.models import MAXIMUM_MESSAGE_DELAY, Message, Queue, SQSBackend
 
 from sandbox.seam import Answer, AwsError, Call, new_id
+from sandbox.thin.client import model
 
 __all__ = ["Sqs"]
 
-_CODES = {"QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue"}
-"""what the SDK makes of them, for the sake of those who knew SQS when it spoke XML"""
-_BATCH = 10  # entries that SendMessageBatch takes
+_BATCH = 10  # entries that SendMessageBatch takes, and messages that ReceiveMessage gives
+_BATCH_ID = re.compile(r"[\w-]{1,80}", re.ASCII)
 _SYSTEM: Mapping[str, Callable[[Message], Any]] = {
     "SenderId": lambda message: message.sender_id,
     "SentTimestamp": lambda message: str(message.sent_timestamp),
@@ -121,12 +124,15 @@ class Sqs:
         params = call.params
         queue = self._backend().get_queue(_name(call))
         settings = vars(queue)
+        count = params.get("MaxNumberOfMessages", 1)
+        wait = int(params.get("WaitTimeSeconds", settings["receive_message_wait_time_seconds"]))
+        _within(count, 1, _BATCH, "MaxNumberOfMessages")
+        _within(wait, 0, 20, "WaitTimeSeconds")
+        visibility = int(params.get("VisibilityTimeout", settings["visibility_timeout"]))
+        if visibility > MAXIMUM_VISIBILITY_TIMEOUT:
+            raise MaxVisibilityTimeout
         taken = self._backend().receive_message(
-            queue.name,
-            params.get("MaxNumberOfMessages", 1),
-            int(params.get("WaitTimeSeconds", settings["receive_message_wait_time_seconds"])),
-            int(params.get("VisibilityTimeout", settings["visibility_timeout"])),
-            params.get("MessageAttributeNames", []),
+            queue.name, count, wait, visibility, params.get("MessageAttributeNames", [])
         )
         asked = {*params.get("AttributeNames", ()), *params.get("MessageSystemAttributeNames", ())}
         return {"Messages": [_shown(message, asked) for message in taken]} if taken else {}
@@ -160,11 +166,14 @@ class Sqs:
     def _send_batch(self, call: Call) -> Answer:
         queue = self._backend().get_queue(_name(call))
         given = call.params["Entries"]
-        if not queue.fifo_queue and len(given) <= _BATCH and len({entry["Id"] for entry in given}) == len(given):
+        if not given:
+            raise EmptyBatchRequest
+        if not queue.fifo_queue and _plain_batch(given):
             put = [(entry["Id"], self._put(queue, entry).id) for entry in given]
             return {"Successful": [{"Id": id_, "MessageId": message} for id_, message in put]}
         entries = {
-            entry["Id"]: {"MessageAttributes": None, "DelaySeconds": None, **entry} for entry in call.params["Entries"]
+            str(number): {"DelaySeconds": None, **entry, "MessageAttributes": _copied(entry.get("MessageAttributes"))}
+            for number, entry in enumerate(given)
         }
         sent, failed = self._backend().send_message_batch(_name(call), entries)
         done = [{"Id": vars(message)["user_id"], "MessageId": message.id} for message in sent]
@@ -175,6 +184,8 @@ class Sqs:
         return {}
 
     def _change_visibility(self, call: Call) -> Answer:
+        if call.params["VisibilityTimeout"] > MAXIMUM_VISIBILITY_TIMEOUT:
+            raise MaxVisibilityTimeout
         self._backend().change_message_visibility(
             _name(call), call.params["ReceiptHandle"], call.params["VisibilityTimeout"]
         )
@@ -187,6 +198,23 @@ class Sqs:
 
 def _name(call: Call) -> str:
     return str(call.params["QueueUrl"]).rpartition("/")[2]
+
+
+def _within(value: int, least: int, most: int, parameter: str) -> None:
+    if not least <= value <= most:
+        reason = f"Reason: Must be between {least} and {most}, if provided."
+        raise InvalidParameterValue(f"Value {value} for parameter {parameter} is invalid. {reason}")
+
+
+def _plain_batch(entries: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether nothing about a batch needs moto's judgement."""
+    bodies = [len(entry["MessageBody"].encode()) for entry in entries]
+    return (
+        len({entry["Id"] for entry in entries}) == len(entries) <= _BATCH
+        and sum(bodies) <= MAXIMUM_MESSAGE_LENGTH
+        and all(_BATCH_ID.fullmatch(entry["Id"]) for entry in entries)
+        and all(0 <= (entry.get("DelaySeconds") or 0) <= MAXIMUM_MESSAGE_DELAY for entry in entries)
+    )
 
 
 def _copied(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -205,11 +233,18 @@ def _shown(message: Message, asked: set[str]) -> Answer:
     return shown
 
 
+@cache
+def _codes() -> dict[str, str]:
+    """Error codes as the SDK tells them, for the sake of those who knew SQS when it spoke XML."""
+    shapes = model("sqs").error_shapes
+    return {shape.name: shape.metadata.get("error", {}).get("code", shape.name) for shape in shapes}
+
+
 def _translated(do: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
     def answer(call: Call) -> Answer:
         try:
             return do(call)
         except ServiceException as error:
-            raise AwsError(_CODES.get(error.code, error.code), error.message) from error
+            raise AwsError(_codes().get(error.code, error.code), error.message) from error
 
     return answer

@@ -161,6 +161,33 @@ def test_no_letter_is_lost_or_sent_twice_wherever_the_process_dies(crash_at: int
     assert len(home.keys() & still) <= ledger.uncertain  # as many may exist twice as are said to
 
 
+@pytest.mark.parametrize("crash_at", range(20))
+def test_a_letter_that_came_back_is_told_once_wherever_the_process_dies(crash_at: int) -> None:
+    """It was sent, and it is stored: that is one letter, and no crash between two counts makes two of it."""
+    account = Account(dead=[letter(1)])
+    work(Carrier(Hand(account, STEP), STEP, ever=2))
+    account.dead = [letter(9, account.home[0]["MessageBody"], sent=account.now)]
+    hand = Hand(account, STEP)
+    hand.memory = store = Dying(account.memory, iter(range(crash_at, -1000, -1)))
+    operations(account, store.die)
+    with suppress(Crash):
+        store_all(Carrier(hand, STEP, ever=2))
+    account.after.clear()
+    account.dead += account.hidden.values()
+    account.hidden.clear()
+    later = Hand(account, STEP)
+    store_all(Carrier(later, STEP, ever=2))
+    assert len(account.stored) == 1
+    assert later.ledger.balanced
+    assert later.ledger.moved <= 1 <= later.ledger.moved + later.ledger.uncertain
+
+
+def store_all(carrier: Carrier) -> None:
+    """What a step does with letters that came back."""
+    for each in carrier.take(10):
+        carrier.store(each, "poison", "it came back")
+
+
 def test_a_night_without_a_crash_moves_everything() -> None:
     """The counterpart of the crashes: they do interrupt something."""
     account = Account(dead=[letter(1), letter(2), letter(3, "bad")])

@@ -236,6 +236,7 @@ def test_the_quota_ends_alike(service: str, method: str, kind: Kind) -> None:
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 _ELSEWHERE = "https://sqs.eu-central-1.amazonaws.com/123456789012/nowhere"
+_HERE = "https://sqs.eu-central-1.amazonaws.com/123456789012/q"
 _REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("cloudformation", "describe_stacks", {"StackName": "nowhere"}),
     ("dynamodb", "get_item", {"TableName": "nowhere", "Key": {"pk": {"S": "x"}}}),
@@ -247,12 +248,27 @@ _REFUSED: list[tuple[str, str, dict[str, Any]]] = [
     ("sns", "publish", {"TopicArn": "arn:aws:sns:eu-central-1:123456789012:nowhere", "Message": "m"}),
     ("sqs", "delete_message", {"QueueUrl": _ELSEWHERE, "ReceiptHandle": "x"}),
     ("sqs", "get_queue_attributes", {"QueueUrl": _ELSEWHERE, "AttributeNames": ["All"]}),
-    ("sqs", "get_queue_attributes", {"QueueUrl": _ELSEWHERE[: -len("nowhere")] + "q", "AttributeNames": ["Unheard"]}),
+    ("sqs", "get_queue_attributes", {"QueueUrl": _HERE, "AttributeNames": ["Unheard"]}),
     ("sqs", "list_queue_tags", {"QueueUrl": _ELSEWHERE}),
     ("sqs", "receive_message", {"QueueUrl": _ELSEWHERE}),
-    ("sqs", "receive_message", {"QueueUrl": _ELSEWHERE[: -len("nowhere")] + "q", "MaxNumberOfMessages": 11}),
+    ("sqs", "receive_message", {"QueueUrl": _HERE, "MaxNumberOfMessages": 11}),
+    ("sqs", "receive_message", {"QueueUrl": _HERE, "WaitTimeSeconds": 21}),
+    ("sqs", "change_message_visibility", {"QueueUrl": _HERE, "ReceiptHandle": "x", "VisibilityTimeout": 43_201}),
+    ("sqs", "change_message_visibility", {"QueueUrl": _HERE, "ReceiptHandle": "x", "VisibilityTimeout": 1}),
+    ("sqs", "delete_message", {"QueueUrl": _HERE, "ReceiptHandle": "x"}),
     ("sqs", "send_message", {"QueueUrl": _ELSEWHERE, "MessageBody": "x"}),
-    ("sqs", "send_message_batch", {"QueueUrl": _ELSEWHERE[: -len("nowhere")] + "q", "Entries": []}),
+    ("sqs", "send_message", {"QueueUrl": _HERE, "MessageBody": "x", "DelaySeconds": 901}),
+    ("sqs", "send_message", {"QueueUrl": _HERE, "MessageBody": "x" * 2_000_000}),
+    *(
+        ("sqs", "send_message_batch", {"QueueUrl": _HERE, "Entries": entries})
+        for entries in (
+            [{"Id": "1", "MessageBody": "x"}, {"Id": "1", "MessageBody": "y"}],
+            [{"Id": "no space", "MessageBody": "x"}],
+            [{"Id": str(number), "MessageBody": "x"} for number in range(11)],
+            [{"Id": str(number), "MessageBody": "x" * 600_000} for number in range(2)],
+        )
+    ),
+    ("sqs", "send_message_batch", {"QueueUrl": _HERE, "Entries": []}),
     ("sqs", "send_message_batch", {"QueueUrl": _ELSEWHERE, "Entries": [{"Id": "1", "MessageBody": "x"}]}),
     ("sqs", "set_queue_attributes", {"QueueUrl": _ELSEWHERE, "Attributes": {"VisibilityTimeout": "1"}}),
     ("sqs", "start_message_move_task", {"SourceArn": "arn:aws:sqs:eu-central-1:123456789012:q"}),

@@ -290,10 +290,10 @@ class Carrier:
         if not self._delete(letter):
             self.leave("it is stored, and whether it was deleted is not known")
             return False
+        if returned:  # first: a crash in between tells of one letter too few, which is uncertain, and never of two
+            self._count("again")
         self._count("stored")
         self.stored += 1
-        if returned:
-            self._count("again")
         self._count("ended")
         return True
 

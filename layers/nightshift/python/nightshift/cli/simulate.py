@@ -169,7 +169,7 @@ def _short_story(seed: int, promise: str, bug: str, plan: Plan, runs: int) -> li
     """In a process of the pool."""
     story = drawn(seed, thin=plan.thin)
     if promise == HANGS:
-        return list(story.lines())  # each try would take as long as a run may take
+        return [line.replace("\n", ", ") for line in story.lines()]  # each try would take as long as a run may take
     try:
         return shrink(story, promise, thin=plan.thin, bug=bug, runs=runs, patience=plan.patience).lines()
     except ValueError as error:  # it does not fail twice: that is worth knowing, and no reason to lose the figures
