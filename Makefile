@@ -45,8 +45,13 @@ demo: .venv-demo/.done  ## run Nightshift on the AWS account in the sandbox: not
 
 # Begins no new seed after two minutes, and is over within three; only where something fails, making it short takes longer.
 # Another bound: make simulate ARGS="--seed 1000 --minutes 60".
-simulate: .venv-demo/.done  ## many nights in which everything goes wrong, and whether every promise was kept (ARGS="...")
-	@$(OFFLINE) .venv-demo/bin/nightshift simulate $(or $(ARGS),--runs 200 --minutes 2)
+simulate: .venv/.done  ## many nights in which everything goes wrong, and whether every promise was kept (ARGS="...")
+ifeq ($(ARGS),)
+	@$(OFFLINE) $(BIN)/nightshift simulate --minutes 1
+	@$(OFFLINE) $(BIN)/pytest -n 2 -m simulated tests/simulation
+else
+	@$(OFFLINE) $(BIN)/nightshift simulate $(ARGS)
+endif
 
 setup: .venv/.done node_modules/.done  ## the environment for development, in .venv
 
@@ -68,7 +73,7 @@ else
 	@$(OFFLINE) .venv-lambda/bin/pytest -n 2 --dist loadfile $(ARGS)
 endif
 
-check: format-check lint types imports synth test test-lambda  ## everything CI runs
+check: format-check lint types imports synth test test-lambda simulate  ## everything CI runs
 
 format-check: .venv/.done
 	$(BIN)/ruff format --check .

@@ -11,5 +11,6 @@ Deterministic simulation: many nights at once, everything that can go wrong, one
 :mod:`.campaign`   many seeds, on all cores, with figures
 :mod:`.lives`      short stories without faults: every remediation, through every way it can go
 :mod:`.exhaustive` and systematic, too: each life with a crash before and after every one of its calls
+:mod:`.clouds`     one story on the thin and on the full cloud, compared call by call
 =================  ====================================================================================================
 """

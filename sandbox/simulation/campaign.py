@@ -93,9 +93,9 @@ def performed(
         return None, [Violation(BREAKS, f"{type(error).__name__}: {str(error)[:200]}, {_where(error)}")]
 
 
-def drawn(seed: int, *, thin: bool = True) -> Story:
-    """The story of a seed: a small one for the full cloud, whose calls are dear."""
-    return draw(seed, small=not thin)
+def drawn(seed: int, *, thin: bool = True, bug: str = "") -> Story:
+    """The story of a seed: a small one on the full cloud, whose calls are dear, and for a bug, which needs many seeds."""
+    return draw(seed, small=not thin or bool(bug))
 
 
 def _where(error: BaseException) -> str:
@@ -274,7 +274,7 @@ def _minutes(played: Played, incident: Incident) -> float:
 
 def _one(seed: int, *, thin: bool, bug: str, patience: float) -> Figures:
     began = time.process_time()
-    figures, violations = performed(drawn(seed, thin=thin), _figures, thin=thin, bug=bug, patience=patience)
+    figures, violations = performed(drawn(seed, thin=thin, bug=bug), _figures, thin=thin, bug=bug, patience=patience)
     figures = figures or Figures(seeds=1)
     figures.cpu_seconds = time.process_time() - began
     figures.violations = [Found(each.promise, each.text[:500], seed) for each in violations]

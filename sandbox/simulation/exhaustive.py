@@ -232,12 +232,18 @@ class Figures:
         yield from map(str, self.violations)
 
 
-def explore(lives: Sequence[Life] = LIVES, *, extent: Extent = Extent.MERGED, workers: int = 0) -> Figures:
-    """Play the crashes of some lives, on so many processes; on none but this one where ``workers`` is 0."""
+def explore(
+    lives: Sequence[Life] = LIVES, *, extent: Extent = Extent.MERGED, workers: int = 0, most: int | None = None
+) -> Figures:
+    """
+    Play the crashes of some lives, on so many processes; on none but this one where ``workers`` is 0.
+
+    Where there are more than ``most``, so many of them are played, evenly spread over all lives.
+    """
     if not workers:
-        return _explored(lives, map, extent)
+        return _explored(lives, map, extent, most)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return _explored(lives, partial(pool.map, chunksize=_CHUNK), extent)
+        return _explored(lives, partial(pool.map, chunksize=_CHUNK), extent, most)
 
 
 _CHUNK = 4
@@ -245,7 +251,7 @@ _CHUNK = 4
 _SAID_EVERY = 200
 
 
-def _explored(lives: Sequence[Life], spread: Callable[..., Iterable[Any]], extent: Extent) -> Figures:
+def _explored(lives: Sequence[Life], spread: Callable[..., Iterable[Any]], extent: Extent, most: int | None) -> Figures:
     figures, every = Figures(lives=len(lives)), list[Point]()
     for calls, found in spread(partial(points, merged=extent is not Extent.ALL), lives):
         figures.calls += calls
@@ -256,6 +262,9 @@ def _explored(lives: Sequence[Life], spread: Callable[..., Iterable[Any]], exten
         chosen = list({point.kind: point for point in reversed(every)}.values())[::-1]
         figures.left_out = len(every) - len(chosen)
         every = chosen
+    if most is not None and len(every) > most:
+        figures.left_out += len(every) - most
+        every = [every[number * len(every) // most] for number in range(most)]
     figures.played = len(every)
     figures.together = sum(point.death.everybody for point in every)
     for number, outcome in enumerate(spread(crash, every), 1):

@@ -190,7 +190,7 @@ class _Retries:
             response=response,
             caught_exception=raised,
             attempts=attempt,
-            operation=model(self._service).operation_model(operation),
+            operation=_model(self._service).operation_model(operation),
             request_dict={"context": context},
         )
         return None if delay is None or delay is False else float(delay)
@@ -220,14 +220,13 @@ def _session() -> botocore.session.Session:
 
 
 @cache
-def model(service: str) -> Any:
-    """The SDK's model of a service."""
+def _model(service: str) -> Any:
     return _session().get_service_model(service)
 
 
 @cache
 def _operations(service: str) -> dict[str, str]:
-    return {xform_name(name): name for name in model(service).operation_names}
+    return {xform_name(name): name for name in _model(service).operation_names}
 
 
 @cache
@@ -254,7 +253,7 @@ def _check(service: str, operation: str, params: dict[str, Any]) -> None:
     form = _form(params)
     if form in known:
         return
-    shape = model(service).operation_model(operation).input_shape
+    shape = _model(service).operation_model(operation).input_shape
     if shape is None:
         if params:
             raise ParamValidationError(report=f"{operation} takes no parameters")

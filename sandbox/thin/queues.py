@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cache
 from typing import Any
 
 from moto.core.exceptions import ServiceException
@@ -15,10 +14,20 @@ from moto.sqs.exceptions import EmptyBatchRequest, InvalidParameterValue, MaxVis
 from moto.sqs.models import MAXIMUM_MESSAGE_DELAY, Message, Queue, SQSBackend
 
 from sandbox.seam import Answer, AwsError, Call, new_id
-from sandbox.thin.client import model
 
 __all__ = ["Sqs"]
 
+_PREFIXED = frozenset(
+    {
+        "BatchEntryIdsNotDistinct",
+        "BatchRequestTooLong",
+        "EmptyBatchRequest",
+        "InvalidBatchEntryId",
+        "TooManyEntriesInBatchRequest",
+        "UnsupportedOperation",
+    }
+)
+"""codes that the SDK tells as they were when SQS spoke XML (moto says some of them so already)"""
 _BATCH = 10  # entries that SendMessageBatch takes, and messages that ReceiveMessage gives
 _BATCH_ID = re.compile(r"[\w-]{1,80}", re.ASCII)
 _SYSTEM: Mapping[str, Callable[[Message], Any]] = {
@@ -233,18 +242,12 @@ def _shown(message: Message, asked: set[str]) -> Answer:
     return shown
 
 
-@cache
-def _codes() -> dict[str, str]:
-    """Error codes as the SDK tells them, for the sake of those who knew SQS when it spoke XML."""
-    shapes = model("sqs").error_shapes
-    return {shape.name: shape.metadata.get("error", {}).get("code", shape.name) for shape in shapes}
-
-
 def _translated(do: Callable[[Call], Answer]) -> Callable[[Call], Answer]:
     def answer(call: Call) -> Answer:
         try:
             return do(call)
         except ServiceException as error:
-            raise AwsError(_codes().get(error.code, error.code), error.message) from error
+            prefix = "AWS.SimpleQueueService." if error.code in _PREFIXED else ""
+            raise AwsError(f"{prefix}{error.code}", error.message) from error
 
     return answer

@@ -39,6 +39,7 @@ def _no_collector() -> Iterator[None]:
     gc.enable()
 
 
+@pytest.mark.simulated
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_both_clouds_give_the_same_trace(first: int) -> None:
     """Every attempt of every call, and everything that comes of them, is the same on both clouds."""
@@ -47,6 +48,7 @@ def test_both_clouds_give_the_same_trace(first: int) -> None:
         assert found is None, f"seed {seed}: {found}"
 
 
+@pytest.mark.simulated
 def test_the_stories_meet_what_they_are_for() -> None:
     """The seeds that are compared meet every fault, every repetition of the SDK's and every verdict that is common."""
     faults: Counter[str] = Counter()

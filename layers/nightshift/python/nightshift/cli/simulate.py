@@ -134,7 +134,7 @@ def _hunt(out: Console, pool: Pool, status: Status, plan: Plan, bug: str, *, jso
 
 
 def _tell_story(out: Console, plan: Plan, bug: str, *, json: bool) -> int:
-    lines = narrated(drawn(plan.first, thin=plan.thin), thin=plan.thin, bug=bug, patience=plan.patience)
+    lines = narrated(drawn(plan.first, thin=plan.thin, bug=bug), thin=plan.thin, bug=bug, patience=plan.patience)
     broken = [line for line in lines if line.startswith("BROKEN  ")]
     if json:
         out.print_json(json_module.dumps({"schema": "nightshift.story/1", "seed": plan.first, "lines": lines}))
@@ -167,7 +167,7 @@ def _short_stories(
 
 def _short_story(seed: int, promise: str, bug: str, plan: Plan, runs: int) -> list[str]:
     """In a process of the pool."""
-    story = drawn(seed, thin=plan.thin)
+    story = drawn(seed, thin=plan.thin, bug=bug)
     if promise == HANGS:
         return [line.replace("\n", ", ") for line in story.lines()]  # each try would take as long as a run may take
     try:
