@@ -94,7 +94,7 @@ def performed(
 
 
 def drawn(seed: int, *, thin: bool = True, bug: str = "") -> Story:
-    """The story of a seed: a small one on the full cloud, whose calls are dear, and for a bug, which needs many seeds."""
+    """The story of a seed: a small one on the full cloud, whose calls are dear, and for a bug, which needs many."""
     return draw(seed, small=not thin or bool(bug))
 
 

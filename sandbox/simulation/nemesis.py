@@ -199,11 +199,15 @@ class Nemesis:
             subject = _subject(call)
             if subject is None or not call.function:
                 return do()
-            outcome = do()
-            self._answers[subject] = (self._agenda.ms, copy.copy(outcome))
-            return outcome
+            return self._remembered(subject, do)
         call.injected = fault.value
         return self._strike(fault, call, do)
+
+    def _remembered(self, subject: str, do: Do) -> Outcome:
+        """Answer with what is so now, which somebody may be told again later."""
+        outcome = do()
+        self._answers[subject] = (self._agenda.ms, copy.copy(outcome))
+        return outcome
 
     def _strike(self, fault: Fault, call: Call, do: Do) -> Outcome:
         match fault:
@@ -213,8 +217,10 @@ class Nemesis:
                 code = "AccessDenied" if call.service in ("sqs", "s3", "sts") else "AccessDeniedException"
                 return refused(call, AwsError(code, f"not authorized to perform {call.name}", 403))
             case Fault.STALE:
-                old = self._answers.get(_subject(call) or "")
-                return old[1] if old is not None and old[0] >= self._agenda.ms - STALE_MS else do()
+                subject = _subject(call) or ""
+                old = self._answers.get(subject)
+                fresh = old is not None and old[0] >= self._agenda.ms - STALE_MS
+                return old[1] if old is not None and fresh else self._remembered(subject, do)
             case Fault.TIMEOUT_BEFORE:
                 return None, ConnectTimeoutError(endpoint_url=call.url)
             case Fault.LANDS_LATE:

@@ -316,7 +316,9 @@ def verdicts_true(case: Case) -> Iterator[str]:
             default=incident.closed_at or incident.deadline,
         )
         looks = case.played.stage.health.get(incident.target, [])
-        near = [well for ms, well in looks if said - _LOOKED < from_ms(ms) <= said + case.skew + _JUST_NOW]
+        began = incident.attempts[-1].started_at if incident.verdict is Verdict.FIXED else incident.opened_at
+        since = max(said - _LOOKED, began) - case.skew  # that it was well before it fell sick says nothing
+        near = [well for ms, well in looks if since < from_ms(ms) <= said + case.skew + _JUST_NOW]
         if not any(near):
             yield f"{incident.id} ended as {incident.verdict.value} at {said:%H:%M:%S}; {incident.target} was not well"
 
