@@ -184,11 +184,14 @@ def _moved_as_told(case: Case, incident: Incident) -> Iterator[str]:
         return
     writes = case.by_incident.get(incident.id, [])
     sent = {fingerprint(call.params["MessageBody"]) for call in writes if call.name == "sqs.SendMessage"}
-    stored = {_letter(call) for call in writes if call.name == "s3.PutObject"}
+    stored = {_letter(call): to_ms(call.at) for call in writes if call.name == "s3.PutObject"}
     handles = {call.notes["answer"].get("TaskHandle") for call in writes if call.name == "sqs.StartMessageMoveTask"}
-    by_task = sum(task.moved for task in case.played.stage.world.move_tasks.all if task.handle in handles)
-    told, made = incident.ledger, len(sent | stored) + by_task
-    if not told.moved <= made <= told.moved + told.uncertain:
+    tasks = [task for task in case.played.stage.world.move_tasks.all if task.handle in handles]
+    by_task = sum(task.moved for task in tasks)
+    began = min((task.started_ms for task in tasks), default=1 << 62)
+    first = {letter for letter, at in stored.items() if at < began}  # later ones may be letters that the task had moved
+    told, least, most = incident.ledger, len(sent | first) + by_task, len(sent | stored.keys()) + by_task
+    if told.moved > most or told.moved + told.uncertain < least:
         how = f"{len(sent)} were sent, {len(stored)} stored, {by_task} moved by a task"
         yield f"{incident.id} says that {told.moved} letters moved (and {told.uncertain} are uncertain); {how}"
 

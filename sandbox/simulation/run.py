@@ -26,6 +26,7 @@ from nightshift.remediation import Remediation
 from nightshift.remediations import REMEDIATIONS
 from nightshift.sweep import Sweep
 
+from sandbox.clock import NeverHappened
 from sandbox.deployment import Deployment
 from sandbox.images import Behaviour
 from sandbox.ledger import fingerprint
@@ -123,10 +124,7 @@ def play(story: Story, *, thin: bool = True) -> Iterator[Played]:
         late = [each.id for each in stage.nightshift.all if each.open and each.opened_at < healed]
         if world.now - healed < timedelta(minutes=SETTLE):
             late = []  # nobody promised them to be closed so soon
-        with contextlib.suppress(AssertionError):
-            world.run_until(lambda: not stage.nightshift.incidents.open_ids(limit=1), LIMIT)
-        world.run(timedelta(minutes=1 if story.brief else 2))
-        _drain(stage)
+        _come_to_rest(stage)
         yield Played(
             story,
             stage,
@@ -648,7 +646,10 @@ def _look(stage: Stage) -> None:
 
 
 def _heal(stage: Stage) -> None:
-    """Faults are over (the nemesis knows when); now the causes are, too."""
+    """Faults are over (the nemesis knows when); now the causes are, too, and what people had forbidden for a while."""
+    stage.humans = [
+        each if each.until_ms is None else replace(each, until_ms=min(each.until_ms, stage.ms)) for each in stage.humans
+    ]
     for system in stage.queues:
         for dependency in system.shape.needs:
             system.heal_dependency(dependency)
@@ -667,11 +668,16 @@ def _heal(stage: Stage) -> None:
         _switch(stage, SwitchState.ON)
 
 
-def _drain(stage: Stage) -> None:
-    """No more load; what is under way comes to rest."""
+def _come_to_rest(stage: Stage) -> None:
+    """No more load; and no end while an incident is open, or was opened in the last minutes."""
+    world, end = stage.world, stage.world.now + LIMIT
     for system in stage.queues:
         system.offer(0)
-    stage.world.run(timedelta(minutes=1 if stage.story.brief else 3))
+    world.run(timedelta(minutes=2))
+    while stage.nightshift.incidents.open_ids(limit=1) and world.now < end:
+        with contextlib.suppress(NeverHappened):
+            world.run_until(lambda: not stage.nightshift.incidents.open_ids(limit=1), end - world.now)
+        world.run(timedelta(minutes=3))
 
 
 _SCENES: dict[str, Any] = {
