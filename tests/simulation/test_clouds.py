@@ -40,6 +40,7 @@ def _no_collector() -> Iterator[None]:
 
 
 @pytest.mark.simulated
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_both_clouds_give_the_same_trace(first: int) -> None:
     """Every attempt of every call, and everything that comes of them, is the same on both clouds."""
@@ -49,6 +50,7 @@ def test_both_clouds_give_the_same_trace(first: int) -> None:
 
 
 @pytest.mark.simulated
+@pytest.mark.timeout(600)
 def test_the_stories_meet_what_they_are_for() -> None:
     """The seeds that are compared meet every fault, every repetition of the SDK's and every verdict that is common."""
     faults: Counter[str] = Counter()
