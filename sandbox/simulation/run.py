@@ -634,7 +634,10 @@ def _look(stage: Stage) -> None:
     for system in stage.queues:
         running = len(system.service.running) >= system.service.desired
         stopped = system.service.desired == 0  # on purpose, which is well
-        found[system.service_arn] = stopped or (running and (system.backlog == 0 or bool(system.service.workers)))
+        idle = not stage.world.queues.depth(system.queue).visible  # no work waits that it could be seen to leave undone
+        last = next((each for each in reversed(stage.world.processed.all) if each.queue == system.queue_arn), None)
+        finishes = last is not None and stage.world.now - last.at < timedelta(minutes=5)
+        found[system.service_arn] = stopped or finishes or (running and (idle or bool(system.service.workers)))
     for name in stage.loans.names:
         found[stage.loans.arn(name)] = stage.loans.healthy(name)
     for arn, well in found.items():
