@@ -134,7 +134,7 @@ def test_another_account_and_region() -> None:
 
 
 def test_a_minute_is_what_happens_in_it(world: World, dms: DocumentManagement) -> None:
-    """A virtual minute with work in it is a few dozen entries of the agenda: a count, because seconds depend on others."""
+    """A virtual minute with work in it is a few dozen entries of the agenda: a count, as seconds depend on others."""
     dms.offer(per_minute=20)
     client = boto3.client("sqs")
 
