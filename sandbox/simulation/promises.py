@@ -320,8 +320,7 @@ def verdicts_true(case: Case) -> Iterator[str]:
         )
         looks = case.played.stage.health.get(incident.target, [])
         began = incident.attempts[-1].started_at if incident.verdict is Verdict.FIXED else incident.opened_at
-        direct = ":ecs:" not in incident.target  # a service is judged by what it has finished in some minutes
-        since = (max(said - _LOOKED, began) if direct else said - _LOOKED) - case.skew  # well before says nothing
+        since = max(said - _LOOKED, began) - case.skew  # that it was well before it fell sick says nothing
         near = [well for ms, well in looks if since < from_ms(ms) <= said + case.skew + _JUST_NOW]
         if not any(near):
             yield f"{incident.id} ended as {incident.verdict.value} at {said:%H:%M:%S}; {incident.target} was not well"
