@@ -637,7 +637,7 @@ def _look(stage: Stage) -> None:
         idle = not stage.world.queues.depth(system.queue).visible  # no work waits that it could be seen to leave undone
         last = next((each for each in reversed(stage.world.processed.all) if each.queue == system.queue_arn), None)
         finishes = last is not None and stage.world.now - last.at < timedelta(minutes=5)
-        found[system.service_arn] = stopped or finishes or (running and (idle or bool(system.service.workers)))
+        found[system.service_arn] = stopped or (running and (idle or finishes or bool(system.service.workers)))
     for name in stage.loans.names:
         found[stage.loans.arn(name)] = stage.loans.healthy(name)
     for arn, well in found.items():
