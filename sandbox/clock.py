@@ -7,7 +7,7 @@ so a run is the same every time, and a quiet week takes as long as the things th
 
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Any
@@ -33,16 +33,16 @@ class NeverHappened(AssertionError):
         self.now = now
 
 
-@dataclass(order=True, slots=True)
+@dataclass(eq=False, slots=True)
 class Entry:
     """One thing that will happen, unless it is cancelled."""
 
     due: int
     order: int
     number: int
-    action: Action = field(compare=False)
-    period: int = field(compare=False, default=0)
-    cancelled: bool = field(compare=False, default=False)
+    action: Action
+    period: int = 0
+    cancelled: bool = False
 
     def cancel(self) -> None:
         """It will not happen."""
@@ -71,7 +71,8 @@ class Agenda:
         if start.tzinfo is None:
             raise ValueError("the start needs a time zone; use UTC")
         self.ms = to_ms(start)
-        self._heap: list[Entry] = []
+        self._heap: list[tuple[int, int, int, Entry]] = []  # by when, what comes first then, and who came first
+        self._now = from_ms(self.ms)
         self._number = 0
         self._moved: Callable[[float], Any] = lambda _seconds: None
 
@@ -83,20 +84,20 @@ class Agenda:
     @property
     def now(self) -> datetime:
         """The present."""
-        return from_ms(self.ms)
+        return self._now
 
     @property
     def next_due(self) -> int | None:
         """When the next entry is due, in milliseconds."""
-        while self._heap and self._heap[0].cancelled:
+        while self._heap and self._heap[0][3].cancelled:
             heapq.heappop(self._heap)
-        return self._heap[0].due if self._heap else None
+        return self._heap[0][0] if self._heap else None
 
     def at_ms(self, due: int, action: Action, order: Order = Order.PHYSICS) -> Entry:
         """Do something at a time in milliseconds; the past means now."""
         self._number += 1
         entry = Entry(max(due, self.ms), order, self._number, action)
-        heapq.heappush(self._heap, entry)
+        self._push(entry)
         return entry
 
     def at(self, when: datetime | timedelta, action: Action, order: Order = Order.CODE) -> Entry:
@@ -139,18 +140,21 @@ class Agenda:
 
     def _run_to(self, end: int) -> None:
         while (due := self.next_due) is not None and due <= end:
-            entry = heapq.heappop(self._heap)
+            entry = heapq.heappop(self._heap)[3]
             if due > self.ms:
                 self.move(due)
             if entry.period:
                 self._number += 1
                 entry.due, entry.number = entry.due + entry.period, self._number
-                heapq.heappush(self._heap, entry)
+                self._push(entry)
             entry.action()
         self.move(end)
 
     def move(self, ms: int) -> None:
         """Move the clock alone: for who knows that nothing is due before then."""
         if ms > self.ms:
-            self.ms = ms
+            self.ms, self._now = ms, from_ms(ms)
             self._moved(ms / 1000)
+
+    def _push(self, entry: Entry) -> None:
+        heapq.heappush(self._heap, (entry.due, entry.order, entry.number, entry))

@@ -9,6 +9,7 @@ account of its own.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -138,7 +139,7 @@ class Deployment:
     @property
     def all(self) -> list[Incident]:
         """Every incident, oldest first."""
-        return sorted(self.incidents.recent(), key=lambda incident: (incident.opened_at, incident.id))
+        return sorted(self.incidents.recent(limit=sys.maxsize), key=lambda incident: (incident.opened_at, incident.id))
 
     def of(self, remediation: str) -> list[Incident]:
         """The incidents of one remediation, oldest first."""

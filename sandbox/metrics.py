@@ -173,6 +173,20 @@ class Series:
                 minute = stop
         return found
 
+    def plain(self, start: int, end: int) -> list[tuple[int, float]] | None:
+        """Each minute with its one value; None where a minute holds a sample of several."""
+        found: list[tuple[int, float]] = []
+        for index in range(max(bisect_right(self.starts, start) - 1, 0), len(self.starts)):
+            minute = max(self.starts[index], start)
+            if minute >= end:
+                break
+            value = self.values[index]
+            if isinstance(value, Sample):
+                return None
+            number = float(value)
+            found += [(each, number) for each in range(minute, min(self.ends[index], end))]
+        return found
+
     def _split(self, where: int, minute: int) -> None:
         start, end, value = self.starts[where], self.ends[where], self.values[where]
         pieces = [(s, e) for s, e in ((start, minute), (minute, minute + 1), (minute + 1, end)) if s < e]

@@ -79,6 +79,7 @@ class Queues:
         self._dice = dice
         self._handles = Random(dice.random())
         self._place = (account, region)
+        self._backend: SQSBackend | None = None
         self._listeners: dict[str, list[Arrived]] = defaultdict(list)
         self._patches: list[Any] = []
 
@@ -87,8 +88,10 @@ class Queues:
     @property
     def backend(self) -> SQSBackend:
         """The queues as moto keeps them."""
-        account, region = self._place
-        return sqs_backends[account][region]
+        if self._backend is None:
+            account, region = self._place
+            self._backend = sqs_backends[account][region]
+        return self._backend
 
     def find(self, url_arn_or_name: str) -> Queue:
         """A queue by its URL, ARN or name."""
@@ -103,6 +106,7 @@ class Queues:
         queue = self.find(queue) if isinstance(queue, str) else queue
         now, visible, in_flight, delayed = self._agenda.ms, 0, 0, 0
         oldest: int | None = None
+        arrived = self._arrived_ms.get
         for message in queue._messages:
             if message.delayed_until > now:
                 delayed += 1
@@ -110,9 +114,19 @@ class Queues:
                 in_flight += 1
             else:
                 visible += 1
-            born = self._arrived_ms.get(message.id) or sent_ms(message)
-            oldest = born if oldest is None or born < oldest else oldest
+            born = arrived(message.id) or vars(message)["sent_timestamp"]
+            if oldest is None or born < oldest:
+                oldest = born
         return Depth(visible, in_flight, delayed, oldest)
+
+    def empty(self, queue: Queue) -> bool:
+        """Whether a queue holds nothing, not even in flight."""
+        return not queue._messages
+
+    def idle(self, queue: Queue) -> bool:
+        """Whether nothing waits in a queue."""
+        now = self._agenda.ms
+        return all(each.delayed_until > now or each.visible_at > now for each in queue._messages)
 
     def bodies(self, queue: Queue | str) -> list[str]:
         """The bodies of everything that a queue holds, in flight or not."""
@@ -380,7 +394,7 @@ class Queues:
 
     def _expire(self, queue: Queue, now: int) -> None:
         born_after = now - setting(queue, "message_retention_period") * 1000
-        expired = [message for message in queue._messages if sent_ms(message) <= born_after]
+        expired = [message for message in queue._messages if vars(message)["sent_timestamp"] <= born_after]
         for message in expired:
             self._forget(queue, message)
             self.ledger.expired[fingerprint(message.body)] += 1

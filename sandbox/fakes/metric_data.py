@@ -17,6 +17,8 @@ from sandbox.seam import Answer, AwsError, Call, Seam
 MAX_QUERIES = 500
 MAX_DATAPOINTS = 100_800
 MAX_STATISTICS = 1_440
+_OF_ONE_VALUE = frozenset({"Average", "Sum", "Minimum", "Maximum"})
+"""the statistics that are the value itself, where a period holds one value"""
 _ID = re.compile(r"[a-z][A-Za-z0-9_]*\Z")
 
 
@@ -60,6 +62,10 @@ class MetricData:
         minutes = max(period // 60, 1)
         start = start_ms // MINUTE_MS // minutes * minutes
         end = min(-(-end_ms // MINUTE_MS), self._metrics.horizon(self._agenda.ms))
+        if minutes == 1 and statistic in _OF_ONE_VALUE:
+            plain = series.plain(start, end)
+            if plain is not None:
+                return plain
         return [
             (first, float(bucket.statistic(statistic))) for first, bucket in series.buckets(start, end, minutes).items()
         ]

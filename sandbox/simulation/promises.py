@@ -20,6 +20,7 @@ from typing import Any
 
 from nightshift.incidents import Event
 from nightshift.model import Incident, Outcome, SwitchState, Verdict
+from nightshift.signals.metrics import LATE
 
 from sandbox.clock import from_ms, to_ms
 from sandbox.ledger import fingerprint
@@ -319,7 +320,8 @@ def verdicts_true(case: Case) -> Iterator[str]:
             default=incident.closed_at or incident.deadline,
         )
         looks = case.played.stage.health.get(incident.target, [])
-        began = incident.attempts[-1].started_at if incident.verdict is Verdict.FIXED else incident.opened_at
+        fixed = incident.verdict is Verdict.FIXED  # what opens an incident was measured a minute ago, and more
+        began = incident.attempts[-1].started_at if fixed else incident.opened_at - LATE
         since = max(said - _LOOKED, began) - case.skew  # that it was well before it fell sick says nothing
         near = [well for ms, well in looks if since < from_ms(ms) <= said + case.skew + _JUST_NOW]
         if not any(near):

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import takewhile
 from typing import Any
 from unittest.mock import patch
 
@@ -79,6 +80,7 @@ class Stage:
     answers: Counter[str] = field(default_factory=Counter)  # how often somebody said yes, by incident
     health: dict[str, list[tuple[int, bool]]] = field(default_factory=dict)  # by target: when, and whether it was well
     braking: list[tuple[int, bool]] = field(default_factory=list)
+    braked: bool = False  # the storm brake, as the table has it
 
     @property
     def ms(self) -> int:
@@ -186,6 +188,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         toml = configuration(story, world, queues, loans)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
         stage = Stage(story, world, hub, nemesis, nightshift, environments, queues, loans, sent)
+        world.seam.after("dynamodb", "PutItem", lambda call, _answer: _brake(stage, call))
         stack.enter_context(_overheard(stage.errors))
         _switch(stage, SwitchState.ON)
         for system in queues:
@@ -630,19 +633,27 @@ def _answer(stage: Stage) -> None:
 
 def _look(stage: Stage) -> None:
     """How things really stand, three times a minute: what a verdict is later compared with."""
-    found = {system.dlq_arn: system.dead == 0 for system in stage.queues}
+    found = {system.dlq_arn: system.clean for system in stage.queues}
+    since = stage.world.now - timedelta(minutes=5)
+    finishing = {each.queue for each in takewhile(lambda each: each.at > since, reversed(stage.world.processed.all))}
     for system in stage.queues:
         running = len(system.service.running) >= system.service.desired
         stopped = system.service.desired == 0  # on purpose, which is well
-        idle = not stage.world.queues.depth(system.queue).visible  # no work waits that it could be seen to leave undone
-        last = next((each for each in reversed(stage.world.processed.all) if each.queue == system.queue_arn), None)
-        finishes = last is not None and stage.world.now - last.at < timedelta(minutes=5)
+        idle = stage.world.queues.idle(system.queue)  # no work waits that it could be seen to leave undone
+        finishes = system.queue_arn in finishing
         found[system.service_arn] = stopped or (running and (idle or finishes or bool(system.service.workers)))
     for name in stage.loans.names:
         found[stage.loans.arn(name)] = stage.loans.healthy(name)
     for arn, well in found.items():
         stage.health.setdefault(arn, []).append((stage.ms, well))
-    stage.braking.append((stage.ms, stage.nightshift.incidents.brake().engaged))
+    stage.braking.append((stage.ms, stage.braked))
+
+
+def _brake(stage: Stage, call: Call) -> None:
+    """Something was put into a table: perhaps the storm brake."""
+    item = call.params["Item"]
+    if item["pk"]["S"] == "BRAKE":
+        stage.braked = item["engaged"]["BOOL"]
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------

@@ -23,6 +23,10 @@ TROUBLE = (30, 120, 240)
 """minutes in which things go wrong, by the seed; then the causes are healed and the faults end"""
 SETTLE = 30
 """minutes after which everything that was open must be closed and told"""
+SYSTEMS = ((1, 0, 1), (2, 1, 3), (3, 0, 3), (2, 1, 4), (3, 1, 2), (0, 0, 6))
+"""how many document systems, usage systems and slow queues there are"""
+CROWDS = ((6, 6, 6), (2, 2, 30), (0, 0, 40), (0, 0, 60))
+"""the same of an account with much in it: every minute several incidents begin"""
 SMALL = (5, (10, 12), 12)
 """the same three of a small story, in which nothing waits for longer than a few minutes"""
 
@@ -134,14 +138,15 @@ def draw(seed: int, *, faults: bool = True, small: bool = False) -> Story:
         return _small(Random(f"small story/{seed}"), seed, faults=faults)
     dice = Random(f"story/{seed}")
     trouble = dice.choice(TROUBLE) * 60
-    documents, usage, loans = dice.choice(((1, 0, 1), (2, 1, 3), (3, 0, 3), (2, 1, 4), (3, 1, 2), (0, 0, 6)))
+    crowd = dice.random() < 0.7
+    documents, usage, loans = dice.choice(CROWDS if crowd else SYSTEMS)
     story = Story(
         seed=seed,
         documents=documents,
         usage=usage,
         loans=loans,
         mode=dice.choices(("auto", "approve", "observe"), (8, 2, 0.5))[0],
-        settings=_settings(dice),
+        settings=_settings(dice, crowd=crowd),
         trouble=trouble,
     )
     return _filled(dice, story, [*_causes(dice, story)], faults=faults)
@@ -184,10 +189,11 @@ def _filled(dice: Random, story: Story, scenes: list[Scene], *, faults: bool) ->
     return replace(story, scenes=tuple(sorted(scenes, key=lambda scene: (scene.at, scene.what, scene.which))))
 
 
-def _settings(dice: Random) -> dict[str, str]:
+def _settings(dice: Random, *, crowd: bool = False) -> dict[str, str]:
     deadline = dice.choice((12, 18, 24))
-    storm = dice.choices(("targets = 3", "targets = 40\nfloor = 40"), (1, 4))[0]
-    per_target, per_account = dice.choice(((4, 10), (2, 10), (4, 3), (24, 100)))
+    storm = dice.choices(("targets = 3", "targets = 100\nfloor = 100"), (1, 15 if crowd else 4))[0]
+    much = (24, 100)
+    per_target, per_account = dice.choice(((4, 10), (2, 10), (4, 3), *(much,) * (12 if crowd else 1)))
     dlq = f'healthy_for = "PT5M"\ncanary_patience = "PT5M"\npatience = "PT5M"\ndeadline = "PT{deadline}M"\n'
     dlq += f"confirm = {dice.choice((1, 2))}\nlooks = {dice.choice((1, 2, 3))}\nrate = {dice.choice((1, 10))}\n"
     dlq += f'batch = {dice.choice((10, 100))}\nsample = {dice.choice((10, 30))}\ncooldown = "PT{dice.choice((2, 15))}M"'

@@ -103,6 +103,11 @@ class QueueService:
         return self.world.queues.depth(self.dlq).total
 
     @property
+    def clean(self) -> bool:
+        """Whether its dead-letter queue is empty."""
+        return self.world.queues.empty(self.dlq)
+
+    @property
     def arns(self) -> tuple[str, str, str]:
         """What the system consists of: queue, dead-letter queue, service."""
         return self.queue_arn, self.dlq_arn, self.service.arn
