@@ -78,14 +78,18 @@ class TargetGroup:
         if not requests:
             return
         if not healthy and not unhealthy:
-            self._put("HTTPCode_ELB_5XX_Count", minute, float(requests))
-            self._put("HTTPCode_ELB_503_Count", minute, float(requests))
+            self._put_own("HTTPCode_ELB_5XX_Count", minute, requests)
+            self._put_own("HTTPCode_ELB_503_Count", minute, requests)
             return
         self._put("RequestCount", minute, float(requests))
         failed = requests if not healthy else round(requests * min(self.errors + max(load - 1.0, 0.0), 1.0))
         if failed:  # counters of errors are reported only when there are any
             timed_out = not healthy and any(task.wedged for task, _, _ in self.targets)
-            self._put("HTTPCode_ELB_5XX_Count" if timed_out else "HTTPCode_Target_5XX_Count", minute, float(failed))
+            if timed_out:
+                self._put_own("HTTPCode_ELB_5XX_Count", minute, failed)
+                self._put_own("HTTPCode_ELB_504_Count", minute, failed)
+            else:
+                self._put("HTTPCode_Target_5XX_Count", minute, float(failed))
         if requests - failed:
             self._put("HTTPCode_Target_2XX_Count", minute, float(requests - failed))
         self._put("TargetResponseTime", minute, self._times(load, requests, hanging=not healthy))
@@ -97,6 +101,10 @@ class TargetGroup:
         return Sample.of(
             self.seconds * stretch * self.dice.lognormvariate(0, 0.3) for _ in range(min(requests, SAMPLES))
         )
+
+    def _put_own(self, name: str, minute: int, count: int) -> None:
+        """What the load balancer answers itself is counted for it as a whole, under no target group."""
+        self.metrics.of(NAMESPACE, name, self.dims[:1]).put(minute, float(count))
 
     def _put(self, name: str, minute: int, value: float | Sample) -> None:
         self.metrics.of(NAMESPACE, name, self.dims).put(minute, value)

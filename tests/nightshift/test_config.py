@@ -108,6 +108,8 @@ REGISTRY = (Letters, Stalled, Endless)
 DLQ = "arn:aws:sqs:eu-central-1:111122223333:orders-dlq"
 QUEUE = "arn:aws:sqs:eu-central-1:111122223333:orders"
 SERVICE = "arn:aws:ecs:eu-central-1:111122223333:service/shop/worker"
+ALB = "arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/app/shop/50dc6c495c0c9188"
+GROUP = "arn:aws:elasticloadbalancing:eu-central-1:111122223333:targetgroup/shop/6d0ecf831eec9f09"
 
 HEAD = """\
 name = "prod"
@@ -323,6 +325,11 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
     "a consumer of wrong kind": (f'consumer = "{SERVICE}"', f'consumer = "{QUEUE}"', "consumer", "is of kind sqs:queue. A consumer is of kind ecs:service or lambda:function"),
     "a source of wrong kind": (f'source = "{QUEUE}"', f'source = "{SERVICE}"', "source", "A source is of kind sqs:queue"),
     "a queue of wrong kind": (f'queue = "{QUEUE}"', f'queue = "{SERVICE}"', "queue =", "A queue is of kind sqs:queue"),
+    "a load balancer of another sort": (f'queue = "{QUEUE}"', f'load_balancer = "{ALB.replace("/app/", "/net/")}"\ntarget_group = "{GROUP}"', "load_balancer", "is no application load balancer. Only application load balancers"),
+    "a load balancer alone": (f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"', "load_balancer", "targets[1].load_balancer: has no target_group beside it. Name the target_group too"),
+    "a target group alone": (f'queue = "{QUEUE}"', f'target_group = "{GROUP}"', "target_group", "targets[1].target_group: has no load_balancer beside it"),
+    "a load balancer for a target group": (f'queue = "{QUEUE}"', f'load_balancer = "{GROUP}"\ntarget_group = "{GROUP}"', "load_balancer", "A load_balancer is of kind elasticloadbalancing:loadbalancer"),
+    "a queue behind a load balancer": (f'source = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"', "load_balancer", "a target of kind sqs:queue has no load_balancer"),
     "a service with a source": (f'queue = "{QUEUE}"', f'source = "{QUEUE}"', "source", "targets[1].source: a target of kind ecs:service has no source. Remove it: only sqs:queue"),
     "its own source": (f'source = "{QUEUE}"', f'source = "{DLQ}"', "source", "source: is the target itself"),
     "a system without targets": ("[[systems]]", '[[systems]]\nname = "empty"\n[[systems]]', "[[systems]]", "systems[0].targets: is missing"),
@@ -795,6 +802,17 @@ def test_the_schema_and_the_model_agree() -> None:
     assert list(validator.iter_errors(tomllib.loads(GOOD))) == []
     assert list(validator.iter_errors(tomllib.loads(changed('mode = "auto"', 'mode = "yolo"')))) != []
     assert list(validator.iter_errors(tomllib.loads(changed("source", "sauce")))) != []
+
+
+def test_a_service_may_name_what_sends_it_requests() -> None:
+    """Both go into the target, and survive being shipped."""
+    text = changed(f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"')
+
+    policy = parsed(text)
+
+    [service] = [target for target in policy.targets if str(target.arn) == SERVICE]
+    assert (str(service.load_balancer), str(service.target_group)) == (ALB, GROUP)
+    assert from_json(to_json(policy), registry=REGISTRY).hash == policy.hash
 
 
 SCHEMA_COMMAND = (

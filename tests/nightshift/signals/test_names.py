@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import doctest
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import botocore
 import pytest
 from nightshift.model import Arn, MetricQuery
-from nightshift.signals import names, queue_arn, queue_metric, queue_url, service_metric, split_service_arn
+from nightshift.signals import (
+    balancer_metric,
+    group_metric,
+    names,
+    queue_arn,
+    queue_metric,
+    queue_url,
+    service_metric,
+    split_service_arn,
+)
 
 from tests.nightshift.signals.cloud import ACCOUNT, REGION, Cloud, queue
 
@@ -104,3 +114,26 @@ def test_only_the_long_arn_of_a_service_is_understood(resource: str, says: str) 
     """The short form lacks the cluster: the error says so, and what to write."""
     with pytest.raises(ValueError, match=says):
         split_service_arn(Arn("aws", "ecs", REGION, ACCOUNT, resource))
+
+
+BALANCER = Arn.parse("arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/app/api/50dc6c495c0c9188")
+GROUP = Arn.parse("arn:aws:elasticloadbalancing:eu-central-1:111122223333:targetgroup/api/6d0ecf831eec9f09")
+
+
+def test_metrics_of_load_balancers_and_their_target_groups() -> None:
+    """CloudWatch knows them by type, name and id: the dimension is not the name (remediations.md section 3)."""
+    whole = balancer_metric(BALANCER, "HTTPCode_ELB_5XX_Count", "Sum", 15)
+    group = group_metric(BALANCER, GROUP, "UnHealthyHostCount", "Minimum", 3)
+
+    assert whole.namespace == group.namespace == "AWS/ApplicationELB"
+    assert whole.dimensions == (("LoadBalancer", "app/api/50dc6c495c0c9188"),)
+    assert group.dimensions == (*whole.dimensions, ("TargetGroup", "targetgroup/api/6d0ecf831eec9f09"))
+
+
+@pytest.mark.parametrize("resource", ["loadbalancer/net/api/50dc", "loadbalancer/api", "targetgroup/api/6d0e"])
+def test_no_other_load_balancer_has_these_metrics(resource: str) -> None:
+    """Network and classic load balancers count under other names."""
+    with pytest.raises(ValueError, match="not an application load balancer"):
+        balancer_metric(replace(BALANCER, resource=resource), "RequestCount", "Sum")
+    with pytest.raises(ValueError, match="not a target group"):
+        group_metric(BALANCER, BALANCER, "RequestCount", "Sum")

@@ -195,6 +195,12 @@ class TargetTable(_Table):
     )
     source: _Arn | None = Field(default=None, description="of a dead-letter queue: the queue its letters came from")
     queue: _Arn | None = Field(default=None, description="of a service or function: the queue it consumes")
+    load_balancer: _Arn | None = Field(
+        default=None, description="of an ECS service: the application load balancer that sends it requests"
+    )
+    target_group: _Arn | None = Field(
+        default=None, description="of an ECS service: the target group its tasks are registered in"
+    )
 
 
 class SystemTable(_Table):
@@ -578,6 +584,8 @@ _LINKS = {
     "consumer": (("sqs:queue",), ("ecs:service", "lambda:function")),
     "source": (("sqs:queue",), ("sqs:queue",)),
     "queue": (("ecs:service", "lambda:function"), ("sqs:queue",)),
+    "load_balancer": (("ecs:service",), ("elasticloadbalancing:loadbalancer",)),
+    "target_group": (("ecs:service",), ("elasticloadbalancing:targetgroup",)),
 }
 """what may have the link, and what it may point to"""
 
@@ -699,6 +707,12 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
             problems.add((*loc, key), f"{arn} is of kind {arn.kind}", f"A {key} is of kind {' or '.join(kinds)}")
         elif arn == target.arn:
             problems.add((*loc, key), "is the target itself", f"Name the queue the letters came from, or remove {key}")
+        elif key == "load_balancer" and not arn.resource.startswith("loadbalancer/app/"):
+            remedy = "Only application load balancers (loadbalancer/app/…) say how requests were answered: remove it"
+            problems.add((*loc, key), f"{arn} is no application load balancer", remedy)
+    for one, other in (("load_balancer", "target_group"), ("target_group", "load_balancer")):
+        if getattr(target, one) is not None and getattr(target, other) is None:
+            problems.add((*loc, one), f"has no {other} beside it", f"Name the {other} too: metrics need both")
 
 
 def _check_listed(

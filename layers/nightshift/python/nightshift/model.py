@@ -148,6 +148,7 @@ class Target:
 
     ``group`` is the system it belongs to. ``consumer`` (of a dead-letter queue or queue) is the service that drains it,
     ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
+    ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks.
     """
 
     arn: Arn
@@ -158,6 +159,8 @@ class Target:
     consumer: Arn | None = None
     source: Arn | None = None
     queue: Arn | None = None
+    load_balancer: Arn | None = None
+    target_group: Arn | None = None
 
     @property
     def linked(self) -> tuple[Arn, ...]:

@@ -21,7 +21,15 @@ from nightshift.model import Arn, MetricQuery, Query, ResourceRead
 from nightshift.remediation import Readings, Unread
 from nightshift.signals.batch import Answer, Piece
 from nightshift.signals.metrics import metric_pieces
-from nightshift.signals.names import queue_arn, queue_metric, queue_url, service_metric, split_service_arn
+from nightshift.signals.names import (
+    balancer_metric,
+    group_metric,
+    queue_arn,
+    queue_metric,
+    queue_url,
+    service_metric,
+    split_service_arn,
+)
 from nightshift.signals.queues import attribute_pieces, exists_pieces
 from nightshift.signals.services import service_pieces
 
@@ -33,8 +41,10 @@ __all__ = [
     "KINDS",
     "Kind",
     "actions",
+    "balancer_metric",
     "blind_services",
     "gather",
+    "group_metric",
     "queue_arn",
     "queue_metric",
     "queue_url",

@@ -17,6 +17,8 @@ import re
 from nightshift.model import Arn, MetricQuery
 
 __all__ = [
+    "balancer_metric",
+    "group_metric",
     "queue_arn",
     "queue_metric",
     "queue_url",
@@ -37,6 +39,7 @@ _QUEUE_URL = re.compile(
     re.ASCII,
 )
 _SERVICE_PARTS = 3
+_ALB = "AWS/ApplicationELB"
 
 
 def queue_url(arn: Arn) -> str:
@@ -92,6 +95,37 @@ def split_service_arn(arn: Arn) -> tuple[str, str]:
     if len(parts) != _SERVICE_PARTS or not all(parts):
         raise ValueError(f"not the ARN of a service: {arn} (expected …:service/CLUSTER/NAME)")
     return parts[1], parts[2]
+
+
+def balancer_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
+    """
+    A metric of one application load balancer as a whole. Answers of its own (``HTTPCode_ELB_5XX_Count``) are only here.
+
+    Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+    """
+    return MetricQuery(_ALB, metric, (("LoadBalancer", _balancer(arn)),), stat, period, minutes)
+
+
+def group_metric(
+    balancer: Arn, group: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60
+) -> MetricQuery:
+    """
+    A metric of one target group behind one application load balancer: requests, answers, and how many hosts are well.
+
+    Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+    """
+    if group.kind != "elasticloadbalancing:targetgroup":
+        raise ValueError(f"not a target group: {group}")
+    dimensions = (("LoadBalancer", _balancer(balancer)), ("TargetGroup", group.resource))
+    return MetricQuery(_ALB, metric, dimensions, stat, period, minutes)
+
+
+def _balancer(arn: Arn) -> str:
+    """``app/<name>/<id>``: CloudWatch knows a load balancer by all three, not by its name."""
+    kind, _, name = arn.resource.partition("/")
+    if arn.service != "elasticloadbalancing" or kind != "loadbalancer" or not name.startswith("app/"):
+        raise ValueError(f"not an application load balancer: {arn}")
+    return name
 
 
 def service_metric(
