@@ -140,6 +140,7 @@ LIVES: tuple[Life, ...] = (
     Life("slow, only watched", _slow(mode="observe"), (_REFUSED,), (), (_LENDS,)),
     Life("slow, paused at first", _slow(_at(1.5, "pause", 180)), (_FIXED,), (_LENDS,)),
     Life("loan out while halted", _slow(_at(3.5, "halt", 360)), (_FIXED,), (_LENDS,)),
+    Life("loan out at the deadline, halted", _slow(_at(2.2, "halt", 720), what="slow for ever", has={"deadline": "PT5M"}), (_REVERTED,), (_LENDS,)),
     Life("storm", _slow(_at(0.1, "slow", _HOURS, which=1), loans=2, has={"deadline": "PT4M"}, tables={"storm": {"targets": 2}}), (_REFUSED,) * 2, (), (_LENDS,)),
     Life("storm that passes", _slow(_at(0.1, "slow", 200, which=1), heals=200, loans=2, tables={"storm": {"targets": 2, "calm": "PT1M"}}), (_RECOVERED,) * 2, (), (_LENDS,)),
     # what cannot be seen, or not be done

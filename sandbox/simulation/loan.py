@@ -13,7 +13,7 @@ simulated whatever the registry holds. In the world, :class:`Loans` makes the cu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -148,6 +148,7 @@ class Loans:
     def __init__(self, world: World, count: int) -> None:
         self.names = [f"slow-{number}" for number in range(count)]
         self.curable: dict[str, bool] = {}
+        self.told: Callable[[str], object] = lambda _name: None  # hears when a queue falls ill, or heals
         self._world = world
         tags = {"auto-remediation": "enabled"}
         for name in self.names:
@@ -170,10 +171,12 @@ class Loans:
         """Messages are delayed from now on."""
         self.curable[name] = curable
         self._set(name, "delay_seconds", 5)
+        self.told(name)
 
     def heal(self, name: str) -> None:
         """The cause is gone by itself."""
         self._set(name, "delay_seconds", 0)
+        self.told(name)
 
     def change(self, name: str, seconds: int) -> None:
         """A person sets the visibility timeout."""

@@ -188,6 +188,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         toml = configuration(story, world, queues, loans)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
         stage = Stage(story, world, hub, nemesis, nightshift, environments, queues, loans, sent)
+        loans.told = lambda name: _look_at_loan(stage, name)
         world.seam.after("dynamodb", "PutItem", lambda call, _answer: _brake(stage, call))
         stack.enter_context(_overheard(stage.errors))
         _switch(stage, SwitchState.ON)
@@ -643,10 +644,15 @@ def _look(stage: Stage) -> None:
         finishes = system.queue_arn in finishing
         found[system.service_arn] = stopped or (running and (idle or finishes or bool(system.service.workers)))
     for name in stage.loans.names:
-        found[stage.loans.arn(name)] = stage.loans.healthy(name)
+        _look_at_loan(stage, name)
     for arn, well in found.items():
         stage.health.setdefault(arn, []).append((stage.ms, well))
     stage.braking.append((stage.ms, stage.braked))
+
+
+def _look_at_loan(stage: Stage, name: str) -> None:
+    """Also at the moment when it falls ill or heals: either may last for seconds only."""
+    stage.health.setdefault(stage.loans.arn(name), []).append((stage.ms, stage.loans.healthy(name)))
 
 
 def _brake(stage: Stage, call: Call) -> None:

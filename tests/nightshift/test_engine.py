@@ -501,6 +501,41 @@ def test_a_halt_does_not_make_us_forget_what_is_out(account: Account) -> None:
     assert account.attribute(here.target, "VisibilityTimeout") == "30"
 
 
+@pytest.mark.parametrize("heals", [True, False])
+def test_no_deadline_ends_what_is_out_while_halted(account: Account, *, heals: bool) -> None:
+    """Halted from before the proof until after the deadline: told, and open until it could be given back."""
+    here = night(account, lend(cures=False, deadline=5 * MINUTE))
+    here.look()
+    assert account.attribute(here.target, "VisibilityTimeout") == "99"
+    account.switch(SwitchState.HALTED)
+    if heals:
+        account.set(here.target, DelaySeconds="0")
+    for _ in range(40):
+        account.clock.pass_(MINUTE)
+        here.engine.tick(here.ids[0])
+    assert here.incident.open
+    assert here.incident.lent
+    told = account.mails()
+    assert len(told) == 1 + heals
+    assert "halted" in told[-1]
+    account.switch(SwitchState.ON)
+    incident = here.until_closed()
+    assert account.attribute(here.target, "VisibilityTimeout") == "30"
+    assert not incident.lent
+    assert incident.verdict is (Verdict.FIXED if heals else Verdict.REVERTED)
+
+
+def test_a_pause_past_the_deadline_takes_back_what_is_out_and_gives_up_in_the_end(account: Account) -> None:
+    """Paused, and AWS refuses the undo: twelve tries, then a person must."""
+    here = night(account, lend(cures=False, deadline=5 * MINUTE))
+    here.look()
+    account.wire.fail(CURE, "InvalidAttributeValue", times=100)
+    account.switch(SwitchState.PAUSED)
+    incident = here.until_closed(120)
+    assert incident.verdict is Verdict.ESCALATED
+    assert "NOT be given back" in incident.why
+
+
 def test_an_undo_whose_answer_was_lost_is_not_somebody_elses_change(account: Account) -> None:
     """A time-out after the undo: found by looking, once."""
     here = night(account, lend())

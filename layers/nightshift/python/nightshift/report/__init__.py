@@ -8,11 +8,12 @@ Reports: from a record to what people and machines are told about it. Pure: noth
 
 from nightshift.report.context import Context, TimelineEvent
 from nightshift.report.machine import to_json
-from nightshift.report.notices import Notice, blind_notice, storm_notice, transition
+from nightshift.report.notices import GIVE_BACK, Notice, blind_notice, storm_notice, transition
 from nightshift.report.render import render
 from nightshift.report.safe import ascii_subject, safe, untrusted
 
 __all__ = [
+    "GIVE_BACK",
     "Context",
     "Notice",
     "TimelineEvent",

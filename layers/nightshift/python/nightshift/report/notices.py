@@ -47,6 +47,8 @@ Holds that are told in the final report only.
 have notices of their own (asking, would-act); a ``storm`` holds everything at once and is told in one page for all.
 """
 
+GIVE_BACK = "give-back"
+"""what holds back the return of what was lent"""
 _SHOWN = 40
 _CUT = "[The report was too long and ends here; `nightshift show` has all of it.]"
 
@@ -123,9 +125,11 @@ def _tell_hold(before: Incident | None, after: Incident, refusal: Refusal, conte
     A hold that a person should know of: not one that is told in another way, and not one that soon passes.
 
     It lasts if it says so, or if it still stands at the next look and the incident is old enough. While calls are made
-    or their effect is verified nothing is held.
+    or their effect is verified nothing is held, but for what should be back already and cannot be given back.
     """
-    if after.phase in (Phase.ACTING, Phase.VERIFYING) or refusal.guard in QUIET_GUARDS:
+    if after.phase is Phase.ACTING or refusal.guard in QUIET_GUARDS:
+        return False
+    if after.phase is Phase.VERIFYING and refusal.guard != GIVE_BACK:
         return False
     if context.mode is Mode.OBSERVE or f"held:{safe(refusal.guard, 60)}" in after.notices:
         return False  # where nothing may be done nothing is held back: would-act says what would be done
