@@ -54,6 +54,8 @@ _KEYS = {
 }
 """through which service the functions use the deployment's key, and how"""
 _VIA = "kms:ViaService"
+_ON_ROLES = ["iam:PassRole", "sts:AssumeRole", "sts:SetSourceIdentity", "sts:TagSession"]
+"""all that is ever done with a role"""
 
 
 def boundary(scope: Construct, policy: Policy) -> iam.ManagedPolicy:
@@ -78,9 +80,17 @@ def document(policy: Policy, *, partition: str) -> dict[str, Any]:
         "Version": "2012-10-17",
         "Statement": [
             *({"Effect": "Allow", **_json(each)} for each in _allowed(policy, partition)),
-            {"Sid": "Never", "Effect": "Deny", "Action": sorted(NEVER), "Resource": "*"},
+            *_never(policy, partition),
         ],
     }
+
+
+def _never(policy: Policy, partition: str) -> list[dict[str, Any]]:
+    """What is denied by name. Where a target names roles, these may be passed on: all else of IAM stays denied."""
+    if not any(target.roles for target in policy.targets):
+        return [{"Sid": "Never", "Effect": "Deny", "Action": sorted(NEVER), "Resource": "*"}]
+    rest = {"Sid": "NeverIam", "Effect": "Deny", "NotAction": _ON_ROLES, "Resource": f"arn:{partition}:iam::*:*"}
+    return [{"Sid": "Never", "Effect": "Deny", "Action": sorted({*NEVER} - {"iam:*"}), "Resource": "*"}, rest]
 
 
 def _allowed(policy: Policy, partition: str) -> list[Any]:

@@ -118,11 +118,12 @@ WORST: Mapping[str, str] = {
     "ecs:StopServiceDeployment": "Stop somebody's deployment of a registered service, and roll it back",
     "ecs:StopTask": "Stop tasks of the cluster of a registered service, as fast as they start",
     "ecs:UpdateService": (
-        "Scale a registered service to zero, restart it for ever, or give it another network or a task definition "
-        "without roles (one with roles needs iam:PassRole, which is denied)"
+        "Scale a registered service to zero, restart it for ever, or give it another network or task definition: one "
+        "without roles, or with roles that the service's target names (others need iam:PassRole, which is denied)"
     ),
     "events:DisableRule": "Stop what a registered rule starts",
     "events:EnableRule": "Start again what somebody had stopped",
+    "iam:PassRole": "Have ECS start tasks with a role that a registered service's target names, whatever they run",
     "kms:Decrypt": "Read what one queue, table or topic holds, through its own service, where that may be read anyway",
     "kms:Encrypt": "Nothing that reading and writing the table does not allow already",
     "kms:GenerateDataKey": "Nothing that sending to the queue or topic, or writing the table, does not allow already",
@@ -313,6 +314,13 @@ def _repositories(target: Target, place: Place) -> Iterable[tuple[str, Condition
             yield place.arn("ecr", "repository/*"), ()
 
 
+def _passed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The roles of a service's task definitions, which ECS takes only from whoever may pass them, and only ECS gets."""
+    del place
+    for role in target.roles:
+        yield str(role), (("StringEquals", "iam:PassedToService", "ecs-tasks.amazonaws.com"),)
+
+
 _SCOPES: Mapping[str, Scope] = {
     **dict.fromkeys(ANYWHERE, _anywhere),
     # -- SQS: taking from the dead-letter queue, giving to the queue that the letters came from
@@ -345,6 +353,7 @@ _SCOPES: Mapping[str, Scope] = {
     "ecs:StopServiceDeployment": _with_service(_part_of_service("service-deployment", "{service}/*")),
     "ecs:StopTask": _part_of_service("task", "*"),
     "ecs:UpdateService": _of("ecs:service", "arn"),
+    "iam:PassRole": _passed,
     "ecr:BatchGetImage": _repositories,
     "ecr:DescribeImages": _repositories,
     # -- Lambda

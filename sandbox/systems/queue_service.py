@@ -78,6 +78,11 @@ class QueueService:
     # -- what is so
 
     @property
+    def execution_role(self) -> str:
+        """The role with which ECS starts the tasks."""
+        return f"arn:aws:iam::{self.world.account}:role/{self.shape.cluster}-execution"
+
+    @property
     def queue(self) -> Queue:
         """The queue itself."""
         return self.world.queues.find(self.shape.queue)
@@ -157,6 +162,17 @@ class QueueService:
         self.push_image()
         return self.service.deploy()
 
+    def release(self, behaviour: Behaviour = Behaviour.WORKS, *, service: Service | None = None) -> Deployment:
+        """Somebody releases a version of its own: a new image under a new tag, in a new task definition."""
+        service = service or self.service
+        tag = f"v{len(service.history) + 1}"
+        self.world.images.push(service.name, tag, behaviour)
+        definition = self._register(service.name, self.world.images.uri(service.name, tag))
+        self.world.client("ecs").update_service(
+            cluster=service.cluster, service=service.name, taskDefinition=definition
+        )
+        return service.primary
+
     def start_deployment(self) -> Deployment:
         """Somebody deploys: the image is good, and it takes its time."""
         return self.ship_good_image()
@@ -231,21 +247,7 @@ class QueueService:
         ecs = world.client("ecs")
         ecs.create_cluster(clusterName=shape.cluster)
         world.images.push(name)
-        definition = ecs.register_task_definition(
-            family=name,
-            requiresCompatibilities=["FARGATE"],
-            networkMode="awsvpc",
-            cpu="256",
-            memory="512",
-            containerDefinitions=[
-                {
-                    "name": name,
-                    "image": world.images.uri(name),
-                    "essential": True,
-                    "environment": [{"name": "QUEUE_URL", "value": self.queue_url}],
-                }
-            ],
-        )["taskDefinition"]["taskDefinitionArn"]
+        definition = self._register(name, world.images.uri(name))
         ecs.create_service(
             cluster=shape.cluster,
             serviceName=name,
@@ -259,6 +261,26 @@ class QueueService:
         service = world.ecs.find(shape.cluster, name)
         service.settle()
         return service
+
+    def _register(self, name: str, image: str) -> str:
+        """A new revision of a service's task definition, by its ARN."""
+        registered = self.world.client("ecs").register_task_definition(
+            family=name,
+            requiresCompatibilities=["FARGATE"],
+            networkMode="awsvpc",
+            cpu="256",
+            memory="512",
+            executionRoleArn=self.execution_role,
+            containerDefinitions=[
+                {
+                    "name": name,
+                    "image": image,
+                    "essential": True,
+                    "environment": [{"name": "QUEUE_URL", "value": self.queue_url}],
+                }
+            ],
+        )
+        return str(registered["taskDefinition"]["taskDefinitionArn"])
 
 
 def json_body(**fields: object) -> str:

@@ -45,6 +45,7 @@ class ThinCloud:
             ("ecs", "CreateService"): self._create_service,
             ("ecs", "ListTagsForResource"): self._tags_of_service,
             ("ecs", "RegisterTaskDefinition"): self._register,
+            ("ecs", "DescribeTaskDefinition"): self._describe_definition,
             ("ecs", "TagResource"): self._tag_service,
             ("ecs", "UntagResource"): self._untag_service,
             ("s3", "CreateBucket"): self._create_bucket,
@@ -133,8 +134,20 @@ class ThinCloud:
             requires_compatibilities=params.get("requiresCompatibilities"),
             cpu=params.get("cpu"),
             memory=params.get("memory"),
+            task_role_arn=params.get("taskRoleArn"),
+            execution_role_arn=params.get("executionRoleArn"),
         )
         return {"taskDefinition": {"taskDefinitionArn": made.arn, "family": made.family, "revision": made.revision}}
+
+    def _describe_definition(self, call: Call) -> Answer:
+        try:
+            found = self._containers.describe_task_definition(call.params["taskDefinition"].rpartition("/")[2])
+        except Exception as error:
+            raise AwsError("ClientException", "Unable to describe task definition.") from error
+        roles = {"taskRoleArn": "task_role_arn", "executionRoleArn": "execution_role_arn"}  # moto sets what there is
+        shown = {"taskDefinitionArn": found.arn, "family": found.family, "status": found.status}
+        named = {name: vars(found)[key] for name, key in roles.items() if key in vars(found)}
+        return {"taskDefinition": shown | named}
 
     def _create_service(self, call: Call) -> Answer:
         params = call.params

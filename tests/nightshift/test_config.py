@@ -330,6 +330,9 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
     "a target group alone": (f'queue = "{QUEUE}"', f'target_group = "{GROUP}"', "target_group", "targets[1].target_group: has no load_balancer beside it"),
     "a load balancer for a target group": (f'queue = "{QUEUE}"', f'load_balancer = "{GROUP}"\ntarget_group = "{GROUP}"', "load_balancer", "A load_balancer is of kind elasticloadbalancing:loadbalancer"),
     "a queue behind a load balancer": (f'source = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"', "load_balancer", "a target of kind sqs:queue has no load_balancer"),
+    "a role of another account": (f'queue = "{QUEUE}"', 'roles = ["arn:aws:iam::999922223333:role/x"]', "roles", "targets[1].roles[0]: arn:aws:iam::999922223333:role/x is no role of this account"),
+    "a role that is none": (f'queue = "{QUEUE}"', f'roles = ["{DLQ}"]', "roles", "is no role of this account. A role is arn:aws:iam::ACCOUNT:role/NAME"),
+    "roles of a queue": (f'source = "{QUEUE}"', 'roles = ["arn:aws:iam::111122223333:role/x"]', "roles", "a target of kind sqs:queue has no roles. Remove them"),
     "a service with a source": (f'queue = "{QUEUE}"', f'source = "{QUEUE}"', "source", "targets[1].source: a target of kind ecs:service has no source. Remove it: only sqs:queue"),
     "its own source": (f'source = "{QUEUE}"', f'source = "{DLQ}"', "source", "source: is the target itself"),
     "a system without targets": ("[[systems]]", '[[systems]]\nname = "empty"\n[[systems]]', "[[systems]]", "systems[0].targets: is missing"),
@@ -806,12 +809,14 @@ def test_the_schema_and_the_model_agree() -> None:
 
 def test_a_service_may_name_what_sends_it_requests() -> None:
     """Both go into the target, and survive being shipped."""
-    text = changed(f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"')
+    role = "arn:aws:iam::111122223333:role/worker"
+    text = changed(f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"\nroles = ["{role}"]')
 
     policy = parsed(text)
 
     [service] = [target for target in policy.targets if str(target.arn) == SERVICE]
     assert (str(service.load_balancer), str(service.target_group)) == (ALB, GROUP)
+    assert [str(each) for each in service.roles] == [role]
     assert from_json(to_json(policy), registry=REGISTRY).hash == policy.hash
 
 

@@ -110,6 +110,7 @@ REFUSES: list[tuple[str, dict[str, Any], bool]] = [
     ("storm", {"brake": Brake(True, "a storm", sick=5)}, True),
     ("mid-change", {"changing": Unread("no")}, True),
     ("mid-change", {"changing": ("a deployment",)}, True),
+    ("cause", {"cause": ("a release is on trial", OTHER)}, True),
     ("lease", {"holder": "another"}, True),
     ("cooldown", {"cooldown_until": START + MINUTE}, True),
     ("target-budget", {"used_today": 4}, True),
@@ -131,6 +132,12 @@ def test_refuses(guard: str, more: dict[str, Any], later: bool) -> None:
     assert refusal.guard == guard
     assert (refusal.retry_after is not None) is later
     assert refusal.reason
+
+
+def test_what_waits_for_its_cause_names_what_must_heal_first() -> None:
+    """So that both incidents know each other."""
+    [refusal] = refusals(facts(cause=("a release is on trial", OTHER)))
+    assert refusal.link == OTHER
 
 
 # -- undo --------------------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ class Account:
     What must be known of an account to say what a call in it needs.
 
     ``keys`` says with which customer key a resource is encrypted, ``homes`` which queues a dead-letter queue's letters
-    came from, ``stacks`` the ARN of a CloudFormation stack by its name.
+    came from, ``stacks`` the ARN of a CloudFormation stack by its name, ``roles`` those that a task definition names.
     """
 
     account: str
@@ -63,6 +63,7 @@ class Account:
     keys: Mapping[str, str] = field(default_factory=dict)
     homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stacks: Mapping[str, str] = field(default_factory=dict)
+    roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def arn(self, service: str, resource: str) -> str:
         """An ARN of this account and Region."""
@@ -104,6 +105,26 @@ def _cluster(params: Params) -> str:
 
 def _service(params: Params, account: Account) -> str:
     return account.arn("ecs", f"service/{_cluster(params)}/{params['service'].rsplit('/', 1)[-1]}")
+
+
+def _updated(params: Params, account: Account) -> Pairs:
+    """Who gives a service a task definition passes its roles on to ECS, which gives them to the tasks."""
+    yield "ecs:UpdateService", _service(params, account), ()
+    for role in account.roles.get(str(params.get("taskDefinition", "")), ()):
+        yield "iam:PassRole", role, (("iam:PassedToService", "ecs-tasks.amazonaws.com"),)
+
+
+def _service_deployment(action: str) -> Rule:
+    """Deployments have ARNs of their own; AWS asks for leave on their service, too."""
+
+    def rule(params: Params, account: Account) -> Pairs:
+        arns = params.get("serviceDeploymentArns") or [params["serviceDeploymentArn"]]
+        for arn in arns:
+            yield action, str(arn), ()
+            cluster, service = str(arn).split(":service-deployment/")[1].split("/")[:2]
+            yield action, account.arn("ecs", f"service/{cluster}/{service}"), ()
+
+    return rule
 
 
 def _function(params: Params, account: Account) -> str:
@@ -307,7 +328,10 @@ OPERATIONS: Mapping[str, Rule] = {
     "ecs.ListServiceDeployments": _plain("ecs:ListServiceDeployments", _service),
     "ecs.ListTagsForResource": _plain("ecs:ListTagsForResource", lambda params, _: str(params["resourceArn"])),
     "ecs.ListTasks": _tasks,
-    "ecs.UpdateService": _plain("ecs:UpdateService", _service),
+    "ecs.DescribeServiceDeployments": _service_deployment("ecs:DescribeServiceDeployments"),
+    "ecs.DescribeTaskDefinition": _plain("ecs:DescribeTaskDefinition"),
+    "ecs.StopServiceDeployment": _service_deployment("ecs:StopServiceDeployment"),
+    "ecs.UpdateService": _updated,
     "kms.DescribeKey": lambda params, account: [
         ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
     ],

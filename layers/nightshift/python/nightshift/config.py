@@ -201,6 +201,11 @@ class TargetTable(_Table):
     target_group: _Arn | None = Field(
         default=None, description="of an ECS service: the target group its tasks are registered in"
     )
+    roles: tuple[_Arn, ...] = Field(
+        default=(),
+        max_length=4,
+        description="of an ECS service: the roles its task definitions name, which a rollback passes on to its tasks",
+    )
 
 
 class SystemTable(_Table):
@@ -426,6 +431,7 @@ def _written(target: Target) -> dict[str, Any]:
         "arn": str(target.arn),
         "protected": target.protected,
         "remediations": list(target.remediations),
+        **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
         **mode,
         **links,
     }
@@ -710,6 +716,12 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
         elif key == "load_balancer" and not arn.resource.startswith("loadbalancer/app/"):
             remedy = "Only application load balancers (loadbalancer/app/…) say how requests were answered: remove it"
             problems.add((*loc, key), f"{arn} is no application load balancer", remedy)
+    for n, role in enumerate(target.roles):
+        if target.arn.kind != "ecs:service":
+            problems.add((*loc, "roles"), f"a target of kind {target.arn.kind} has no roles", "Remove them")
+        elif role.kind != "iam:role" or role.account != target.arn.account or role.partition != target.arn.partition:
+            remedy = "A role is arn:aws:iam::ACCOUNT:role/NAME, of the deployment's account"
+            problems.add((*loc, "roles", n), f"{role} is no role of this account", remedy)
     for one, other in (("load_balancer", "target_group"), ("target_group", "load_balancer")):
         if getattr(target, one) is not None and getattr(target, other) is None:
             problems.add((*loc, one), f"has no {other} beside it", f"Name the {other} too: metrics need both")

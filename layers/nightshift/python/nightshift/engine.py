@@ -8,7 +8,7 @@ begun to do is known from the intent that was written before. Nothing is remembe
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -55,9 +55,9 @@ from nightshift.model import (
 )
 from nightshift.notify import Notifier
 from nightshift.reading import Reading
-from nightshift.remediation import Progress, Remediation
-from nightshift.report import GIVE_BACK, Context, Notice, transition
-from nightshift.signals import gather
+from nightshift.remediation import Progress, Remediation, Unread
+from nightshift.report import Context, Notice, transition
+from nightshift.signals import gather, split_service_arn
 
 __all__ = ["Engine", "Explanation"]
 
@@ -187,6 +187,7 @@ class Engine:
         case = _Case(claim, target, remediation, self._reading(remediation), self._clock())
         observation = self._observe(case)
         incident = _counted(claim.incident, observation)
+        self._relate(case, incident)
         try:
             after = self._stop_switch(case, incident)
             if after is None:
@@ -273,20 +274,20 @@ class Engine:
         refusal = Refusal(SWITCH, f"the kill switch is {state}: {switch.reason}", retry_after=EVERY)
         incident = replace(incident, refusal=refusal)
         pause = case.now + EVERY
-        back = _Back(incident, over=False, counts=False)
+        events: tuple[Event, ...] = ()
         if switch.state is SwitchState.PAUSED:
             back = self._take_back(case, incident)
-            incident = back.incident
+            incident, events = back.incident, back.events
             if back.over:
-                incident = _ended(self._ledger(case, incident), Verdict.INEFFECTIVE, "stopped by the kill switch")
-                return _hold(incident, refusal, case.now, *back.events)
-        if case.now >= incident.deadline and incident.lent:  # no end leaves something lent behind
-            return self._still_out(case, back, incident, refusal.reason)
+                incident = self._ledger(case, incident)
+                return _hold(
+                    _ended(incident, Verdict.INEFFECTIVE, "stopped by the kill switch"), refusal, case.now, *events
+                )
         if case.now >= incident.deadline:
             why = f"out of time while {refusal.reason}; what was begun could not be stopped"
             incident = self._ledger(case, incident)
-            return _closed(_ended(incident, Verdict.INEFFECTIVE, why), Verdict.ESCALATED, why, case.now, *back.events)
-        return _Next(replace(incident, look_at=pause, settle_until=pause), back.events)
+            return _closed(_ended(incident, Verdict.INEFFECTIVE, why), Verdict.ESCALATED, why, case.now, *events)
+        return _Next(replace(incident, look_at=pause, settle_until=pause), events)
 
     def _switch(self) -> Switch:
         try:
@@ -347,7 +348,7 @@ class Engine:
         return Facts(
             now=case.now,
             target=target,
-            mode=self.policy.mode_for(target, case.remediation),
+            mode=self._mode_here(case, tags),
             plan=plan,
             planned_hash=incident.plan.hash if continuing and incident.plan else "",
             bounds=self._bounds(target),
@@ -359,7 +360,7 @@ class Engine:
             switch=switch.state,
             switch_reason=switch.reason,
             brake=self._brake(),
-            changing=surroundings.changes(self._aws, target, tags, seen),
+            changing=surroundings.changes(self._aws, target, tags, seen, own=not case.remediation.cures_deployments),
             holder=lease.holder if lease.holder != incident.id else None,
             cooldown_until=lease.cooldown_until,
             used_today=today,
@@ -367,7 +368,42 @@ class Engine:
             per_target_per_day=self.policy.limits.per_target_per_day,
             per_account_per_hour=self.policy.limits.per_account_per_hour,
             approval=incident.approval,
+            cause=None if case.remediation.cures_deployments else self._cause(target),
         )
+
+    def _relate(self, case: _Case, incident: Incident) -> None:
+        """Link what is sick for the first time and a release on trial that may be behind it, whichever came first."""
+        if incident.phase is not Phase.OPEN or incident.sick_looks != 1:
+            return
+        if case.remediation.cures_deployments:
+            others = self._incidents.open_on(incident.target)
+        else:
+            others = tuple(found for found, _, _ in self._trials(case.target))
+        for other in others:
+            if other != incident.id:
+                self._incidents.link(incident.id, other)
+
+    def _cause(self, target: Target) -> tuple[str, str] | None:
+        """Why the cause may be a release on trial, and whose: of the target itself, or of what it is linked to."""
+        for found, title, arn in self._trials(target):
+            return f"incident {found} is about what may be the cause: {title}", str(arn)
+        return None
+
+    def _trials(self, target: Target) -> Iterator[tuple[str, str, Arn]]:
+        """The open incidents about releases of a target and of what it is linked to: id, title, target."""
+        for arn in (target.arn, *target.linked):
+            other = self.policy.target(arn)
+            for remediation in self.policy.remediations.values() if other is not None else ():
+                if remediation.cures_deployments and other is not None and remediation.takes(other):
+                    found = self._incidents.open_of(remediation.name, str(arn))
+                    if found is not None:
+                        yield found, remediation.title, arn
+
+    def _mode_here(self, case: _Case, tags: Mapping[str, str] | Unread) -> Mode:
+        """How far it may go: what takes a tag of its own to be free asks a person where the tag is not."""
+        mode, tag = self.policy.mode_for(case.target, case.remediation), case.remediation.auto_tag
+        free = not tag or (isinstance(tags, Mapping) and tags.get(tag) == "enabled")
+        return mode if free or mode is not Mode.AUTO else Mode.APPROVE
 
     def _brake(self) -> Brake | None:
         try:
@@ -377,13 +413,14 @@ class Engine:
 
     def _bounds(self, target: Target) -> tuple[str, ...]:
         bucket = f"arn:{target.arn.partition}:s3:::{self._quarantine}/*"
-        return (str(target.arn), *(str(arn) for arn in target.linked), bucket)
+        return (str(target.arn), *(str(arn) for arn in (*target.linked, *target.roles)), *_parts(target.arn), bucket)
 
     def _held(self, case: _Case, incident: Incident, refusal: Refusal, *, continuing: bool = False) -> _Next:
         """A guardrail said "later" (the incident waits, and looks again) or "never" (it ends here)."""
         if refusal.link is not None:
             for other in self._incidents.open_on(refusal.link):
-                self._incidents.link(incident.id, other)
+                if other != incident.id:
+                    self._incidents.link(incident.id, other)
         if refusal.retry_after is not None:
             return _pause(incident, refusal, case.now) if continuing else _hold(incident, refusal, case.now)
         incident = replace(incident, refusal=refusal)
@@ -682,13 +719,11 @@ class Engine:
             return _Next(replace(back.incident, look_at=case.now + EVERY), back.events)
         return self._still_out(case, back, incident)
 
-    def _still_out(
-        self, case: _Case, back: _Back, incident: Incident, said: str = "it cannot be told whether it is still ours"
-    ) -> _Next:
+    def _still_out(self, case: _Case, back: _Back, incident: Incident) -> _Next:
         """Something lent could not be taken back now: stay, say so, try again; after so many times a person must."""
         incident = back.incident
         tries = int(incident.scratch.get(_TRIES, 0)) + back.counts
-        said = back.events[-1].text if back.events else said
+        said = back.events[-1].text if back.events else "it cannot be told whether it is still ours"
         incident = replace(incident, scratch={**incident.scratch, _TRIES: tries})
         if tries >= GIVE_BACK_TRIES:
             why = f"what was lent could NOT be given back: {said}"
@@ -698,7 +733,7 @@ class Engine:
         phase = incident.phase
         if phase in {Phase.ACTING, Phase.SETTLING}:
             phase = Phase.VERIFYING
-        refusal = Refusal(GIVE_BACK, said, retry_after=GIVE_BACK_EVERY)
+        refusal = Refusal("give-back", said, retry_after=GIVE_BACK_EVERY)
         stay = replace(incident, phase=phase, refusal=refusal, hold_until=None, settle_until=None, look_at=pause)
         if phase is Phase.VERIFYING:
             stay = replace(stay, verify_until=case.now)
@@ -1047,6 +1082,14 @@ def _stays_quiet(verdict: Verdict | None) -> bool:
 def _next_look(now: datetime, until: datetime) -> datetime:
     """Never longer than a minute away, so that the kill switch and a healed target are noticed."""
     return min(max(until, now), now + EVERY)
+
+
+def _parts(arn: Arn) -> tuple[str, ...]:
+    """What belongs to a target under names that AWS gives: deployments of a service."""
+    if arn.kind != "ecs:service":
+        return ()
+    cluster, service = split_service_arn(arn)
+    return (f"arn:{arn.partition}:ecs:{arn.region}:{arn.account}:service-deployment/{cluster}/{service}/*",)
 
 
 def _touched(plan: Plan, target: Target) -> tuple[Arn, ...]:

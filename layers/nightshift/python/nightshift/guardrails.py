@@ -87,6 +87,7 @@ class Facts:
     per_target_per_day: int
     per_account_per_hour: int
     approval: Approval | None = None
+    cause: tuple[str, str] | None = None  # why something else is the cause, and the target that must heal first
     linked_tags: Mapping[str, Mapping[str, str] | Unread] = field(default_factory=dict)
 
 
@@ -180,6 +181,14 @@ def mid_change(facts: Facts) -> Refusal | None:
     return None
 
 
+def one_cause(facts: Facts) -> Refusal | None:
+    """One cause, one action: while a release is on trial, nothing that may come of it is cured by itself."""
+    if facts.cause is None:
+        return None
+    reason, link = facts.cause
+    return Refusal("cause", reason, retry_after=_SOON, link=link)
+
+
 def lease_free(facts: Facts) -> Refusal | None:
     """One incident at a time acts on a target."""
     if facts.holder is not None:
@@ -263,6 +272,7 @@ GUARDRAILS: tuple[Guardrail, ...] = (
     kill_switch,
     storm_brake,
     mid_change,
+    one_cause,
     lease_free,
     cooldown,
     target_budget,

@@ -231,6 +231,11 @@ class Incidents:
         )
         return tuple(item["incident"]["S"] for item in items if item["state"]["S"] == "open")
 
+    def open_of(self, remediation: str, target: str) -> str | None:
+        """The id of the incident that a remediation has open on a target, consistently read; None where it has none."""
+        item = self._get(f"TARGET#{target}", f"OPEN#{remediation}")
+        return item["incident"]["S"] if item is not None and item["state"]["S"] == "open" else None
+
     # -- the life of a record ----------------------------------------------------------------------------------
 
     def claim(self, incident_id: str, now: datetime) -> Claim | None:

@@ -148,7 +148,8 @@ class Target:
 
     ``group`` is the system it belongs to. ``consumer`` (of a dead-letter queue or queue) is the service that drains it,
     ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
-    ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks.
+    ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``roles`` are those that
+    its task definitions name.
     """
 
     arn: Arn
@@ -161,6 +162,7 @@ class Target:
     queue: Arn | None = None
     load_balancer: Arn | None = None
     target_group: Arn | None = None
+    roles: tuple[Arn, ...] = ()
 
     @property
     def linked(self) -> tuple[Arn, ...]:

@@ -214,6 +214,10 @@ class Remediation(BaseModel, ABC):
     """IAM actions of the plan's own calls"""
     delegates: ClassVar[tuple[str, ...]] = ()
     """IAM actions that AWS performs in our name while serving those calls"""
+    cures_deployments: ClassVar[bool] = False
+    """whether a deployment of the target itself can be the failure, and so does not hold us back"""
+    auto_tag: ClassVar[str] = ""
+    """the tag (with the value "enabled") without which a person is asked, whatever the modes allow; none: no tag"""
 
     mode: Mode = Field(default=Mode.OBSERVE, description="how far it may go: observe < approve < auto")
     max_attempts: PositiveInt = Field(default=3, le=3, description="applications per incident before it escalates")

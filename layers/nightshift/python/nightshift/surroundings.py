@@ -39,8 +39,14 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
     return Unread(f"nobody has taught Nightshift how to read tags of {arn.kind}")
 
 
-def changes(aws: Aws, target: Target, tags: Mapping[str, str] | Unread, seen: Readings) -> tuple[str, ...] | Unread:
-    """What is being changed around the target right now, one line each; ``seen`` holds the services' descriptions."""
+def changes(
+    aws: Aws, target: Target, tags: Mapping[str, str] | Unread, seen: Readings, *, own: bool = True
+) -> tuple[str, ...] | Unread:
+    """
+    What is being changed around the target right now, one line each; ``seen`` holds the services' descriptions.
+
+    Without ``own``, a deployment of the target itself does not count: it is what is to be cured.
+    """
     if isinstance(tags, Unread):
         return tags
     found = []
@@ -52,6 +58,8 @@ def changes(aws: Aws, target: Target, tags: Mapping[str, str] | Unread, seen: Re
         if status.endswith("_IN_PROGRESS"):
             found.append(f"its CloudFormation stack {tags.get('aws:cloudformation:stack-name', stack)} is {status}")
     for read in deployments_to_watch(target):
+        if not own and read.key == str(target.arn):
+            continue
         service = seen.resource(read)
         if isinstance(service, Unread):
             return service

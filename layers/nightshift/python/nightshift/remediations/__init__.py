@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from nightshift.remediation import Remediation
+from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 
 __all__ = ["REMEDIATIONS"]
 
 REMEDIATIONS: tuple[type[Remediation], ...] = (
-    EcsServiceStalled,  # first the consumer: letters that are sent back to one that hangs only die again
+    EcsDeploymentBad,  # first what was changed: whatever else is sick then may come of it, and waits
+    EcsServiceStalled,  # then the consumer: letters that are sent back to one that hangs only die again
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
 )
 """All of them, in the order in which a person would fix them. What a configuration does not name is not deployed."""
