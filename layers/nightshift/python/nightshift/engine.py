@@ -376,14 +376,20 @@ class Engine:
             return None
 
     def _bounds(self, target: Target) -> tuple[str, ...]:
-        bucket = f"arn:{target.arn.partition}:s3:::{self._quarantine}/*"
-        return (str(target.arn), *(str(arn) for arn in target.linked), bucket)
+        """The ARNs that a plan may touch: the target, what it names, where letters are stored, a service's tasks."""
+        arn = target.arn
+        found = [str(arn), *map(str, target.linked), f"arn:{arn.partition}:s3:::{self._quarantine}/*"]
+        match arn.resource.split("/"):
+            case ["service", cluster, _] if arn.service == "ecs" and cluster:
+                found.append(str(replace(arn, resource=f"task/{cluster}/*")))
+        return tuple(found)
 
     def _held(self, case: _Case, incident: Incident, refusal: Refusal, *, continuing: bool = False) -> _Next:
         """A guardrail said "later" (the incident waits, and looks again) or "never" (it ends here)."""
         if refusal.link is not None:
             for other in self._incidents.open_on(refusal.link):
-                self._incidents.link(incident.id, other)
+                if other != incident.id:
+                    self._incidents.link(incident.id, other)
         if refusal.retry_after is not None:
             return _pause(incident, refusal, case.now) if continuing else _hold(incident, refusal, case.now)
         incident = replace(incident, refusal=refusal)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from nightshift.remediation import Remediation
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
+from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 
 __all__ = ["REMEDIATIONS"]
 
 REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsServiceStalled,  # first the consumer: letters that are sent back to one that hangs only die again
+    EcsTargetsUnhealthy,  # waits while tasks are missing: that is the one before
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
 )
 """All of them, in the order in which a person would fix them. What a configuration does not name is not deployed."""
