@@ -152,7 +152,7 @@ def test_a_restart_that_does_not_help_is_the_last_thing_that_is_tried() -> None:
 
 
 def test_a_stop_whose_answer_is_lost_happens_once() -> None:
-    """StopTask times out after its effect: ECS shows for what reason the task was stopped, and no second call is made."""
+    """StopTask times out after its effect: ECS shows for what reason the task was stopped, and that is all."""
     with staged() as on:
         on.world.faults.add(Kind.TIMEOUT_AFTER, "ecs.StopTask", times=1)
         on.system.fail_checks(1)

@@ -257,6 +257,11 @@ def _tasks(params: Params, account: Account) -> Pairs:
     yield "ecs:ListTasks", ANYWHERE, (("ecs:cluster", account.arn("ecs", f"cluster/{_cluster(params)}")),)
 
 
+def _stopped_task(params: Params, account: Account) -> str:
+    task = str(params["task"])
+    return task if task.startswith("arn:") else account.arn("ecs", f"task/{_cluster(params)}/{task}")
+
+
 def _described_tasks(params: Params, account: Account) -> Pairs:
     for task in params["tasks"]:
         on = task if task.startswith("arn:") else account.arn("ecs", f"task/{_cluster(params)}/{task}")
@@ -307,7 +312,9 @@ OPERATIONS: Mapping[str, Rule] = {
     "ecs.ListServiceDeployments": _plain("ecs:ListServiceDeployments", _service),
     "ecs.ListTagsForResource": _plain("ecs:ListTagsForResource", lambda params, _: str(params["resourceArn"])),
     "ecs.ListTasks": _tasks,
+    "ecs.StopTask": _plain("ecs:StopTask", _stopped_task),
     "ecs.UpdateService": _plain("ecs:UpdateService", _service),
+    "elbv2.DescribeTargetHealth": _plain("elasticloadbalancing:DescribeTargetHealth"),
     "kms.DescribeKey": lambda params, account: [
         ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
     ],

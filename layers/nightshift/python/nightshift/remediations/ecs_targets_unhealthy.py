@@ -102,6 +102,7 @@ class EcsTargetsUnhealthy(Remediation):
     name: ClassVar[str] = "ecs-targets-unhealthy"
     title: ClassVar[str] = "tasks do not answer their load balancer"
     kinds: ClassVar[tuple[str, ...]] = ("ecs:service",)
+    needs: ClassVar[tuple[str, ...]] = ("load_balancer", "target_group")
     reads: ClassVar[tuple[str, ...]] = (
         "elasticloadbalancing:DescribeTargetHealth",
         "ecs:ListTasks",
@@ -150,9 +151,6 @@ class EcsTargetsUnhealthy(Remediation):
     )
 
     # -- seeing ----------------------------------------------------------------------------------------------------
-
-    def takes(self, target: Target) -> bool:
-        return super().takes(target) and target.load_balancer is not None and target.target_group is not None
 
     def watch(self, target: Target) -> Queries:
         hosts = self._hosts(target)
