@@ -3,7 +3,7 @@ Load balancers: requests come in, tasks answer them or do not, and the target gr
 
 Gap filled: moto's DescribeTargetHealth knows nothing of ECS tasks. As in AWS, a target that does not answer
 becomes unhealthy, and ECS replaces its task after a while; with every target unhealthy the load balancer
-fails open and still sends traffic.
+fails open and still sends traffic. A task that never becomes healthy keeps its deployment from completing.
 """
 
 from dataclasses import dataclass, field
@@ -38,9 +38,12 @@ class TargetGroup:
     seconds: float = 0.08  # how long one answer takes without load
     errors: float = 0.0  # the share of requests that fail in the application
     replaced_after: timedelta | None = timedelta(minutes=2)  # how long ECS watches an unhealthy target; None: for ever
+    failing: dict[str, str] = field(default_factory=dict)  # task id -> why it fails its health checks, and only those
+    all_failing: str | None = None  # why every task does, also one that starts
     _unhealthy_since: dict[str, int] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
+        self.service.admits = lambda task: self._trouble(task) is None
         self.agenda.every(timedelta(seconds=15), self._check_health, order=Order.PHYSICS)
 
     @property
@@ -53,13 +56,23 @@ class TargetGroup:
         """The state of one target, and its reason."""
         if task.status == "DEACTIVATING":
             return "draining", "Target.DeregistrationInProgress"
-        if task.wedged or task.image.behaviour is Behaviour.HANGS:
-            return "unhealthy", "Target.Timeout"
-        if task.image.behaviour is Behaviour.FAILS:
-            return "unhealthy", "Target.ResponseCodeMismatch"
+        if (trouble := self._trouble(task)) is not None:
+            return "unhealthy", trouble
         if not task.ready:
             return "initial", "Elb.InitialHealthChecking"
         return "healthy", None
+
+    def _trouble(self, task: Task) -> str | None:
+        if task.wedged or task.image.behaviour is Behaviour.HANGS:
+            return "Target.Timeout"
+        if task.image.behaviour is Behaviour.FAILS:
+            return "Target.ResponseCodeMismatch"
+        return self.all_failing or self.failing.get(task.id)
+
+    @staticmethod
+    def _answers(task: Task) -> bool:
+        """Whether it answers requests, whatever its health checks say."""
+        return task.works and task.image.behaviour is not Behaviour.FAILS
 
     @property
     def targets(self) -> list[tuple[Task, str, str | None]]:
@@ -73,7 +86,8 @@ class TargetGroup:
         self._put("HealthyHostCount", minute, float(healthy))
         self._put("UnHealthyHostCount", minute, float(unhealthy))
         requests = round(self.per_minute * self.dice.uniform(0.95, 1.05))
-        load = self.per_minute / (self.task_per_minute * healthy) if healthy else 0.0
+        answering = healthy or sum(self._answers(task) for task, state, _ in self.targets if state == "unhealthy")
+        load = self.per_minute / (self.task_per_minute * answering) if answering else 0.0
         self.service.load = min(load, 1.0)
         if not requests:
             return
@@ -82,9 +96,9 @@ class TargetGroup:
             self._put_own("HTTPCode_ELB_503_Count", minute, requests)
             return
         self._put("RequestCount", minute, float(requests))
-        failed = requests if not healthy else round(requests * min(self.errors + max(load - 1.0, 0.0), 1.0))
+        failed = requests if not answering else round(requests * min(self.errors + max(load - 1.0, 0.0), 1.0))
         if failed:  # counters of errors are reported only when there are any
-            timed_out = not healthy and any(task.wedged for task, _, _ in self.targets)
+            timed_out = not answering and any(task.wedged for task, _, _ in self.targets)
             if timed_out:
                 self._put_own("HTTPCode_ELB_5XX_Count", minute, failed)
                 self._put_own("HTTPCode_ELB_504_Count", minute, failed)
@@ -92,7 +106,7 @@ class TargetGroup:
                 self._put("HTTPCode_Target_5XX_Count", minute, float(failed))
         if requests - failed:
             self._put("HTTPCode_Target_2XX_Count", minute, float(requests - failed))
-        self._put("TargetResponseTime", minute, self._times(load, requests, hanging=not healthy))
+        self._put("TargetResponseTime", minute, self._times(load, requests, hanging=not answering))
 
     def _times(self, load: float, requests: int, *, hanging: bool) -> Sample:
         if hanging:

@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from sandbox.systems.queue_service import QueueService
     from sandbox.trail import Event
 
-__all__ = ["SCENES", "Played", "Scene", "Stage", "configuration", "failures", "play", "stage"]
+__all__ = ["SCENES", "Played", "Scene", "Stage", "api_configuration", "configuration", "failures", "play", "stage"]
 
 NIGHT = datetime(2026, 11, 19, 1, 0, tzinfo=UTC)
 """a Thursday: no window, no freeze"""
 
 DLQ = "sqs-dlq-backlog"
 STALLED = "ecs-service-stalled"
+UNHEALTHY = "ecs-targets-unhealthy"
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,35 @@ consumer = "{system.service_arn}"
 arn = "{system.service_arn}"
 mode = "{mode}"
 queue = "{system.queue_arn}"
+"""
+
+
+def api_configuration(system: UsageMetrics, *, mode: str = "auto", settings: str = "") -> str:
+    """A deployment's TOML for a service behind a load balancer, and nothing else."""
+    world, group = system.world, system.target_group
+    return f"""
+name = "demo"
+account = "{world.account}"
+region = "{world.region}"
+
+[notify]
+emails = ["oncall@example.com"]
+
+[remediations.{STALLED}]
+mode = "auto"
+
+[remediations.{UNHEALTHY}]
+mode = "auto"
+{settings}
+
+[[systems]]
+name = "{system.shape.stack}"
+
+[[systems.targets]]
+arn = "{system.api.arn}"
+mode = "{mode}"
+load_balancer = "{group.load_balancer_arn}"
+target_group = "{group.arn}"
 """
 
 

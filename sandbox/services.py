@@ -21,6 +21,7 @@ from sandbox.seam import new_id
 SECOND_MS = 1000
 KEPT_EVENTS = 100
 STOPPED_TASK_KEPT_MS = 3600 * SECOND_MS
+CHECKED_EVERY_MS = 15 * SECOND_MS
 CRASHES_AFTER_MS = 10 * SECOND_MS
 BASE_MEMORY_PERCENT = 35.0
 LONGEST_BACK_OFF_MS = 300 * SECOND_MS
@@ -55,6 +56,7 @@ class Task:
     stop_code: str | None = None
     stopped_reason: str | None = None
     exit_code: int | None = None
+    container_reason: str | None = None
 
     @property
     def live(self) -> bool:
@@ -143,6 +145,8 @@ class Service:
     events: list[dict[str, Any]] = field(default_factory=list)  # newest first
     load: float = 0.0  # how busy its tasks are, 0 to 1
     busy: Callable[[], float] | None = None  # asked for the load once a minute, if there is somebody who knows
+    admits: Callable[[Task], bool] | None = None  # whether its load balancer calls a task healthy, if it has one
+    cannot_start: str | None = None  # why no task of it can be started, if so
     leak_percent_per_hour: float = 0.0  # memory that a task gains with its age
     listeners: list[Callable[[], None]] = field(default_factory=list)  # told whenever who works may have changed
     created_at: datetime = field(init=False)
@@ -195,8 +199,8 @@ class Service:
         """Tasks whose memory is full are killed."""
         for task in self.running:
             if self.memory_percent(task) >= 100:
-                reason = "OutOfMemoryError: Container killed due to memory usage"
-                self.fail_task(task, "EssentialContainerExited", reason, exit_code=137)
+                task.container_reason = "OutOfMemoryError: Container killed due to memory usage"
+                self.fail_task(task, "EssentialContainerExited", "Essential container in task exited", exit_code=137)
 
     # -- what people and causes do
 
@@ -383,6 +387,9 @@ class Service:
     def _started(self, task: Task) -> None:
         if task.status != "PROVISIONING":
             return
+        if self.cannot_start is not None:
+            self.fail_task(task, "TaskFailedToStart", self.cannot_start)
+            return
         agenda = self.place.agenda
         task.status, task.started_at = "RUNNING", agenda.now
         if task.image.behaviour is Behaviour.CRASHES:
@@ -392,7 +399,10 @@ class Service:
         self._tell()
 
     def _became_ready(self, task: Task) -> None:
-        if task.running:
+        if task.running and self.admits is not None and not self.admits(task):
+            agenda = self.place.agenda
+            agenda.at_ms(agenda.ms + CHECKED_EVERY_MS, lambda: self._became_ready(task), Order.PHYSICS)
+        elif task.running:
             task.ready = True
             self._tell()
             self.reconcile()

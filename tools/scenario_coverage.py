@@ -17,8 +17,10 @@ PAGE = ROOT / "docs" / "coverage.md"
 TITLES = {
     "0.7": "Stuck trigger: restart the consumer",
     "1.8": "Dead letters of the ETL",
+    "2.8": "Startup failures of ECS (told; what cannot start is not restarted)",
     "3.4": "Messages in the dead-letter queue",
     "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
+    "4.4": "Unhealthy hosts",
     "4.9": "Force restart of all tasks",
 }
 """the runbooks' scenarios, by their number in the reference (runbook.row)"""
@@ -50,7 +52,9 @@ def _name(node: ast.expr) -> str:
     """A remediation's name: written out, or by one of the scenes' constants."""
     if isinstance(node, ast.Constant):
         return str(node.value)
-    return {"DLQ": "sqs-dlq-backlog", "STALLED": "ecs-service-stalled"}[ast.unparse(node)]
+    return {"DLQ": "sqs-dlq-backlog", "STALLED": "ecs-service-stalled", "UNHEALTHY": "ecs-targets-unhealthy"}[
+        ast.unparse(node)
+    ]
 
 
 def page() -> str:

@@ -309,6 +309,7 @@ class EcsServices:
                 imageDigest=image.digest if task.started_at else None,
                 lastStatus="RUNNING" if task.running else task.status,
                 exitCode=task.exit_code,
+                reason=task.container_reason,
                 healthStatus="UNKNOWN",
             )
             for name, (uri, image) in task.deployment.images.items()

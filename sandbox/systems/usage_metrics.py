@@ -3,9 +3,9 @@ Runbook 4, the Usage Metrics API: an API behind a load balancer, and the usage e
 
 Resources  cluster ioanyt-prod; service delivery-standard behind an application load balancer; queue usage-
            events-<env>, dead-letter queue usage-events-dlq-<env>, consumed by the service usage-aggregator
-Causes     for the API: it hangs, it fails requests, it leaks memory, a bad release, more load than it can
-           carry; for the events: the rollup database is down, a malformed event, a hanging or bad aggregator,
-           a deployment, a stop on purpose
+Causes     for the API: it hangs, it fails its health checks or requests, it leaks memory, a bad release, no
+           task can be started, more load than it can carry; for the events: the rollup database is down, a
+           malformed event, a hanging or bad aggregator, a deployment, a stop on purpose
 """
 
 from collections.abc import Iterator
@@ -78,6 +78,22 @@ class UsageMetrics(QueueService):
     def hang_api(self, tasks: int | None = None) -> None:
         """Running tasks of the API stop answering (all, or the first few); ECS replaces them when it notices."""
         self.api.wedge(self.api.running[:tasks])
+
+    def fail_checks(self, tasks: int | None = None, why: str = "Target.FailedHealthChecks") -> None:
+        """Running tasks of the API (all, or the first few) fail their health checks until they are replaced."""
+        self.target_group.failing |= {task.id: why for task in self.api.running[:tasks]}
+
+    def break_checks(self, why: str = "Target.ResponseCodeMismatch") -> None:
+        """What every health check of the API needs is gone: every task fails them, whenever it was started."""
+        self.target_group.all_failing = why
+
+    def mend_checks(self) -> None:
+        """What the health checks need is back."""
+        self.target_group.all_failing = None
+
+    def break_pulls(self) -> None:
+        """The API's image cannot be pulled any more: no task can be started."""
+        self.api.cannot_start = "CannotPullContainerError: pull access denied"
 
     def ecs_stops_replacing(self) -> None:
         """Health checks no longer make ECS replace a task: an unhealthy target stays."""

@@ -820,6 +820,30 @@ def test_a_service_may_name_what_sends_it_requests() -> None:
     assert from_json(to_json(policy), registry=REGISTRY).hash == policy.hash
 
 
+class Behind(_Toy):
+    """Looks at services behind a load balancer."""
+
+    name: ClassVar[str] = "behind"
+    title: ClassVar[str] = "Nobody is served"
+    kinds: ClassVar[tuple[str, ...]] = ("ecs:service",)
+    needs: ClassVar[tuple[str, ...]] = ("load_balancer", "target_group")
+
+
+def test_a_remediation_takes_only_targets_that_name_what_it_needs() -> None:
+    """One that is listed and could never look would be a silent end."""
+    registry = (*REGISTRY, Behind)
+    behind = f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"'
+    listed = 'remediations = ["stalled", "behind"]'
+    text = changed("[remediations.stalled]", "[remediations.behind]\n[remediations.stalled]")
+    policy = parse_toml(text.replace(f'queue = "{QUEUE}"', f"{behind}\n{listed}"), path="prod.toml", registry=registry)
+    taken = [str(target.arn) for target in policy.targets if policy.remediations["behind"].takes(target)]
+    assert taken == [SERVICE]
+    with pytest.raises(ConfigErrors, match=r"remediations\[1\]: behind needs its load_balancer and its target_group"):
+        parse_toml(text.replace(f'queue = "{QUEUE}"', listed), path="prod.toml", registry=registry)
+    with pytest.raises(ConfigErrors, match=r"behind: has no target"):
+        parse_toml(text, path="prod.toml", registry=registry)
+
+
 SCHEMA_COMMAND = (
     "python -c 'import json; from nightshift.config import json_schema; print(json.dumps(json_schema(), indent=2))'"
     " > config/schema.json"

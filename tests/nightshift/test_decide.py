@@ -29,6 +29,7 @@ from nightshift.model import (
     Incident,
     Observation,
     Phase,
+    Plan,
     Refusal,
     Sick,
     Unknown,
@@ -304,3 +305,15 @@ def test_one_attempt_is_called_one() -> None:
     close = failed(incident(attempts=attempts(1)), replace(PACE, max_attempts=1), NOW, "it hurts")
     assert isinstance(close, Close)
     assert close.why == "1 of 1 attempt made and still: it hurts"
+
+
+def test_after_a_plan_that_is_final_nothing_else_is_tried() -> None:
+    """However many attempts are left: a person must. One that is not final leaves the next attempt."""
+    plan = Plan("toy", "arn", "start all anew", (), risk="none", undo_by_hand="none", final=True)
+    tried = incident(attempts=attempts(1), plan=plan)
+    assert failed(tried, PACE, NOW, "it hurts") == Close(
+        Verdict.ESCALATED, "nothing else is left to try, and still: it hurts", attempt=Verdict.INEFFECTIVE
+    )
+    assert failed(replace(tried, plan=replace(plan, final=False)), PACE, NOW, "it hurts") == Retry(
+        Verdict.INEFFECTIVE, "still: it hurts"
+    )

@@ -8,9 +8,10 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from nightshift.config import Limits
 from nightshift.errors import StoreUnavailable, Unsent
-from nightshift.guardrails import Brake
+from nightshift.guardrails import Brake, _within
 from nightshift.incidents import Event
 from nightshift.model import (
+    Arn,
     Call,
     Diagnosis,
     Healthy,
@@ -22,13 +23,14 @@ from nightshift.model import (
     Plan,
     Sick,
     SwitchState,
+    Target,
     Unknown,
     Verdict,
 )
 from nightshift.remediation import Progress
 from nightshift.signals import queue_url
 
-from tests.support.toy import MINUTE, Account, Crash, Moody, Night, Toy, change, policy, queue_arn
+from tests.support.toy import ACCOUNT, MINUTE, Account, Crash, Moody, Night, Toy, change, policy, queue_arn
 
 CURE = "sqs:SetQueueAttributes"
 
@@ -932,3 +934,31 @@ def test_explain_writes_nothing(account: Account) -> None:
     assert isinstance(here.engine.explain(here.target, Toy()).observation, Healthy)
     assert account.wire.written == []
     assert account.incidents.recent() == []
+
+
+# -- what a plan may touch ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "resource, inside",
+    [
+        ("service/apps/api", True),
+        ("service/apps/other", False),
+        ("task/apps/1", True),
+        ("task/apps-2/1", False),
+        ("task/other/1", False),
+        ("task-set/apps/api/1", False),
+    ],
+)
+def test_a_plan_for_a_service_may_touch_the_tasks_of_its_cluster(account: Account, resource: str, inside: bool) -> None:
+    """Which of them are the service's own, IAM cannot say: the diagnosis does."""
+    service = Target(Arn.parse(f"arn:aws:ecs:eu-west-1:{ACCOUNT}:service/apps/api"), "g")
+    bounds = account.engine(policy([service], [Toy()]))._bounds(service)
+    assert _within(f"arn:aws:ecs:eu-west-1:{ACCOUNT}:{resource}", bounds) is inside
+
+
+@pytest.mark.parametrize("resource", ["service/api", "service//api", "cluster/apps/api"])
+def test_what_names_no_cluster_has_no_tasks(account: Account, resource: str) -> None:
+    """A pattern without a cluster would be every cluster."""
+    service = Target(Arn.parse(f"arn:aws:ecs:eu-west-1:{ACCOUNT}:{resource}"), "g")
+    assert not any("task/" in bound for bound in account.engine(policy([service], [Toy()]))._bounds(service))

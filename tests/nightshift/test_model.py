@@ -126,6 +126,7 @@ def test_iam_has_its_own_names() -> None:
     """What the call is called in a policy."""
     assert Call("s3", "CopyObject", "*").action == "s3:PutObject"
     assert Call("ecs", "UpdateService", "*").action == "ecs:UpdateService"
+    assert Call("elbv2", "DescribeTargetHealth", "*").action == "elasticloadbalancing:DescribeTargetHealth"
 
 
 @given(st.builds(Ledger))

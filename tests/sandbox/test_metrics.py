@@ -244,6 +244,57 @@ def test_an_unhealthy_target_is_replaced_unless_nobody_does(world: World) -> Non
     assert states() == ["healthy", "healthy"]
 
 
+def test_a_task_may_fail_its_health_checks_and_nothing_else(world: World) -> None:
+    """It runs and answers requests; its successor is well, unless what the checks need is gone: then none is."""
+    usage = UsageMetrics(world)
+    usage.requests(300)
+    usage.ecs_stops_replacing()
+    elb, arn = world.client("elbv2"), usage.target_group.arn
+
+    def reasons() -> list[str | None]:
+        targets = elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+        return [target["TargetHealth"].get("Reason") for target in targets]
+
+    usage.fail_checks(1)
+    assert reasons() == ["Target.FailedHealthChecks", None]
+    usage.api.stop_task(usage.api.running[0], "UserInitiated", "bad")
+    usage.api.reconcile()
+    world.run(5 * MINUTE)
+    assert reasons() == [None, None]
+    usage.break_checks()
+    world.run(5 * MINUTE)
+    assert reasons() == ["Target.ResponseCodeMismatch"] * 2
+    metric = query("HTTPCode_Target_2XX_Count", dict(usage.target_group.dims), "Sum", "AWS/ApplicationELB")
+    assert ask(world, metric, minutes=3)[0]["Values"][-1] > 200  # it fails open
+
+
+def test_a_deployment_waits_until_the_load_balancer_calls_its_tasks_healthy(world: World) -> None:
+    """Until then the old tasks stay."""
+    usage = UsageMetrics(world)
+    usage.ecs_stops_replacing()
+    old = set(usage.api.running)
+    usage.break_checks()
+    usage.api.deploy()
+    world.run(15 * MINUTE)
+    assert (usage.api.completed, old <= set(usage.api.running)) == (False, True)
+    usage.mend_checks()
+    world.run(5 * MINUTE)
+    assert (usage.api.completed, old.isdisjoint(usage.api.running)) == (True, True)
+
+
+def test_tasks_that_cannot_be_started_say_why_and_are_tried_again(world: World) -> None:
+    """Those that run go on."""
+    usage = UsageMetrics(world)
+    usage.break_pulls()
+    usage.api.scale(3)
+    world.run(5 * MINUTE)
+    ended = [task for task in usage.api.tasks if task.status == "STOPPED"]
+    assert len(ended) > 1
+    assert {task.stop_code for task in ended} == {"TaskFailedToStart"}
+    assert "CannotPull" in str(ended[0].stopped_reason)
+    assert len(usage.api.running) == 2
+
+
 def test_a_leak_fills_the_memory_and_a_restart_empties_it(world: World) -> None:
     """Memory rises with a task's age; at the end the kernel kills the task."""
     usage = UsageMetrics(world)
@@ -258,6 +309,7 @@ def test_a_leak_fills_the_memory_and_a_restart_empties_it(world: World) -> None:
     )
     tasks = world.client("ecs").describe_tasks(cluster="ioanyt-prod", tasks=stopped["taskArns"])["tasks"]
     assert {task["containers"][0]["exitCode"] for task in tasks} == {137}
+    assert all("OutOfMemory" in task["containers"][0]["reason"] for task in tasks)
 
 
 def test_a_series_is_runs_of_equal_minutes() -> None:

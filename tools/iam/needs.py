@@ -278,6 +278,11 @@ def _tasks(params: Params, account: Account) -> Pairs:
     yield "ecs:ListTasks", ANYWHERE, (("ecs:cluster", account.arn("ecs", f"cluster/{_cluster(params)}")),)
 
 
+def _stopped_task(params: Params, account: Account) -> str:
+    task = str(params["task"])
+    return task if task.startswith("arn:") else account.arn("ecs", f"task/{_cluster(params)}/{task}")
+
+
 def _described_tasks(params: Params, account: Account) -> Pairs:
     for task in params["tasks"]:
         on = task if task.startswith("arn:") else account.arn("ecs", f"task/{_cluster(params)}/{task}")
@@ -332,6 +337,8 @@ OPERATIONS: Mapping[str, Rule] = {
     "ecs.DescribeTaskDefinition": _plain("ecs:DescribeTaskDefinition"),
     "ecs.StopServiceDeployment": _service_deployment("ecs:StopServiceDeployment"),
     "ecs.UpdateService": _updated,
+    "ecs.StopTask": _plain("ecs:StopTask", _stopped_task),
+    "elbv2.DescribeTargetHealth": _plain("elasticloadbalancing:DescribeTargetHealth"),
     "kms.DescribeKey": lambda params, account: [
         ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
     ],

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -25,14 +26,16 @@ from nightshift.model import Step
 
 from sandbox.deployment import Deployment
 from sandbox.faults import Kind
-from sandbox.scenes import NIGHT, Stage, configuration
+from sandbox.scenes import NIGHT, Stage, api_configuration, configuration
 from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.trail import Event
 from sandbox.world import World
 from tools.iam.needs import Account
 
 if TYPE_CHECKING:
     from sandbox.seam import Call
+    from sandbox.services import Service
     from sandbox.systems.queue_service import QueueService
 
 __all__ = ["Night", "nights", "recorded"]
@@ -111,6 +114,15 @@ def _restart(on: Stage) -> None:
     on.minutes(2)
 
 
+def _bad_tasks(on: Stage, system: UsageMetrics) -> None:
+    """One task of an API fails its health checks and is stopped; when all is well again, all of them do."""
+    system.fail_checks(1)
+    on.until_settled()
+    system.fail_checks()
+    on.until(lambda: on.world.trail.of("ecs.UpdateService"))
+    on.minutes(2)
+
+
 def _blind(on: Stage) -> None:
     """Queues cannot be listed for two minutes; then S3 does not answer; then an alarm is raised for nothing."""
     of_sweep = "nightshift-sweep"
@@ -160,7 +172,7 @@ def nights() -> tuple[Night, ...]:
     with redirect_stdout(StringIO()):
         logging.disable(logging.CRITICAL)
         try:
-            return tuple(_play(story) for story in _STORIES)
+            return (*(_play(story) for story in _STORIES), _play_api())
         finally:
             logging.disable(logging.NOTSET)
 
@@ -182,6 +194,21 @@ def _play(story: _Story) -> Night:
             return recorded(story.key, stage, steps)
 
 
+def _play_api() -> Night:
+    """The night of a service behind a load balancer, which has an account of its own."""
+    with World(NIGHT) as world:
+        system = UsageMetrics(world)
+        system.ecs_stops_replacing()
+        world.run(timedelta(minutes=10))  # what a load balancer has never reported cannot be seen
+        with Deployment(world, api_configuration(system)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(8)
+                _bad_tasks(stage, system)
+            return recorded("bad tasks", stage, steps, service=system.api)
+
+
 @contextmanager
 def _noting() -> Iterator[list[tuple[str, Step]]]:
     """Note every step that is carried out, with the incident that it is for, in the order of their sessions."""
@@ -196,8 +223,8 @@ def _noting() -> Iterator[list[tuple[str, Step]]]:
         yield steps
 
 
-def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]]) -> Night:
-    """What a night has come to by now: to be asked before its world ends."""
+def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]], *, service: Service | None = None) -> Night:
+    """What a night has come to by now: to be asked before its world ends. ``service`` is what it was about."""
     world, environment = on.world, on.nightshift.environment
     calls = tuple(event for event in world.trail if event.function is not None)
     queues = _queues(world)
@@ -223,7 +250,7 @@ def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]]) -> Night:
         calls=calls,
         account=account,
         steps=tuple(steps),
-        words=_words(on.system),
+        words=_words(on.system, service or on.system.service),
         names={
             "AWS::DynamoDB::Table": environment.table,
             "AWS::S3::Bucket": environment.quarantine,
@@ -247,12 +274,13 @@ def _dead_letter_queue(policy: str) -> str:
     return str(json.loads(policy)["deadLetterTargetArn"])
 
 
-def _words(system: QueueService) -> tuple[tuple[str, str], ...]:
+def _words(system: QueueService, service: Service) -> tuple[tuple[str, str], ...]:
     shape = system.shape
     found = {
         shape.dead_letter_queue: "DLQ",
         shape.queue: "SOURCE",
-        f"{shape.cluster}/{shape.service}": "CLUSTER/SERVICE",
+        f"{shape.cluster}/{service.name}": "CLUSTER/SERVICE",
+        **{f"{shape.cluster}/{task.id}": "CLUSTER/TASK" for task in service.tasks},
         shape.cluster: "CLUSTER",
         f"function:{FUNCTION}": "function:CONSUMER",
     }

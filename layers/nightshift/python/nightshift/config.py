@@ -730,7 +730,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
 def _check_listed(
     target: Target, loc: Loc, enabled: Mapping[str, Any], problems: _Problems, known: Mapping[str, type[Remediation]]
 ) -> bool:
-    """Whether the remediations that a target lists exist, are enabled, and fit its kind."""
+    """Whether the remediations that a target lists exist, are enabled, fit its kind, and have what they need."""
     good = True
     for n, name in enumerate(target.remediations):
         here = (*loc, "remediations", n)
@@ -741,6 +741,8 @@ def _check_listed(
         elif target.arn.kind not in known[name].kinds:
             remedy = f"Remove it here: it takes {' and '.join(known[name].kinds)}"
             problems.add(here, f"{name} does not take the kind {target.arn.kind}", remedy)
+        elif unnamed := [field for field in known[name].needs if getattr(target, field) is None]:
+            problems.add(here, f"{name} needs its {' and its '.join(unnamed)}", "Name them too, or remove it here")
         else:
             continue
         good = False

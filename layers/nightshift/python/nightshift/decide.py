@@ -201,13 +201,19 @@ def failed(incident: Incident, pace: Pace, now: datetime, symptom: str) -> Close
     """
     The attempt under way did not help: try again, or hand over to a person.
 
-    Ineffective counts as failure. At most ``max_attempts``, and never past the deadline.
+    Ineffective counts as failure. At most ``max_attempts``, none after a plan that is final, never past the deadline.
     """
     made = len(incident.attempts)
     if made >= pace.max_attempts:
         return Close(
             Verdict.ESCALATED,
             f"{made} of {pace.max_attempts} attempt{'s' if made != 1 else ''} made and still: {symptom}",
+            attempt=Verdict.INEFFECTIVE,
+        )
+    if incident.plan is not None and incident.plan.final:
+        return Close(
+            Verdict.ESCALATED,
+            f"nothing else is left to try, and still: {symptom}",
             attempt=Verdict.INEFFECTIVE,
         )
     if now >= incident.deadline:

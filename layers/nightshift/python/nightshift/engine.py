@@ -57,7 +57,7 @@ from nightshift.notify import Notifier
 from nightshift.reading import Reading
 from nightshift.remediation import Progress, Remediation, Unread
 from nightshift.report import Context, Notice, transition
-from nightshift.signals import gather, split_service_arn
+from nightshift.signals import gather
 
 __all__ = ["Engine", "Explanation"]
 
@@ -412,8 +412,10 @@ class Engine:
             return None
 
     def _bounds(self, target: Target) -> tuple[str, ...]:
+        """The ARNs that a plan may touch: the target, its parts, what it names, and where letters are stored."""
         bucket = f"arn:{target.arn.partition}:s3:::{self._quarantine}/*"
-        return (str(target.arn), *(str(arn) for arn in (*target.linked, *target.roles)), *_parts(target.arn), bucket)
+        named = (target.arn, *target.linked, *target.roles)
+        return (*map(str, named), *_parts(target.arn), bucket)
 
     def _held(self, case: _Case, incident: Incident, refusal: Refusal, *, continuing: bool = False) -> _Next:
         """A guardrail said "later" (the incident waits, and looks again) or "never" (it ends here)."""
@@ -1085,11 +1087,12 @@ def _next_look(now: datetime, until: datetime) -> datetime:
 
 
 def _parts(arn: Arn) -> tuple[str, ...]:
-    """What belongs to a target under names that AWS gives: deployments of a service."""
-    if arn.kind != "ecs:service":
-        return ()
-    cluster, service = split_service_arn(arn)
-    return (f"arn:{arn.partition}:ecs:{arn.region}:{arn.account}:service-deployment/{cluster}/{service}/*",)
+    """What belongs to a service under names that AWS gives: its tasks and its deployments."""
+    match arn.resource.split("/"):
+        case ["service", cluster, service] if arn.service == "ecs" and cluster:
+            parts = (f"task/{cluster}/*", f"service-deployment/{cluster}/{service}/*")
+            return tuple(str(replace(arn, resource=part)) for part in parts)
+    return ()
 
 
 def _touched(plan: Plan, target: Target) -> tuple[Arn, ...]:

@@ -310,7 +310,8 @@ class Call:
     @property
     def action(self) -> str:
         """What IAM calls it: ``ecs:UpdateService``."""
-        return f"{self.service}:{_IAM_NAMES.get((self.service, self.operation), self.operation)}"
+        service = _IAM_SERVICES.get(self.service, self.service)
+        return f"{service}:{_IAM_NAMES.get((self.service, self.operation), self.operation)}"
 
     @property
     def essence(self) -> str:
@@ -318,6 +319,7 @@ class Call:
         return _text(_essence(self))
 
 
+_IAM_SERVICES = {"elbv2": "elasticloadbalancing"}
 _IAM_NAMES = {
     ("s3", "ListObjectsV2"): "ListBucket",
     ("s3", "HeadObject"): "GetObject",
@@ -348,6 +350,7 @@ class Plan:
     A list of AWS calls, each with what was there before, plus undo, settle time, cost per hour and risk.
 
     ``lease`` is how long what the plan changes may stay changed; ``None`` for a plan that changes nothing lasting.
+    ``final``: nothing is tried after it, however many attempts are left; where it does not help, a person must.
     ``undo_by_hand`` is the line a person would type. ``cost_per_hour`` is US dollars; 0.0 is a known zero.
     """
 
@@ -359,6 +362,7 @@ class Plan:
     undo_by_hand: str
     cost_per_hour: float = 0.0
     lease: timedelta | None = None
+    final: bool = False
 
     @property
     def calls(self) -> tuple[Call, ...]:

@@ -208,6 +208,8 @@ class Remediation(BaseModel, ABC):
     """what is wrong, in a few words: the report's headline"""
     kinds: ClassVar[tuple[str, ...]]
     """the :attr:`Arn.kind` values it takes care of"""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """the fields of a :class:`Target` that must be named, or there is nothing to look at"""
     reads: ClassVar[tuple[str, ...]]
     """IAM actions the diagnosis needs beyond what the sweep reads"""
     writes: ClassVar[tuple[str, ...]]
@@ -231,9 +233,10 @@ class Remediation(BaseModel, ABC):
         """
         Whether this remediation cares for that target.
 
-        An explicit list on the target decides; else its kind does.
+        An explicit list on the target decides; else its kind does. What it needs must be named either way.
         """
-        return self.name in target.remediations if target.remediations else target.arn.kind in self.kinds
+        listed = self.name in target.remediations if target.remediations else target.arn.kind in self.kinds
+        return listed and all(getattr(target, name) is not None for name in self.needs)
 
     @abstractmethod
     def watch(self, target: Target) -> Queries:

@@ -18,7 +18,6 @@ does not undo what the release did to data: a person says yes, unless the servic
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,8 +26,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from nightshift import states
-from nightshift.errors import Missing, Refused, Rejected
+from nightshift import restarts, states
+from nightshift.errors import Refused
 from nightshift.model import (
     Alternative,
     Arn,
@@ -57,7 +56,6 @@ from nightshift.states import minutes
 
 __all__ = ["EcsDeploymentBad"]
 
-_LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
 _SKEW = timedelta(minutes=1)  # how far AWS's clock and ours may be apart
 _MINUTE = timedelta(minutes=1)
 _BEFORE = 30  # minutes before a deployment that say how it was then
@@ -67,11 +65,6 @@ _UNHEALTHY = 3  # minutes in a row with an unhealthy target that are no accident
 _UNDER_WAY = ("PENDING", "IN_PROGRESS")
 _GOING_BACK = ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "STOP_REQUESTED")
 """what ECS calls its deployments: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html"""
-
-_ECR = re.compile(
-    r"(?P<registry>\d{12})\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?",
-    re.ASCII,
-)
 
 
 class EcsDeploymentBad(Remediation):
@@ -329,16 +322,7 @@ class EcsDeploymentBad(Remediation):
         for _, image, digest in release.images:
             if "@sha256:" in image:
                 continue
-            found = _ecr(image)
-            if found is None:
-                raise Refused("image", f"where the tag of {image} points to cannot be read: it is in no ECR repository")
-            try:
-                details = read("ecr", "DescribeImages", **found).get("imageDetails", ())
-            except (Missing, Rejected) as error:
-                raise Refused(
-                    "image", f"{image} cannot be found any more ({error.code}): nothing to go back to"
-                ) from error
-            if {str(each.get("imageDigest")) for each in details} != {digest}:
+            if restarts.tagged(read, image) != {digest}:
                 raise Refused(
                     "image", f"the tag of {image} has moved on since it ran: going back would start something else"
                 )
@@ -398,7 +382,7 @@ class EcsDeploymentBad(Remediation):
         if primary is None:
             return Outcome.UNKNOWN
         if primary.get("id") == call.before["deployment"]:
-            return Outcome.NOT_DONE if read.now() >= since + _LANDS else Outcome.UNKNOWN
+            return Outcome.NOT_DONE if read.now() >= since + restarts.LANDS else Outcome.UNKNOWN
         began = states.began(primary)
         ours = primary.get("taskDefinition") == call.params["taskDefinition"]
         return Outcome.DONE if ours and began is not None and began >= since - _SKEW else Outcome.UNKNOWN
@@ -407,7 +391,7 @@ class EcsDeploymentBad(Remediation):
         answer = read("ecs", "DescribeServiceDeployments", serviceDeploymentArns=[call.resource])
         status = next((str(each.get("status")) for each in answer.get("serviceDeployments", ())), "")
         if status in _UNDER_WAY or status == "SUCCESSFUL":
-            return Outcome.NOT_DONE if read.now() >= since + _LANDS else Outcome.UNKNOWN
+            return Outcome.NOT_DONE if read.now() >= since + restarts.LANDS else Outcome.UNKNOWN
         return Outcome.DONE if status.startswith("ROLLBACK") else Outcome.UNKNOWN
 
     # -- how it goes -----------------------------------------------------------------------------------------------
@@ -657,18 +641,6 @@ def _roles(read: Reader, definition: str, target: Target) -> list[str]:
     if strange:
         raise Refused("roles", f"going back would pass on {strange[0]}, which the target's roles do not name")
     return roles
-
-
-def _ecr(image: str) -> dict[str, Any] | None:
-    """How ECR is asked for an image by its tag; None for an image of another registry."""
-    found = _ECR.fullmatch(image)
-    if found is None:
-        return None
-    return {
-        "registryId": found["registry"],
-        "repositoryName": found["repository"],
-        "imageIds": [{"imageTag": found["tag"] or "latest"}],
-    }
 
 
 def _short(definition: object) -> str:

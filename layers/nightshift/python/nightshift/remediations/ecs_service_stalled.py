@@ -14,16 +14,13 @@ the only task of a service, or start what somebody has stopped. A restart that d
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from nightshift import states
-from nightshift.errors import Missing, Refused, Rejected
+from nightshift import restarts, states
 from nightshift.model import (
     Alternative,
     Arn,
@@ -52,15 +49,7 @@ from nightshift.states import minutes
 
 __all__ = ["EcsServiceStalled"]
 
-_LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
-_SKEW = timedelta(minutes=1)  # how far AWS's clock and ours may be apart
-_TASKS = 100  # tasks that one DescribeTasks takes (AWS's limit): enough to know what runs
 _MOST = 0.8  # share of the minutes that must have been reported before silence means anything
-
-_ECR = re.compile(
-    r"(?P<registry>\d{12})\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(?:\.cn)?/(?P<repository>[^:@]+)(?::(?P<tag>[^@]+))?",
-    re.ASCII,
-)
 
 
 class EcsServiceStalled(Remediation):
@@ -175,11 +164,11 @@ class EcsServiceStalled(Remediation):
 
     def diagnose(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
         service = states.service(read, target.arn)
-        _check_state(service)
-        deployment = _check_deployment(service)
-        _check_rolling(service)
-        compared = self._check_images(read, target.arn, service)
-        age = _age(deployment, read.now())
+        restarts.check_state(service)
+        deployment = restarts.check_deployment(service)
+        restarts.check_rolling(service)
+        compared = restarts.check_images(read, target.arn, service, self.trusted_images)
+        age = restarts.age(deployment, read.now())
         return Diagnosis(
             target=str(target.arn),
             cause=f"the tasks of {target.arn.name} hang; nobody is changing the service",
@@ -200,57 +189,13 @@ class EcsServiceStalled(Remediation):
             },
         )
 
-    def _check_images(self, read: Reader, arn: Arn, service: Mapping[str, Any]) -> tuple[str, ...]:
-        """Refuse where a restart would run anything else: a forced deployment resolves every tag again."""
-        running = _running_images(read, arn, service)
-        if not running:
-            raise Refused("image", "which images run cannot be told, so a restart might bring new code")
-        return tuple(self._compared(read, image, digests) for image, digests in sorted(running.items()))
-
-    def _compared(self, read: Reader, image: str, digests: frozenset[str]) -> str:
-        if image.startswith(self.trusted_images):
-            return f"{image} may be newer after a restart: the configuration says so"
-        if "@sha256:" in image:
-            return f"{image} is pinned by its digest"
-        found = _ECR.fullmatch(image)
-        if found is None:
-            raise Refused("image", f"where the tag of {image} points to cannot be read: it is in no ECR repository")
-        tag = found["tag"] or "latest"
-        try:
-            details = read(
-                "ecr",
-                "DescribeImages",
-                registryId=found["registry"],
-                repositoryName=found["repository"],
-                imageIds=[{"imageTag": tag}],
-            ).get("imageDetails", ())
-        except (Missing, Rejected) as error:
-            raise Refused(
-                "image", f"{image} cannot be found any more ({error.code}): a restart could not pull it"
-            ) from error
-        now = {str(detail.get("imageDigest")) for detail in details}
-        if digests != now:
-            raise Refused(
-                "image",
-                f"the tag of {image} has moved on since it was deployed: a restart would bring new code",
-                numbers={"running": _digests(digests), "tag": _digests(now)},
-            )
-        return f"{image} is what runs ({_digests(digests)})"
-
     # -- the plan --------------------------------------------------------------------------------------------------
 
     def plan(self, diagnosis: Diagnosis) -> Plan:
         facts = diagnosis.facts
         arn = Arn.parse(facts["service"])
         cluster, service = split_service_arn(arn)
-        restart = Call(
-            "ecs",
-            "UpdateService",
-            str(arn),
-            params={"cluster": cluster, "service": service, "forceNewDeployment": True},
-            before={"deployment": facts["deployment"], "task_definition": facts["task_definition"]},
-            why="the same task definition and the same images, with new tasks",
-        )
+        restart = restarts.call(arn, deployment=facts["deployment"], task_definition=facts["task_definition"])
         return Plan(
             remediation=self.name,
             target=str(arn),
@@ -265,48 +210,17 @@ class EcsServiceStalled(Remediation):
         )
 
     def effect(self, call: Call, answer: Mapping[str, Any]) -> Mapping[str, Json]:
-        service = answer.get("service", {})
-        primary = states.primary(service)
-        return {"deployment": (primary or {}).get("id"), "task_definition": service.get("taskDefinition")}
+        return restarts.effect(answer)
 
     def reconcile(self, read: Reader, call: Call, since: datetime) -> Outcome:
-        """A newer deployment of the same task definition is ours: ECS takes no token by which to know it."""
-        service = states.service(read, Arn.parse(call.resource))
-        primary = states.primary(service)
-        if primary is None:
-            return Outcome.UNKNOWN
-        if primary.get("id") == call.before["deployment"]:
-            return Outcome.NOT_DONE if read.now() >= since + _LANDS else Outcome.UNKNOWN
-        began = primary.get("createdAt")
-        same = primary.get("taskDefinition") == call.before["task_definition"]
-        if same and isinstance(began, datetime) and began >= since - _SKEW:
-            return Outcome.DONE
-        return Outcome.UNKNOWN
+        return restarts.reconcile(read, call, since)
 
     # -- how it goes -----------------------------------------------------------------------------------------------
 
     def progress(
         self, read: Reader, plan: Plan, step: Step, scratch: Mapping[str, Any]
     ) -> tuple[Progress, str, Ledger | None]:
-        call = step.calls[0]
-        service = states.service(read, Arn.parse(call.resource))
-        return (*self._went(service, call.before, read.now()), None)
-
-    def _went(self, service: Mapping[str, Any], before: Mapping[str, Json], now: datetime) -> tuple[Progress, str]:
-        primary = states.primary(service)
-        if primary is None or primary.get("id") == before["deployment"]:
-            return Progress.STOP, "no new deployment has appeared"
-        if primary.get("taskDefinition") != before["task_definition"]:
-            return Progress.STOP, "somebody has deployed another task definition since"
-        if primary.get("rolloutState") == "FAILED":
-            return Progress.STOP, f"the deployment failed: {primary.get('rolloutStateReason', 'no reason was given')}"
-        trouble = states.unfinished(service)
-        if not trouble:
-            return Progress.NEXT, f"{service.get('runningCount')} new tasks run"
-        began = primary.get("createdAt")
-        if isinstance(began, datetime) and now < began + self.rollout:
-            return Progress.WAIT, trouble
-        return Progress.STOP, f"after {minutes(self.rollout)} minutes still: {trouble}"
+        return (*restarts.went(read, step.calls[0], self.rollout), None)
 
     def verify(self, target: Target, before: Finding, after: Readings) -> Observation:
         """Health during a rollout proves nothing: the old tasks may still be there."""
@@ -316,97 +230,3 @@ class EcsServiceStalled(Remediation):
             return seen
         trouble = states.unfinished(service)
         return Unknown(f"cannot be judged yet: {trouble}") if trouble else seen
-
-
-# -- what ECS says, in our words -------------------------------------------------------------------------------------
-
-
-def _check_state(service: Mapping[str, Any]) -> None:
-    if service.get("status") != "ACTIVE":
-        raise Refused("state", f"the service is {service.get('status')}")
-    if not service.get("desiredCount"):
-        raise Refused("state", "somebody has stopped the service (desired count 0)")
-    controller = service.get("deploymentController", {}).get("type", "ECS")
-    if controller != "ECS":
-        raise Refused("controller", f"deployments of the service belong to {controller}, which does not take a restart")
-
-
-def _check_deployment(service: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The one deployment there is. Refuses while somebody is deploying, and after a deployment that failed."""
-    deployments: Sequence[Mapping[str, Any]] = service.get("deployments", ())
-    states = [str(each.get("rolloutState", "unknown")) for each in deployments]
-    if states == ["FAILED"]:
-        raise Refused("mid-change", "the last deployment failed: a restart would start the same again")
-    if states != ["COMPLETED"]:
-        raise Refused(
-            "mid-change",
-            f"the service is being deployed ({', '.join(states) or 'no deployment'})",
-            numbers={"deployments": len(states)},
-            retry_after=timedelta(minutes=2),
-        )
-    return deployments[0]
-
-
-def _check_rolling(service: Mapping[str, Any]) -> None:
-    """
-    Refuse where ECS could not replace tasks without stopping all of them, or not at all.
-
-    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-type-ecs.html
-    """
-    rules = service.get("deploymentConfiguration", {})
-    desired = int(service["desiredCount"])
-    least, most = rules.get("minimumHealthyPercent", 100), rules.get("maximumPercent", 200)
-    stays, fits = math.ceil(desired * least / 100), math.floor(desired * most / 100)
-    numbers = {"desired": desired, "minimum_percent": least, "maximum_percent": most}
-    if stays < 1:
-        raise Refused(
-            "rolling",
-            f"ECS may stop all {desired} tasks at once (minimum healthy {least} %): an outage",
-            numbers=numbers,
-        )
-    if fits <= desired and stays >= desired:
-        raise Refused(
-            "rolling", f"ECS may neither stop a task nor start one more ({least} to {most} %)", numbers=numbers
-        )
-
-
-def _running_images(read: Reader, arn: Arn, service: Mapping[str, Any]) -> dict[str, frozenset[str]]:
-    """Each image that the service runs, with the digests that its name stood for when it was deployed."""
-    cluster, name = split_service_arn(arn)
-    tasks = read("ecs", "ListTasks", cluster=cluster, serviceName=name, maxResults=_TASKS).get("taskArns", ())
-    if tasks:
-        described = read("ecs", "DescribeTasks", cluster=cluster, tasks=list(tasks)).get("tasks", ())
-        containers = [
-            container
-            for task in described
-            if task.get("lastStatus") == "RUNNING" and task.get("taskDefinitionArn") == service.get("taskDefinition")
-            for container in task.get("containers", ())
-        ]
-        if containers:
-            return _by_image(containers)
-    deployed = read(
-        "ecs", "ListServiceDeployments", cluster=cluster, service=name, status=["SUCCESSFUL"], maxResults=1
-    ).get("serviceDeployments", ())
-    revisions = [str(each["targetServiceRevisionArn"]) for each in deployed if "targetServiceRevisionArn" in each]
-    if not revisions:
-        return {}
-    found = read("ecs", "DescribeServiceRevisions", serviceRevisionArns=revisions).get("serviceRevisions", ())
-    return _by_image(container for each in found for container in each.get("containerImages", ()))
-
-
-def _by_image(containers: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
-    """A container that does not say its digest makes its image one that cannot be compared: it has the digest ''."""
-    found: dict[str, frozenset[str]] = {}
-    for container in containers:
-        image = str(container.get("image", ""))
-        found[image] = found.get(image, frozenset()) | {str(container.get("imageDigest") or "")}
-    return found
-
-
-def _age(deployment: Mapping[str, Any], now: datetime) -> str:
-    began = deployment.get("createdAt")
-    return f"{max(0, (now - began) // timedelta(hours=1))} hours" if isinstance(began, datetime) else ""
-
-
-def _digests(digests: Iterable[str]) -> str:
-    return ", ".join(sorted(digest.removeprefix("sha256:")[:12] or "not said" for digest in digests)) or "none"
