@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from sandbox.systems.queue_service import QueueService
     from sandbox.trail import Event
 
-__all__ = ["SCENES", "Played", "Scene", "Stage", "api_configuration", "configuration", "failures", "play", "stage"]
+__all__ = [
+    "SCENES",
+    "Played",
+    "Scene",
+    "Stage",
+    "api_configuration",
+    "configuration",
+    "failures",
+    "play",
+    "release_configuration",
+    "stage",
+]
 
 NIGHT = datetime(2026, 11, 19, 1, 0, tzinfo=UTC)
 """a Thursday: no window, no freeze"""
@@ -35,6 +46,7 @@ NIGHT = datetime(2026, 11, 19, 1, 0, tzinfo=UTC)
 DLQ = "sqs-dlq-backlog"
 STALLED = "ecs-service-stalled"
 UNHEALTHY = "ecs-targets-unhealthy"
+RELEASE = "ecs-deployment-bad"
 
 
 @dataclass(frozen=True)
@@ -192,6 +204,51 @@ arn = "{system.api.arn}"
 mode = "{mode}"
 load_balancer = "{group.load_balancer_arn}"
 target_group = "{group.arn}"
+"""
+
+
+def release_configuration(
+    system: UsageMetrics, *, mode: str = "auto", settings: str = "", others: bool = False, roles: bool = True
+) -> str:
+    """The API, its aggregator and the aggregator's dead letters, as their team would register them."""
+    world, group = system.world, system.target_group
+    more = f'[remediations.{STALLED}]\nmode = "auto"\n[remediations.{DLQ}]\nmode = "auto"\n' if others else ""
+    named = f'roles = ["{system.execution_role}"]' if roles else ""
+    letters = f"""
+[[systems.targets]]
+arn = "{system.dlq_arn}"
+mode = "{mode}"
+source = "{system.queue_arn}"
+consumer = "{system.service_arn}"
+"""
+    return f"""
+name = "demo"
+account = "{world.account}"
+region = "{world.region}"
+[notify]
+emails = ["oncall@example.com"]
+[storm]
+targets = 5
+floor = 5
+percent = 100
+[remediations.{RELEASE}]
+mode = "auto"
+{settings}
+{more}
+[[systems]]
+name = "{system.shape.stack}"
+[[systems.targets]]
+arn = "{system.api.arn}"
+mode = "{mode}"
+load_balancer = "{group.load_balancer_arn}"
+target_group = "{group.arn}"
+{named}
+[[systems.targets]]
+arn = "{system.service_arn}"
+mode = "{mode}"
+queue = "{system.queue_arn}"
+{named}
+{letters if others else ""}
 """
 
 

@@ -45,6 +45,8 @@ _END_OF_WATCHING = {"WOULD ACT": "REFUSED"}
 """what a report says instead where nothing may be done but to watch"""
 _LOOKED, _JUST_NOW = timedelta(minutes=8), timedelta(seconds=30)
 """how long before its verdict an incident may have looked last, and how often we look ourselves"""
+_REACH = timedelta(minutes=6)
+"""from the intent of a call to the look that finds out what became of it: a dead tick's lease, and then some"""
 _EXPECTED = {"Crash", "Fenced", "StoreUnavailable", "Unsent"}
 """what a tick or a sweep may end with: it is taken up again"""
 _ONCE = {"ecs.UpdateService", "sqs.SetQueueAttributes", "sqs.StartMessageMoveTask"}
@@ -510,13 +512,28 @@ def report_is_trail(case: Case) -> Iterator[str]:
         died = any(case.invocation(call).dead for call in case.by_incident.get(incident.id, ()))
         for key in {*told, *made, *unknown}:
             name, resource = key
-            if told[key] > made[key]:
+            if told[key] > made[key] + _taken_for_ours(case, incident, name, resource):
                 yield f"{incident.id} says {name} on {resource} x{told[key]}, the trail says x{made[key]}"
             elif made[key] > told[key] + unknown[key] and not (died and name.startswith(("sqs", "s3"))):
                 yield (
                     f"{incident.id} says {name} on {resource} x{told[key]} (+{unknown[key]} unknown), "
                     f"the trail says x{made[key]}"
                 )
+
+
+def _taken_for_ours(case: Case, incident: Incident, name: str, resource: str) -> int:
+    """
+    Deployments that a person began while the answer to our own UpdateService was lost: found by looking, as if ours.
+
+    ECS takes no token, so nobody can tell them apart. Narrow: of that service, after ours could be made, and no later.
+    """
+    lost = [
+        record
+        for record in incident.calls
+        if name == "ecs.UpdateService" and record.resource == resource and "found by looking" in record.error
+    ]
+    begun = [from_ms(human.at_ms) for human in case.played.stage.humans if human.subject == resource]
+    return sum(any(record.at - _REACH < at <= record.at + case.skew for at in begun) for record in lost)
 
 
 # -- helpers ---------------------------------------------------------------------------------------------------------

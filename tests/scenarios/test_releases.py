@@ -12,12 +12,10 @@ from nightshift.model import Incident, Outcome, Verdict
 
 from sandbox.deployment import Deployment
 from sandbox.images import Behaviour
-from sandbox.scenes import NIGHT, failures
+from sandbox.scenes import NIGHT, RELEASE, failures, release_configuration
 from sandbox.services import Service
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.world import World
-
-RELEASE, STALLED, DLQ = "ecs-deployment-bad", "ecs-service-stalled", "sqs-dlq-backlog"
 
 
 @dataclass(frozen=True)
@@ -57,51 +55,6 @@ class Night:
         return [event.name for event in events if event.principal.role_arn and not event.error]
 
 
-def configuration(
-    system: UsageMetrics, *, mode: str = "auto", settings: str = "", others: bool = False, roles: bool = True
-) -> str:
-    """The API, its aggregator and the aggregator's dead letters, as their team would register them."""
-    world, group = system.world, system.target_group
-    more = f'[remediations.{STALLED}]\nmode = "auto"\n[remediations.{DLQ}]\nmode = "auto"\n' if others else ""
-    named = f'roles = ["{system.execution_role}"]' if roles else ""
-    letters = f"""
-[[systems.targets]]
-arn = "{system.dlq_arn}"
-mode = "{mode}"
-source = "{system.queue_arn}"
-consumer = "{system.service_arn}"
-"""
-    return f"""
-name = "demo"
-account = "{world.account}"
-region = "{world.region}"
-[notify]
-emails = ["oncall@example.com"]
-[storm]
-targets = 5
-floor = 5
-percent = 100
-[remediations.{RELEASE}]
-mode = "auto"
-{settings}
-{more}
-[[systems]]
-name = "usage-metrics"
-[[systems.targets]]
-arn = "{system.api.arn}"
-mode = "{mode}"
-load_balancer = "{group.load_balancer_arn}"
-target_group = "{group.arn}"
-{named}
-[[systems.targets]]
-arn = "{system.service_arn}"
-mode = "{mode}"
-queue = "{system.queue_arn}"
-{named}
-{letters if others else ""}
-"""
-
-
 @contextmanager
 def night(
     *, mode: str = "auto", settings: str = "", others: bool = False, free: bool = True, roles: bool = True
@@ -112,7 +65,7 @@ def night(
         if free:
             for arn in (system.api.arn, system.service_arn):
                 system.tag(arn, "auto-rollback", "enabled")
-        toml = configuration(system, mode=mode, settings=settings, others=others, roles=roles)
+        toml = release_configuration(system, mode=mode, settings=settings, others=others, roles=roles)
         with Deployment(world, toml) as nightshift:
             nightshift.resume()
             system.offer(20)

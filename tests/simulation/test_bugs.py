@@ -31,6 +31,7 @@ NOTICED = {
     "no-cooldown": 6,
     "no-budget": 2,
     "one-attempt-more": 200,
+    "lost-means-done": 102,
     "revert-blindly": 52,
     "lease-never-ends": 10,
     "failed-loan-stays-out": 227,

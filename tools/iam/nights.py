@@ -26,7 +26,8 @@ from nightshift.model import Step
 
 from sandbox.deployment import Deployment
 from sandbox.faults import Kind
-from sandbox.scenes import NIGHT, Stage, api_configuration, configuration
+from sandbox.images import Behaviour
+from sandbox.scenes import NIGHT, Stage, api_configuration, configuration, release_configuration
 from sandbox.systems.document_management import DocumentManagement
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.trail import Event
@@ -172,7 +173,8 @@ def nights() -> tuple[Night, ...]:
     with redirect_stdout(StringIO()):
         logging.disable(logging.CRITICAL)
         try:
-            return (*(_play(story) for story in _STORIES), _play_api())
+            releases = (_play_release("release under way", _under_way), _play_release("release complete", _complete))
+            return (*(_play(story) for story in _STORIES), _play_api(), *releases)
         finally:
             logging.disable(logging.NOTSET)
 
@@ -209,6 +211,38 @@ def _play_api() -> Night:
             return recorded("bad tasks", stage, steps, service=system.api)
 
 
+def _under_way(on: Stage, system: UsageMetrics) -> None:
+    """A release whose tasks crash is stopped, and the answer is lost."""
+    on.world.faults.add(Kind.TIMEOUT_AFTER, "ecs.StopServiceDeployment", times=1)
+    system.release(Behaviour.CRASHES, service=system.api)
+    on.until_settled()
+
+
+def _complete(on: Stage, system: UsageMetrics) -> None:
+    """A release is complete before it shows that requests fail."""
+    system.release(service=system.api)
+    on.until(lambda: system.api.completed)
+    system.fail_requests(0.4)
+    on.until(lambda: on.world.trail.of("ecs.UpdateService", function="nightshift-tick"))
+    system.fail_requests(0.0)
+    on.until_settled()
+
+
+def _play_release(key: str, perform: Callable[[Stage, UsageMetrics], None]) -> Night:
+    """A bad release of an API, in an account of its own."""
+    with World(NIGHT) as world:
+        system = UsageMetrics(world)
+        system.tag(system.api.arn, "auto-rollback", "enabled")
+        system.requests(200)
+        world.run(timedelta(minutes=40))
+        with Deployment(world, release_configuration(system)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                perform(stage, system)
+            return recorded(key, stage, steps, service=system.api)
+
+
 @contextmanager
 def _noting() -> Iterator[list[tuple[str, Step]]]:
     """Note every step that is carried out, with the incident that it is for, in the order of their sessions."""
@@ -243,6 +277,7 @@ def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]], *, service:
         },
         homes=homes,
         stacks={stack.name: stack.arn for stack in world.stacks.all.values()},
+        roles=_roles(world),
     )
     return Night(
         key=key,
@@ -266,6 +301,16 @@ def _queues(world: World) -> dict[str, dict[str, str]]:
     for url in sqs.list_queues().get("QueueUrls", ()):
         attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
         found[attributes["QueueArn"]] = attributes
+    return found
+
+
+def _roles(world: World) -> dict[str, tuple[str, ...]]:
+    """The roles that each task definition names."""
+    ecs = world.client("ecs")
+    found = {}
+    for arn in ecs.list_task_definitions()["taskDefinitionArns"]:
+        described = ecs.describe_task_definition(taskDefinition=arn)["taskDefinition"]
+        found[arn] = tuple(described[name] for name in ("taskRoleArn", "executionRoleArn") if name in described)
     return found
 
 

@@ -569,6 +569,8 @@ def reconciled(call: Call, described: Any, *, after: timedelta = timedelta(0), *
         (deployed(deployment={**BACK, "taskDefinition": "other"}), timedelta(0), Outcome.UNKNOWN),
         (deployed(deployment={**BACK, "createdAt": NOW - 2 * MINUTE}), timedelta(0), Outcome.UNKNOWN),
         (deployed(deployment={**BACK, "createdAt": None}), timedelta(0), Outcome.UNKNOWN),
+        (deployed(deployment={**BACK, "createdAt": NOW + 3 * MINUTE}), 4 * MINUTE, Outcome.DONE),
+        (deployed(deployment={**BACK, "createdAt": NOW + 4 * MINUTE}), 4 * MINUTE, Outcome.UNKNOWN),  # somebody else's
         (deployed(), timedelta(0), Outcome.UNKNOWN),
         (deployed(), MINUTE, Outcome.NOT_DONE),
         (deployed(deployments=[]), MINUTE, Outcome.UNKNOWN),

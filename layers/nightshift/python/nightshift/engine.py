@@ -56,7 +56,7 @@ from nightshift.model import (
 from nightshift.notify import Notifier
 from nightshift.reading import Reading
 from nightshift.remediation import Progress, Remediation, Unread
-from nightshift.report import Context, Notice, transition
+from nightshift.report import GIVE_BACK, Context, Notice, transition
 from nightshift.signals import gather
 
 __all__ = ["Engine", "Explanation"]
@@ -178,7 +178,7 @@ class Engine:
     def _work_on(self, claim: Claim) -> Incident:
         if claim.incident.phase is Phase.ENDING and claim.claims <= DEATHS * 4:
             return self._finish(claim, _last(claim.incident))
-        if claim.claims > DEATHS:
+        if claim.claims > (DEATHS * 4 if claim.incident.lent else DEATHS):  # what is out is given up last
             return self._finish(claim, self._broken(claim))
         target = self.policy.target(claim.incident.target)
         remediation = self.policy.remediations.get(claim.incident.remediation)
@@ -274,20 +274,20 @@ class Engine:
         refusal = Refusal(SWITCH, f"the kill switch is {state}: {switch.reason}", retry_after=EVERY)
         incident = replace(incident, refusal=refusal)
         pause = case.now + EVERY
-        events: tuple[Event, ...] = ()
+        back = _Back(incident, over=False, counts=False)
         if switch.state is SwitchState.PAUSED:
             back = self._take_back(case, incident)
-            incident, events = back.incident, back.events
+            incident = back.incident
             if back.over:
-                incident = self._ledger(case, incident)
-                return _hold(
-                    _ended(incident, Verdict.INEFFECTIVE, "stopped by the kill switch"), refusal, case.now, *events
-                )
+                incident = _ended(self._ledger(case, incident), Verdict.INEFFECTIVE, "stopped by the kill switch")
+                return _hold(incident, refusal, case.now, *back.events)
+        if case.now >= incident.deadline and incident.lent:  # no end leaves something lent behind
+            return self._still_out(case, back, incident, refusal.reason)
         if case.now >= incident.deadline:
             why = f"out of time while {refusal.reason}; what was begun could not be stopped"
             incident = self._ledger(case, incident)
-            return _closed(_ended(incident, Verdict.INEFFECTIVE, why), Verdict.ESCALATED, why, case.now, *events)
-        return _Next(replace(incident, look_at=pause, settle_until=pause), events)
+            return _closed(_ended(incident, Verdict.INEFFECTIVE, why), Verdict.ESCALATED, why, case.now, *back.events)
+        return _Next(replace(incident, look_at=pause, settle_until=pause), back.events)
 
     def _switch(self) -> Switch:
         try:
@@ -721,11 +721,13 @@ class Engine:
             return _Next(replace(back.incident, look_at=case.now + EVERY), back.events)
         return self._still_out(case, back, incident)
 
-    def _still_out(self, case: _Case, back: _Back, incident: Incident) -> _Next:
+    def _still_out(
+        self, case: _Case, back: _Back, incident: Incident, said: str = "it cannot be told whether it is still ours"
+    ) -> _Next:
         """Something lent could not be taken back now: stay, say so, try again; after so many times a person must."""
         incident = back.incident
         tries = int(incident.scratch.get(_TRIES, 0)) + back.counts
-        said = back.events[-1].text if back.events else "it cannot be told whether it is still ours"
+        said = back.events[-1].text if back.events else said
         incident = replace(incident, scratch={**incident.scratch, _TRIES: tries})
         if tries >= GIVE_BACK_TRIES:
             why = f"what was lent could NOT be given back: {said}"
@@ -735,7 +737,7 @@ class Engine:
         phase = incident.phase
         if phase in {Phase.ACTING, Phase.SETTLING}:
             phase = Phase.VERIFYING
-        refusal = Refusal("give-back", said, retry_after=GIVE_BACK_EVERY)
+        refusal = Refusal(GIVE_BACK, said, retry_after=GIVE_BACK_EVERY)
         stay = replace(incident, phase=phase, refusal=refusal, hold_until=None, settle_until=None, look_at=pause)
         if phase is Phase.VERIFYING:
             stay = replace(stay, verify_until=case.now)

@@ -22,6 +22,7 @@ from nightshift.states import minutes
 
 __all__ = [
     "LANDS",
+    "REACH",
     "TASKS",
     "age",
     "call",
@@ -39,6 +40,8 @@ LANDS = timedelta(seconds=60)
 """how long a request whose answer was lost may still take effect"""
 TASKS = 100
 """tasks that one ListTasks gives and one DescribeTasks takes (AWS's limit)"""
+REACH = timedelta(minutes=3)
+"""how long after a call was intended it may still be made, by a function's longest life, and then land"""
 _SKEW = timedelta(minutes=1)  # how far AWS's clock and ours may be apart
 
 _ECR = re.compile(
@@ -140,7 +143,9 @@ def tagged(read: Reader, image: str) -> frozenset[str]:
     try:
         details = read("ecr", "DescribeImages", **asked).get("imageDetails", ())
     except (Missing, Rejected) as error:
-        raise Refused("image", f"{image} cannot be found any more ({error.code}): a new task could not pull it") from error
+        raise Refused(
+            "image", f"{image} cannot be found any more ({error.code}): a new task could not pull it"
+        ) from error
     return frozenset(str(detail.get("imageDigest")) for detail in details)
 
 
@@ -205,7 +210,11 @@ def effect(answer: Mapping[str, Any]) -> Mapping[str, Json]:
 
 
 def reconcile(read: Reader, call: Call, since: datetime) -> Outcome:
-    """A newer deployment of the same task definition is ours: ECS takes no token by which to know it."""
+    """
+    A deployment of the same task definition, begun when ours could be, is ours: ECS takes no token to know it by.
+
+    Whoever restarts the same service in these minutes cannot be told from us.
+    """
     service = states.service(read, Arn.parse(call.resource))
     primary = states.primary(service)
     if primary is None:
@@ -214,9 +223,8 @@ def reconcile(read: Reader, call: Call, since: datetime) -> Outcome:
         return Outcome.NOT_DONE if read.now() >= since + LANDS else Outcome.UNKNOWN
     began = primary.get("createdAt")
     same = primary.get("taskDefinition") == call.before["task_definition"]
-    if same and isinstance(began, datetime) and began >= since - _SKEW:
-        return Outcome.DONE
-    return Outcome.UNKNOWN
+    ours = same and isinstance(began, datetime) and since - _SKEW <= began <= since + REACH
+    return Outcome.DONE if ours else Outcome.UNKNOWN
 
 
 def went(read: Reader, call: Call, rollout: timedelta) -> tuple[Progress, str]:

@@ -384,8 +384,9 @@ class EcsDeploymentBad(Remediation):
         if primary.get("id") == call.before["deployment"]:
             return Outcome.NOT_DONE if read.now() >= since + restarts.LANDS else Outcome.UNKNOWN
         began = states.began(primary)
-        ours = primary.get("taskDefinition") == call.params["taskDefinition"]
-        return Outcome.DONE if ours and began is not None and began >= since - _SKEW else Outcome.UNKNOWN
+        same = primary.get("taskDefinition") == call.params["taskDefinition"]
+        ours = same and began is not None and since - _SKEW <= began <= since + restarts.REACH
+        return Outcome.DONE if ours else Outcome.UNKNOWN
 
     def _was_stopped(self, read: Reader, call: Call, since: datetime) -> Outcome:
         answer = read("ecs", "DescribeServiceDeployments", serviceDeploymentArns=[call.resource])
