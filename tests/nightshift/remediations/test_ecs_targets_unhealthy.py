@@ -587,7 +587,7 @@ def test_why_tasks_ended_is_evidence(ended: dict[str, Any], line: str) -> None:
 def test_ends_of_one_kind_are_one_line() -> None:
     """With how many there were."""
     ended = tuple(stopped(ELB, taskArn=f"{TASKS}/{number}") for number in (7, 8))
-    assert diagnosed(one_bad(ended=ended)).evidence[3].startswith("2 stopped tasks: replaced by ECS").facts
+    assert diagnosed(one_bad(ended=ended)).evidence[3].startswith("2 stopped tasks: replaced by ECS")
 
 
 def test_a_longer_grace_period_explains_a_later_end() -> None:
