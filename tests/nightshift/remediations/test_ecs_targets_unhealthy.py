@@ -451,6 +451,13 @@ def test_a_failure_that_follows_a_deployment_is_the_deployments(deployed: int, s
     assert reason in said.reason
 
 
+def test_an_earlier_failure_that_was_over_is_another_one() -> None:
+    """What counts is when the one that lasts until now began: after an hour and more of health, and of a release."""
+    described = service(deployment={"createdAt": NOW - 100 * MINUTE})
+    series = [1.0] * 5 + [0.0] * 100 + [1.0] * 10
+    assert diagnosed(one_bad(described=described, unhealthy=series)).facts
+
+
 def test_how_long_a_deployment_is_suspect_is_a_setting() -> None:
     """A quarter of an hour at least."""
     there = one_bad(described=service(deployment={"createdAt": NOW - 40 * MINUTE}))
