@@ -20,8 +20,9 @@ import json
 import math
 import re
 import tomllib
+import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, time, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +34,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_jso
 from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from nightshift import strict_json
+from nightshift.calendar import Calendar, Dates, Freeze, Window, zone
 from nightshift.errors import ConfigError
 from nightshift.model import Arn, Mode, Target
 from nightshift.remediation import Remediation
@@ -177,6 +179,12 @@ class Storm(_Table):
     )
 
 
+_Maintenance: TypeAlias = Annotated[
+    tuple[str, ...],
+    Field(description="names of [[calendar.windows]]: while one is open people work on it, and it is left alone"),
+]
+
+
 class TargetTable(_Table):
     """One AWS resource under care."""
 
@@ -201,6 +209,7 @@ class TargetTable(_Table):
     target_group: _Arn | None = Field(
         default=None, description="of an ECS service: the target group its tasks are registered in"
     )
+    maintenance: _Maintenance = ()
 
 
 class SystemTable(_Table):
@@ -209,6 +218,7 @@ class SystemTable(_Table):
     name: _Name = Field(
         description="the system's name: lower-case letters, digits and hyphens, at most 32, beginning with a letter"
     )
+    maintenance: _Maintenance = ()
     targets: tuple[TargetTable, ...] = Field(
         min_length=1, description="[[systems.targets]], at least one, each with its arn"
     )
@@ -225,6 +235,7 @@ class Deployment(_Table):
     notify: Notify = Field(description="[notify] with emails: who is told")
     limits: Limits = Field(default=Limits(), description="what may happen at most")
     storm: Storm = Field(default=Storm(), description="when so much is sick that nothing is fixed one by one")
+    calendar: Calendar = Field(default=Calendar(), description="when people work on it, and when nothing is changed")
     remediations: dict[str, dict[str, Any]] = Field(
         min_length=1,
         description="[remediations.<name>], one for each that is enabled: what is not named is not deployed at all",
@@ -253,6 +264,7 @@ class Policy:
     storm: Storm
     targets: tuple[Target, ...]
     remediations: Mapping[str, Remediation]
+    calendar: Calendar = field(default_factory=Calendar)
 
     @cached_property
     def hash(self) -> str:
@@ -411,6 +423,7 @@ def _content(policy: Policy) -> dict[str, Any]:
         "notify": policy.notify.model_dump(mode="json"),
         "limits": policy.limits.model_dump(mode="json"),
         "storm": policy.storm.model_dump(mode="json"),
+        "calendar": policy.calendar.model_dump(mode="json"),
         "remediations": {name: settings.model_dump(mode="json") for name, settings in policy.remediations.items()},
         "systems": [
             {"name": name, "targets": [_written(target) for target in targets]}
@@ -426,6 +439,7 @@ def _written(target: Target) -> dict[str, Any]:
         "arn": str(target.arn),
         "protected": target.protected,
         "remediations": list(target.remediations),
+        "maintenance": list(target.maintenance),
         **mode,
         **links,
     }
@@ -480,6 +494,7 @@ def _policy(raw: Mapping[str, Any], problems: _Problems, registry: Registry) -> 
     file = _validated(Deployment, raw, (), problems, known)
     settings = _settings(raw.get("remediations"), problems, known)
     _check_roles(raw, settings, problems)
+    _check_calendar(raw, settings, problems)
     _check_targets(raw, settings, problems, known)
     if file is None or problems.found:
         raise problems.error()
@@ -490,8 +505,11 @@ def _policy(raw: Mapping[str, Any], problems: _Problems, registry: Registry) -> 
         notify=file.notify,
         limits=file.limits,
         storm=file.storm,
-        targets=tuple(_target(system.name, table) for system in file.systems for table in system.targets),
+        targets=tuple(
+            _target(system.name, table, system.maintenance) for system in file.systems for table in system.targets
+        ),
         remediations=MappingProxyType({name: settings[name] for name in known if name in settings}),
+        calendar=file.calendar,
     )
 
 
@@ -522,7 +540,11 @@ def _unspeakable(raw: Mapping[str, Any]) -> Iterator[tuple[Loc, str, str]]:
         elif isinstance(value, str) and _STEERING.search(value):
             yield loc, "has invisible characters in it", "Write it in visible characters, line breaks and tabs"
         elif isinstance(value, date | time):
-            yield loc, "is a date or time, which no setting is", _REMEDY_DURATION
+            yield (
+                loc,
+                "is a date or time, which no setting is",
+                f"{_REMEDY_DURATION}; dates and times stand in quotes too",
+            )
         elif isinstance(value, float) and not math.isfinite(value):
             yield loc, f"is {value}, which is no number to compare with", "Write a finite number"
         elif isinstance(value, int) and value.bit_length() > 63:  # noqa: PLR2004 - what TOML guarantees
@@ -643,8 +665,65 @@ def _check_targets(
             problems.add(("remediations", name), "has no target", remedy)
 
 
-def _target(group: str, table: TargetTable) -> Target:
-    return Target(group=group, **{name: getattr(table, name) for name in TargetTable.model_fields})
+def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -> Target:
+    """As it is under care: what its whole system says of maintenance is said of it too."""
+    target = Target(group=group, **{name: getattr(table, name) for name in TargetTable.model_fields})
+    return replace(target, maintenance=tuple(dict.fromkeys((*maintenance, *target.maintenance))))
+
+
+def _check_calendar(raw: Mapping[str, Any], settings: Mapping[str, Remediation], problems: _Problems) -> None:
+    """What no single value of the calendar shows, and whether whoever names a window names one that there is."""
+    try:
+        calendar = Calendar.model_validate_json(json.dumps(raw.get("calendar", {})))
+    except ValidationError:
+        return  # said by the file's own model
+    names: dict[str, Loc] = {}
+    for n, window in enumerate(calendar.windows):
+        here = ("calendar", "windows", n)
+        _check_zone(window.timezone, (*here, "timezone"), problems)
+        if window.begins == window.ends:
+            problems.add((*here, "ends"), "is when it begins", "Write an earlier or a later time")
+        if names.setdefault(window.name, here) != here:
+            there = _dotted(names[window.name])
+            problems.add(
+                (*here, "name"), f"{_show(window.name)} is the name of {there} already", "Give it its own name"
+            )
+    freeze = calendar.freeze
+    _check_zone(freeze.timezone, ("calendar", "freeze", "timezone"), problems)
+    for n, dates in enumerate(freeze.dates):
+        if dates.last < dates.first:
+            here = ("calendar", "freeze", "dates", n, "last")
+            problems.add(here, f"{dates.last} is before {dates.first}", "Write the first day first")
+    for n, name in enumerate(freeze.override):
+        if name not in settings:
+            here = ("calendar", "freeze", "override", n)
+            problems.add(here, f"{_show(name)} is not enabled", _suggestion(name, settings, "There are"))
+    for loc, named in _windows_named(raw, settings):
+        for n, name in enumerate(named):
+            if name not in names:
+                problems.add((*loc, n), f"there is no window {_show(name)}", _suggestion(name, names, "There are"))
+
+
+def _check_zone(name: str, loc: Loc, problems: _Problems) -> None:
+    if zone(name) is None:
+        near = difflib.get_close_matches(name, zoneinfo.available_timezones(), n=1)
+        say = f"Did you mean {near[0]}" if near else "Write UTC, or a place"
+        problems.add(loc, f"there is no time zone {_show(name)} here", f"{say}, as in Europe/Berlin")
+
+
+def _windows_named(
+    raw: Mapping[str, Any], settings: Mapping[str, Remediation]
+) -> Iterator[tuple[Loc, tuple[str, ...]]]:
+    """Where windows are named, as far as it can be read."""
+    for name, each in settings.items():
+        yield ("remediations", name, "only_in"), each.only_in
+    for loc, _, table in _tables(raw):
+        if table is not None:
+            yield (*loc, "maintenance"), table.maintenance
+            continue
+        system = raw["systems"][loc[1]].get("maintenance")
+        if isinstance(system, list):
+            yield (*loc, "maintenance"), tuple(each for each in system if isinstance(each, str))
 
 
 def _tables(raw: Mapping[str, Any]) -> Iterator[tuple[Loc, str, TargetTable | None]]:
@@ -742,6 +821,10 @@ _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("notify",): Notify,
     ("limits",): Limits,
     ("storm",): Storm,
+    ("calendar",): Calendar,
+    ("calendar", "windows"): Window,
+    ("calendar", "freeze"): Freeze,
+    ("calendar", "freeze", "dates"): Dates,
     ("systems",): SystemTable,
     ("systems", "targets"): TargetTable,
 }

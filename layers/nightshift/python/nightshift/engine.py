@@ -367,6 +367,9 @@ class Engine:
             per_target_per_day=self.policy.limits.per_target_per_day,
             per_account_per_hour=self.policy.limits.per_account_per_hour,
             approval=incident.approval,
+            calendar=self.policy.calendar,
+            freeze_safe=case.remediation.freeze_safe,
+            only_in=case.remediation.only_in,
         )
 
     def _brake(self) -> Brake | None:

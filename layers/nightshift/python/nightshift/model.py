@@ -148,7 +148,8 @@ class Target:
 
     ``group`` is the system it belongs to. ``consumer`` (of a dead-letter queue or queue) is the service that drains it,
     ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
-    ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks.
+    ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks. ``maintenance`` names
+    the windows in which people work on it.
     """
 
     arn: Arn
@@ -161,6 +162,7 @@ class Target:
     queue: Arn | None = None
     load_balancer: Arn | None = None
     target_group: Arn | None = None
+    maintenance: tuple[str, ...] = ()
 
     @property
     def linked(self) -> tuple[Arn, ...]:

@@ -486,6 +486,9 @@ _ALLOW = {
     "kill-switch": "Cure it by hand, or let Nightshift go on: nightshift resume. It then goes on at its next look.",
     "consumer": "Nothing, if the consumer recovers: Nightshift then goes on by itself. If not, look at its logs and its"
     " last deployment.",
+    "freeze": "Cure it by hand, or wait for the freeze's end. If Nightshift must act all the same, name the remediation"
+    " under calendar.freeze.override and deploy.",
+    "window": "Nothing, if it can wait: Nightshift goes on when its time has come. If it cannot, cure it by hand.",
     "mid-change": "Look whether that change is stuck or is the cause. Nightshift goes on when it is over.",
     "storm": "Look for one common cause first. Nightshift fixes nothing one by one while so much is sick at once.",
     "target-budget": "It keeps coming back: look for the cause behind it. Nightshift tries no more often than this.",
