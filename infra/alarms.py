@@ -69,12 +69,13 @@ class Alarms(Construct):
             threshold=1,
             periods=(3, 5),
         )
-        self._alarm(
-            "ReportsNotDelivered",
-            messaging.reports.metric_number_of_notifications_failed(period=_MINUTE, statistic="Sum"),
-            what="Somebody did not get a report. Check the report topic's subscriptions",
-            threshold=1,
-        )
+        for name, topic in {"": messaging.reports, **messaging.others}.items():
+            self._alarm(
+                f"ReportsNotDelivered{name}",
+                topic.metric_number_of_notifications_failed(period=_MINUTE, statistic="Sum"),
+                what="Somebody did not get a report. Check the report topic's subscriptions",
+                threshold=1,
+            )
         self._alarm(
             "AlarmsNotDelivered",  # told to those that it still reaches
             messaging.alarms.metric_number_of_notifications_failed(period=_MINUTE, statistic="Sum"),

@@ -33,7 +33,20 @@ from nightshift.config import (
     to_json,
 )
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Call, Diagnosis, Finding, Healthy, Mode, Observation, Outcome, Plan, Queries, Target
+from nightshift.model import (
+    Arn,
+    Call,
+    Diagnosis,
+    Finding,
+    Healthy,
+    Mode,
+    Observation,
+    Outcome,
+    Plan,
+    Queries,
+    Severity,
+    Target,
+)
 from nightshift.remediation import Reader, Readings, Remediation
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
@@ -279,6 +292,35 @@ def test_a_calendar_that_is_not_said_is_empty() -> None:
     assert parsed().calendar == Calendar()
 
 
+SEVERITIES = """\
+[severities.SEV1]
+label = "P0"
+respond_within = "PT5M"
+[severities.SEV4]
+label = "P3"
+[notify.severities.SEV1]
+emails = ["lead@example.com"]
+"""
+
+
+def test_severities_have_the_names_times_and_recipients_of_the_file() -> None:
+    """What it does not say is as runbook 0 has it; the same policy comes out of the JSON."""
+    policy = parsed(HEAD + SEVERITIES + REMEDIATIONS + SYSTEMS)
+
+    assert [policy.label(each) for each in Severity] == ["P0", "", "", "P3"]
+    assert [policy.respond_within(each) for each in Severity] == [
+        timedelta(minutes=5),
+        timedelta(hours=1),
+        timedelta(hours=4),
+        timedelta(hours=24),
+    ]
+    assert policy.notify.emails == ("oncall@example.com",)
+    assert {each: more.emails for each, more in policy.notify.severities.items()} == {
+        Severity.SEV1: ("lead@example.com",)
+    }
+    assert from_json(to_json(policy), registry=REGISTRY) == policy
+
+
 def test_text_may_have_a_byte_order_mark_and_windows_line_ends() -> None:
     """Editors add them unasked."""
     assert parsed(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode()) == parsed()
@@ -393,6 +435,11 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
     "a freeze nowhere": ("[remediations.letters]", _freeze('timezone = "Mars"') + "[remediations.letters]", "Mars", 'calendar.freeze.timezone: there is no time zone "Mars" here'),
     "a freeze without what is not enabled": ("[remediations.letters]", _freeze('override = ["leters"]') + "[remediations.letters]", "leters", 'calendar.freeze.override[0]: "leters" is not enabled. Did you mean letters?'),
     "an unknown key of a freeze": ("[remediations.letters]", _freeze("last_day_of_quarter = 3") + "[remediations.letters]", "last_day", "Did you mean last_days_of_quarter?"),
+    "a severity that there is not": ("[remediations.letters]", "[severities.SEV5]\n[remediations.letters]", "SEV5", 'severities.SEV5: "SEV5" is not known. Write one of'),
+    "a severity with another key": ("[remediations.letters]", '[severities.SEV1]\nlabl = "P0"\n[remediations.letters]', "labl", "severities.SEV1.labl: there is no such setting here. Did you mean label?"),
+    "a response that takes no time": ("[remediations.letters]", '[severities.SEV1]\nrespond_within = "PT0S"\n[remediations.letters]', "respond", "severities.SEV1.respond_within: "),
+    "recipients that are none": ("[remediations.letters]", "[notify.severities.SEV1]\nemails = []\n[remediations.letters]", "emails", "notify.severities.SEV1.emails: is empty. What belongs there: at least one address"),
+    "recipients of no severity": ("[remediations.letters]", '[notify.severities.P1]\nemails = ["a@example.com"]\n[remediations.letters]', "P1", 'notify.severities.P1: "P1" is not known'),
     "a load balancer alone": (f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"', "load_balancer", "targets[1].load_balancer: has no target_group beside it. Name the target_group too"),
     "a target group alone": (f'queue = "{QUEUE}"', f'target_group = "{GROUP}"', "target_group", "targets[1].target_group: has no load_balancer beside it"),
     "a load balancer for a target group": (f'queue = "{QUEUE}"', f'load_balancer = "{GROUP}"\ntarget_group = "{GROUP}"', "load_balancer", "A load_balancer is of kind elasticloadbalancing:loadbalancer"),
@@ -855,7 +902,7 @@ def test_the_schema_types_and_describes_every_setting() -> None:
     assert (letters["rate"]["maximum"], letters["rate"]["description"]) == (500, "letters a second")
     assert {kind["type"] for kind in letters["cooldown"]["anyOf"]} == {"string", "number"}
     tables = [schema, *(each for each in schema["$defs"].values() if "properties" in each)]
-    assert len(tables) == len(REGISTRY) + 11
+    assert len(tables) == len(REGISTRY) + 13
     assert [name for table in tables for name, described in _described(table) if not described] == ["text", "at_least"]
     assert all(table["additionalProperties"] is False for table in tables)
 

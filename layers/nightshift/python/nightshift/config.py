@@ -36,7 +36,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 from nightshift import strict_json
 from nightshift.calendar import Calendar, Dates, Freeze, Window, zone
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Mode, Target
+from nightshift.model import Arn, Mode, Severity, Target
 from nightshift.remediation import Remediation
 
 __all__ = [
@@ -152,12 +152,44 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class Recipients(_Table):
+    """Who else is told of incidents of one severity."""
+
+    emails: tuple[_Email, ...] = Field(min_length=1, description="at least one address, besides those of [notify]")
+
+
 class Notify(_Table):
     """Who is told."""
 
     emails: tuple[_Email, ...] = Field(
         min_length=1, description="at least one address, as in oncall@example.com: nothing may end without anybody told"
     )
+    severities: dict[Severity, Recipients] = Field(
+        default={}, description="[notify.severities.SEV1] to SEV4: who else is told of these"
+    )
+
+
+class SeverityTable(_Table):
+    """What one severity means here."""
+
+    label: str = Field(
+        default="", max_length=20, pattern="^[ -~]*$", description='what people here call it, as in "P0" or "Critical"'
+    )
+    respond_within: _Duration | None = Field(
+        default=None,
+        description="how soon somebody must say that they are on it; 15 minutes for SEV1, then 1, 4 and 24 hours",
+    )
+
+
+RESPOND_WITHIN: Mapping[Severity, timedelta] = MappingProxyType(
+    {
+        Severity.SEV1: timedelta(minutes=15),
+        Severity.SEV2: timedelta(hours=1),
+        Severity.SEV3: timedelta(hours=4),
+        Severity.SEV4: timedelta(hours=24),
+    }
+)
+"""response times where the file says none: those of runbook 0's P1 to P4"""
 
 
 class Limits(_Table):
@@ -234,6 +266,10 @@ class Deployment(_Table):
     region: str = Field(pattern=f"^{_REGION}$", description="the Region, as in eu-central-1")
     notify: Notify = Field(description="[notify] with emails: who is told")
     limits: Limits = Field(default=Limits(), description="what may happen at most")
+    severities: dict[Severity, SeverityTable] = Field(
+        default={},
+        description="[severities.SEV1] to SEV4: what they are called here, and how soon somebody must respond",
+    )
     storm: Storm = Field(default=Storm(), description="when so much is sick that nothing is fixed one by one")
     calendar: Calendar = Field(default=Calendar(), description="when people work on it, and when nothing is changed")
     remediations: dict[str, dict[str, Any]] = Field(
@@ -265,6 +301,7 @@ class Policy:
     targets: tuple[Target, ...]
     remediations: Mapping[str, Remediation]
     calendar: Calendar = field(default_factory=Calendar)
+    severities: Mapping[Severity, SeverityTable] = field(default_factory=dict)
 
     @cached_property
     def hash(self) -> str:
@@ -290,6 +327,16 @@ class Policy:
     def mode_for(self, target: Target, remediation: Remediation) -> Mode:
         """How far ``remediation`` may go on ``target``: the more careful of both modes; not said is ``observe``."""
         return min(target.mode or Mode.OBSERVE, remediation.mode, key=lambda mode: mode.rank)
+
+    def label(self, severity: Severity) -> str:
+        """What people here call a severity; empty where they call it nothing else."""
+        said = self.severities.get(severity)
+        return said.label if said else ""
+
+    def respond_within(self, severity: Severity) -> timedelta:
+        """How soon somebody must say that they are on an incident of that severity."""
+        said = self.severities.get(severity)
+        return (said.respond_within if said else None) or RESPOND_WITHIN[severity]
 
 
 def role_name(deployment: str, region: str, remediation: str) -> str:
@@ -424,6 +471,7 @@ def _content(policy: Policy) -> dict[str, Any]:
         "limits": policy.limits.model_dump(mode="json"),
         "storm": policy.storm.model_dump(mode="json"),
         "calendar": policy.calendar.model_dump(mode="json"),
+        "severities": {each.value: table.model_dump(mode="json") for each, table in policy.severities.items()},
         "remediations": {name: settings.model_dump(mode="json") for name, settings in policy.remediations.items()},
         "systems": [
             {"name": name, "targets": [_written(target) for target in targets]}
@@ -510,6 +558,7 @@ def _policy(raw: Mapping[str, Any], problems: _Problems, registry: Registry) -> 
         ),
         remediations=MappingProxyType({name: settings[name] for name in known if name in settings}),
         calendar=file.calendar,
+        severities=MappingProxyType(dict(file.severities)),
     )
 
 
@@ -561,7 +610,7 @@ def _validated(
         for detail in error.errors(include_url=False):
             if detail["type"] == "too_short" and detail["ctx"]["actual_length"] < len(detail["input"]):
                 continue  # not short: pydantic does not count what is wrong itself
-            loc = (*at, *detail["loc"])
+            loc = (*at, *(part for part in detail["loc"] if part != "[key]"))
             problems.add(loc, *_explained(detail, loc, known))
         return None
 
@@ -679,7 +728,7 @@ def _check_calendar(raw: Mapping[str, Any], settings: Mapping[str, Remediation],
         return  # said by the file's own model
     names: dict[str, Loc] = {}
     for n, window in enumerate(calendar.windows):
-        here = ("calendar", "windows", n)
+        here: Loc = ("calendar", "windows", n)
         _check_zone(window.timezone, (*here, "timezone"), problems)
         if window.begins == window.ends:
             problems.add((*here, "ends"), "is when it begins", "Write an earlier or a later time")
@@ -819,6 +868,8 @@ def _check_listed(
 _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     (): Deployment,
     ("notify",): Notify,
+    **{("notify", "severities", severity): Recipients for severity in Severity},
+    **{("severities", severity): SeverityTable for severity in Severity},
     ("limits",): Limits,
     ("storm",): Storm,
     ("calendar",): Calendar,

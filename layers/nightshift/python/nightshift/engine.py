@@ -244,6 +244,8 @@ class Engine:
             title=remediation.title if remediation else "",
             case=inspect.getdoc(inspect.getmodule(type(remediation))) or "" if remediation else "",
             deployment=self.policy.name,
+            label=self.policy.label(after.severity),
+            respond_within=self.policy.respond_within(after.severity),
         )
         return transition(before, after, context=context, events=events)
 

@@ -130,6 +130,8 @@ def _about(context: Context, deployment: Deployment, incident: Incident) -> Repo
         case=case_of(remediation) if remediation else "",
         deployment=deployment.name,
         linked=linked,
+        label=deployment.policy.label(incident.severity) if deployment.policy else "",
+        respond_within=deployment.policy.respond_within(incident.severity) if deployment.policy else None,
     )
 
 

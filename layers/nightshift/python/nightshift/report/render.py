@@ -104,7 +104,9 @@ def _verdict(page: Page, incident: Incident, context: Context) -> None:
         where += [f"account {arn.account}" if arn.account else "", f"Region {arn.region}" if arn.region else ""]
     if context.deployment:
         where.append(f"deployment {safe(context.deployment, 40)}")
-    page.pair("Severity", incident.severity.value)
+    label = f", {safe(context.label, 20)}" if context.label else ""
+    within = f": respond within {duration(context.respond_within)}" if context.respond_within else ""
+    page.pair("Severity", f"{incident.severity.value}{label}{within}")
     page.pair("Target", safe(incident.target, 1100))
     page.pair("In", ", ".join(filter(None, where)))
     page.pair("Incident", f"{safe(incident.id, 100)} ({safe(incident.remediation, 80)}, mode {context.mode.value})")
