@@ -144,7 +144,7 @@ class Functions(Construct):
         kind = _Kind("Tick", "looks at one target, moves one incident", 512, TICK, self._options.concurrency)
         own = [
             *self._may_record(_OF_TICK),
-            *self._may_tell(*(self._messaging.of(each) for each in Severity)),
+            *self._may_tell(*(self._messaging.of(each) for each in Severity), *self._messaging.others.values()),
             iam.PolicyStatement(
                 sid="TakeWork",
                 actions=["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],

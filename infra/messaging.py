@@ -12,6 +12,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 from nightshift.config import Policy
+from nightshift.escalation import level_name
 from nightshift.model import Severity
 
 from infra.acknowledge import acknowledge
@@ -26,7 +27,8 @@ class Messaging(Construct):
     """
     The report topics, the alarm topic, the work queue and two places for what went wrong.
 
-    ``others`` are the topics of severities that have recipients of their own, by the name that the functions know.
+    ``others`` are the topics of severities that have recipients of their own, and of the levels of escalation, by the
+    name that the functions know.
 
     ``dead_letters`` holds work that no tick could finish; ``missed`` holds events that reached no function or that a
     function could not take, and reports that reached nobody. No event has to be put back from either: the next sweep
@@ -43,6 +45,9 @@ class Messaging(Construct):
             severity.value: self._reports(f"Reports{severity.value}", key, (*policy.notify.emails, *more.emails))
             for severity, more in sorted(policy.notify.severities.items())
         }
+        for number, level in enumerate(policy.escalation):
+            name = level_name(number)
+            self.others[name] = self._reports(f"Reports{name}", key, level.emails)
         for email in policy.notify.emails:
             self.alarms.add_subscription(subscriptions.EmailSubscription(email))
         acknowledge(

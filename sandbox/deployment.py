@@ -24,6 +24,7 @@ from nightshift import edge
 from nightshift.aws import Aws, Serial
 from nightshift.config import Policy, parse_toml, to_json
 from nightshift.environment import Environment
+from nightshift.escalation import level_name
 from nightshift.incidents import Event, Incidents
 from nightshift.model import Incident, SwitchState
 from nightshift.service import Service, connect, utc_now
@@ -178,7 +179,7 @@ class Deployment:
             topic_arn=topic,
             topics={
                 each: world.client("sns").create_topic(Name=f"{name}-reports-{each}")["TopicArn"]
-                for each in self.policy.notify.severities
+                for each in (*self.policy.notify.severities, *map(level_name, range(len(self.policy.escalation))))
             },
             queue_url=queue["QueueUrl"],
             quarantine=bucket,

@@ -300,6 +300,11 @@ respond_within = "PT5M"
 label = "P3"
 [notify.severities.SEV1]
 emails = ["lead@example.com"]
+[[escalation]]
+emails = ["lead@example.com"]
+[[escalation]]
+emails = ["cto@example.com"]
+after = "PT15M"
 """
 
 
@@ -307,6 +312,7 @@ def test_severities_have_the_names_times_and_recipients_of_the_file() -> None:
     """What it does not say is as runbook 0 has it; the same policy comes out of the JSON."""
     policy = parsed(HEAD + SEVERITIES + REMEDIATIONS + SYSTEMS)
 
+    assert [level.after for level in policy.escalation] == [None, timedelta(minutes=15)]
     assert [policy.label(each) for each in Severity] == ["P0", "", "", "P3"]
     assert [policy.respond_within(each) for each in Severity] == [
         timedelta(minutes=5),
@@ -440,6 +446,8 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
     "a response that takes no time": ("[remediations.letters]", '[severities.SEV1]\nrespond_within = "PT0S"\n[remediations.letters]', "respond", "severities.SEV1.respond_within: "),
     "recipients that are none": ("[remediations.letters]", "[notify.severities.SEV1]\nemails = []\n[remediations.letters]", "emails", "notify.severities.SEV1.emails: is empty. What belongs there: at least one address"),
     "recipients of no severity": ("[remediations.letters]", '[notify.severities.P1]\nemails = ["a@example.com"]\n[remediations.letters]', "P1", 'notify.severities.P1: "P1" is not known'),
+    "a level without anybody": ("[remediations.letters]", "[[escalation]]\nemails = []\n[remediations.letters]", "emails", "escalation[0].emails: is empty. What belongs there: at least one address"),
+    "a level with another key": ("[remediations.letters]", '[[escalation]]\nemails = ["a@example.com"]\nafer = "PT5M"\n[remediations.letters]', "afer", "escalation[0].afer: there is no such setting here. Did you mean after?"),
     "a load balancer alone": (f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"', "load_balancer", "targets[1].load_balancer: has no target_group beside it. Name the target_group too"),
     "a target group alone": (f'queue = "{QUEUE}"', f'target_group = "{GROUP}"', "target_group", "targets[1].target_group: has no load_balancer beside it"),
     "a load balancer for a target group": (f'queue = "{QUEUE}"', f'load_balancer = "{GROUP}"\ntarget_group = "{GROUP}"', "load_balancer", "A load_balancer is of kind elasticloadbalancing:loadbalancer"),
@@ -902,7 +910,7 @@ def test_the_schema_types_and_describes_every_setting() -> None:
     assert (letters["rate"]["maximum"], letters["rate"]["description"]) == (500, "letters a second")
     assert {kind["type"] for kind in letters["cooldown"]["anyOf"]} == {"string", "number"}
     tables = [schema, *(each for each in schema["$defs"].values() if "properties" in each)]
-    assert len(tables) == len(REGISTRY) + 13
+    assert len(tables) == len(REGISTRY) + 14
     assert [name for table in tables for name, described in _described(table) if not described] == ["text", "at_least"]
     assert all(table["additionalProperties"] is False for table in tables)
 

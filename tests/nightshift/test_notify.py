@@ -19,6 +19,13 @@ def told(account: Account, notice: Notice) -> list[str]:
     return [params["TopicArn"].rpartition(":")[2] for _, params in account.wire.made("sns:Publish")]
 
 
+def test_a_level_has_its_own_topic_whatever_the_severity(account: Account) -> None:
+    """Who was told before is not told again by it; a level without a topic is told like its severity."""
+    assert told(account, Notice("unanswered:L1", "x", "x", Severity.SEV1, "L1")) == ["first"]
+    account.wire.calls.clear()
+    assert told(account, Notice("unanswered:L2", "x", "x", Severity.SEV1, "L2")) == ["sev1"]
+
+
 @pytest.mark.parametrize("severity, topic", [(Severity.SEV1, "sev1"), (Severity.SEV2, "reports")])
 def test_a_severity_with_recipients_of_its_own_has_its_own_topic(
     account: Account, severity: Severity, topic: str

@@ -214,6 +214,8 @@ def policy(
         limits=limits or Limits(),
         storm=more.pop("storm", Storm()),
         calendar=more.pop("calendar", Calendar()),
+        severities=more.pop("severities", {}),
+        escalation=more.pop("escalation", ()),
         targets=tuple(targets),
         remediations={each.name: each for each in remediations},
     )

@@ -181,6 +181,17 @@ class SeverityTable(_Table):
     )
 
 
+class Level(_Table):
+    """Who is told next while nobody acknowledges."""
+
+    emails: tuple[_Email, ...] = Field(min_length=1, description="at least one address")
+    after: _Duration | None = Field(
+        default=None,
+        description="how long after the level before it, the severity's response time when not said; for the first "
+        "level how long after that time has passed, at once when not said",
+    )
+
+
 RESPOND_WITHIN: Mapping[Severity, timedelta] = MappingProxyType(
     {
         Severity.SEV1: timedelta(minutes=15),
@@ -270,6 +281,9 @@ class Deployment(_Table):
         default={},
         description="[severities.SEV1] to SEV4: what they are called here, and how soon somebody must respond",
     )
+    escalation: tuple[Level, ...] = Field(
+        default=(), max_length=5, description="[[escalation]], in order: L1, L2 and so on, each told if nobody responds"
+    )
     storm: Storm = Field(default=Storm(), description="when so much is sick that nothing is fixed one by one")
     calendar: Calendar = Field(default=Calendar(), description="when people work on it, and when nothing is changed")
     remediations: dict[str, dict[str, Any]] = Field(
@@ -302,6 +316,7 @@ class Policy:
     remediations: Mapping[str, Remediation]
     calendar: Calendar = field(default_factory=Calendar)
     severities: Mapping[Severity, SeverityTable] = field(default_factory=dict)
+    escalation: tuple[Level, ...] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -471,6 +486,7 @@ def _content(policy: Policy) -> dict[str, Any]:
         "limits": policy.limits.model_dump(mode="json"),
         "storm": policy.storm.model_dump(mode="json"),
         "calendar": policy.calendar.model_dump(mode="json"),
+        "escalation": [level.model_dump(mode="json") for level in policy.escalation],
         "severities": {each.value: table.model_dump(mode="json") for each, table in policy.severities.items()},
         "remediations": {name: settings.model_dump(mode="json") for name, settings in policy.remediations.items()},
         "systems": [
@@ -559,6 +575,7 @@ def _policy(raw: Mapping[str, Any], problems: _Problems, registry: Registry) -> 
         remediations=MappingProxyType({name: settings[name] for name in known if name in settings}),
         calendar=file.calendar,
         severities=MappingProxyType(dict(file.severities)),
+        escalation=file.escalation,
     )
 
 
@@ -872,6 +889,7 @@ _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     **{("severities", severity): SeverityTable for severity in Severity},
     ("limits",): Limits,
     ("storm",): Storm,
+    ("escalation",): Level,
     ("calendar",): Calendar,
     ("calendar", "windows"): Window,
     ("calendar", "freeze"): Freeze,

@@ -1,8 +1,8 @@
 """
 Telling people: one message per transition that a person needs to know of, to one SNS topic.
 
-The topic of the severity, where it has recipients of its own (those of the report topic are among them), else the
-report topic. So a notice is published once, whoever gets it.
+The topic of the level it is for; else of the severity, where that has recipients of its own (those of the report topic
+are among them); else the report topic. So a notice is published once, whoever gets it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ class Notifier:
 
     def __call__(self, notice: Notice) -> None:
         """Publish a notice. Raises Unsent where SNS did not take it."""
+        by_severity = self._topics.get(notice.severity.value, self._topic_arn)
         try:
             self._aws.own(
                 "sns",
                 "Publish",
-                TopicArn=self._topics.get(notice.severity.value, self._topic_arn),
+                TopicArn=self._topics.get(notice.level, by_severity),
                 Subject=notice.subject,
                 Message=notice.body,
                 MessageAttributes={

@@ -79,6 +79,7 @@ def _row_document(context: Context, each: Incident) -> dict[str, Any]:
         "severity": each.severity.value,
         "phase": each.phase.value,
         "verdict": each.verdict.value if each.verdict else None,
+        "acknowledged_by": safe(each.acknowledged.by, 200, people=False) if each.acknowledged else None,
         "why": pages.how_it_stands(each, context.clock()),
     }
 

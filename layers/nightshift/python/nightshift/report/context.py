@@ -50,7 +50,8 @@ class Context:
     ``mode`` is the one in force for this remediation on this target. ``title`` and ``case`` are the remediation's own:
     its title, and its file's docstring, whose Proof the report quotes. ``deployment`` is the configuration's name.
     ``linked`` says a few words about each linked incident or target. ``label`` is what people call the incident's
-    severity, ``respond_within`` how soon somebody must say that they are on it (None: nobody said).
+    severity, ``respond_within`` how soon somebody must say that they are on it (None: nobody said). ``level`` is whom
+    this is for, where those that were told before have not answered.
     """
 
     now: datetime
@@ -61,6 +62,7 @@ class Context:
     linked: Mapping[str, str] = field(default_factory=dict)
     label: str = ""
     respond_within: timedelta | None = None
+    level: str = ""
 
 
 def headline(incident: Incident, context: Context) -> str:

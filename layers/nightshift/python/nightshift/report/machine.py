@@ -90,6 +90,13 @@ def to_json(incident: Incident, events: Iterable[TimelineEvent] = (), *, context
             "by": safe(incident.approval.by, 200, people=False),
             "why": safe(incident.approval.why, 300),
         },
+        "acknowledged": None
+        if incident.acknowledged is None
+        else {
+            "by": safe(incident.acknowledged.by, 200, people=False),
+            "at": _time(incident.acknowledged.at),
+            "why": safe(incident.acknowledged.why, 300),
+        },
         "messages": {
             "moved": ledger.moved,
             "processed": ledger.processed,

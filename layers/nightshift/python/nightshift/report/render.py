@@ -97,6 +97,9 @@ def _verdict(page: Page, incident: Incident, context: Context) -> None:
     reason = "" if observed_only(incident, context) else why(incident)
     page.text(" ".join(filter(None, (_means(incident, context), reason))))
     page.text(_wanted(incident, context))
+    if context.level and incident.wanted_since is not None:
+        waited = duration(utc(context.now) - utc(incident.wanted_since))
+        page.text(f"Nobody has said in {waited} that they are on it. This is for {safe(context.level, 20)}.")
     page.blank()
     arn = arn_of(incident.target)
     where = [f"system {safe(incident.group, 80)}" if incident.group else ""]
@@ -105,8 +108,7 @@ def _verdict(page: Page, incident: Incident, context: Context) -> None:
     if context.deployment:
         where.append(f"deployment {safe(context.deployment, 40)}")
     label = f", {safe(context.label, 20)}" if context.label else ""
-    within = f": respond within {duration(context.respond_within)}" if context.respond_within else ""
-    page.pair("Severity", f"{incident.severity.value}{label}{within}")
+    page.pair("Severity", f"{incident.severity.value}{label}{_response(incident, context)}")
     page.pair("Target", safe(incident.target, 1100))
     page.pair("In", ", ".join(filter(None, where)))
     page.pair("Incident", f"{safe(incident.id, 100)} ({safe(incident.remediation, 80)}, mode {context.mode.value})")
@@ -116,6 +118,10 @@ def _verdict(page: Page, incident: Incident, context: Context) -> None:
     if incident.approval is not None and incident.approval.answer == "approved":
         at = f", {moment(incident.approval.answered_at)}" if incident.approval.answered_at else ""
         page.pair("Approved", f"by {safe(incident.approval.by, 200, people=False) or 'somebody'}{at}")
+    if incident.acknowledged is not None:
+        word = incident.acknowledged
+        because = f": {safe(word.why, 300)}" if word.why else ""
+        page.pair("On it", f"{safe(word.by, 200, people=False) or 'somebody'}, {moment(word.at)}{because}")
     page.pair("Opened", moment(incident.opened_at))
     if incident.closed_at is not None:
         page.pair(
@@ -124,6 +130,14 @@ def _verdict(page: Page, incident: Incident, context: Context) -> None:
         )
     else:
         page.pair("Now", f"{moment(context.now)}, {duration(utc(context.now) - utc(incident.opened_at))} later")
+
+
+def _response(incident: Incident, context: Context) -> str:
+    """How soon somebody must say that they are on it, where somebody must."""
+    if incident.wanted_since is None or incident.acknowledged is not None or context.respond_within is None:
+        return ""
+    by = clock(incident.wanted_since + context.respond_within, context.now)
+    return f": respond within {duration(context.respond_within)}, by {by}"
 
 
 def _means(incident: Incident, context: Context) -> str:
@@ -504,6 +518,7 @@ def _next(page: Page, incident: Incident, context: Context) -> None:
     page.section("NEXT")
     if asking(incident) and incident.approval is not None:
         _answer(page, incident, context)
+        _respond(page, incident, context)
         return
     denied = missing_permission(incident)
     if denied:
@@ -519,6 +534,15 @@ def _next(page: Page, incident: Incident, context: Context) -> None:
         page.item(text)
     for text in _for_state(incident, context):
         page.item(text)
+    _respond(page, incident, context)
+
+
+def _respond(page: Page, incident: Incident, context: Context) -> None:
+    """How to say that you are on it."""
+    if incident.wanted_since is None or incident.acknowledged is not None:
+        return
+    page.text("Say that you are on it, and nobody else is told:")
+    page.command(f"nightshift ack {shell(incident.id)}{_where(incident, context)}")
 
 
 def _where(incident: Incident, context: Context) -> str:
