@@ -69,11 +69,17 @@ class Alarms(Construct):
             threshold=1,
             periods=(3, 5),
         )
-        for name, topic in {"": messaging.reports, **messaging.others}.items():
+        self._alarm(
+            "ReportsNotDelivered",
+            messaging.reports.metric_number_of_notifications_failed(period=_MINUTE, statistic="Sum"),
+            what="Somebody did not get a report. Check the report topic's subscriptions",
+            threshold=1,
+        )
+        for name, topic in messaging.others.items():
             self._alarm(
                 f"ReportsNotDelivered{name}",
                 topic.metric_number_of_notifications_failed(period=_MINUTE, statistic="Sum"),
-                what="Somebody did not get a report. Check the report topic's subscriptions",
+                what=f"Somebody did not get a report. Check the subscriptions of the topic for {name}",
                 threshold=1,
             )
         self._alarm(
