@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -164,6 +165,14 @@ def test_an_end_that_nobody_answers_goes_up_level_by_level(account: Account) -> 
     after = here.incident
     assert (after.verdict, after.why, after.closed_at) == (ended.verdict, ended.why, ended.closed_at)
     assert after.remind_at is None
+
+
+def test_levels_may_follow_each_other_by_the_minute(account: Account) -> None:
+    """A reminder lets go of its record at once."""
+    here = hopeless(account, escalation=(LEAD, Level(emails=CTO.emails, after=MINUTE)))
+    here.until_closed()
+    later(here, 11)
+    assert words(account) == TOLD
 
 
 def test_a_reminder_is_no_second_end(account: Account) -> None:
@@ -372,3 +381,16 @@ def test_a_closed_record_that_nobody_can_read_is_given_up_without_a_second_end(a
             here.engine.tick(ended.id)
     assert words(account) == TOLD[:1]
     assert account.incidents.reminders(account.clock()) == []
+
+
+def test_a_record_from_before_there_were_levels_can_be_read(account: Account) -> None:
+    """Without the words that it could not know: nobody is on it, and nobody is due."""
+    here = hopeless(account, escalation=())
+    ended = here.until_closed()
+    client = account.aws.client("dynamodb")
+    key = {"pk": {"S": f"INCIDENT#{ended.id}"}, "sk": {"S": "INCIDENT"}}
+    body = json.loads(client.get_item(TableName=TABLE, Key=key)["Item"]["body"]["S"])
+    assert {body.pop("acknowledged", 0), body.pop("remind_at", 0)} == {None}
+    values = {":b": {"S": json.dumps(body)}}
+    client.update_item(TableName=TABLE, Key=key, UpdateExpression="SET body = :b", ExpressionAttributeValues=values)
+    assert account.incidents.get(ended.id) == ended
