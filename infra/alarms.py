@@ -75,6 +75,13 @@ class Alarms(Construct):
             what="Somebody did not get a report. Check the report topic's subscriptions",
             threshold=1,
         )
+        for name, topic in messaging.others.items():
+            self._alarm(
+                f"ReportsNotDelivered{name}",
+                topic.metric_number_of_notifications_failed(period=_MINUTE, statistic="Sum"),
+                what=f"Somebody did not get a report. Check the subscriptions of the topic for {name}",
+                threshold=1,
+            )
         self._alarm(
             "AlarmsNotDelivered",  # told to those that it still reaches
             messaging.alarms.metric_number_of_notifications_failed(period=_MINUTE, statistic="Sum"),

@@ -14,8 +14,10 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_lambda as lambda_
 from aws_cdk import aws_lambda_destinations as destinations
 from aws_cdk import aws_logs as logs
+from aws_cdk import aws_sns as sns
 from constructs import Construct
 from nightshift.config import Policy, to_json
+from nightshift.model import Severity
 
 from infra.acknowledge import acknowledge
 from infra.data import Data
@@ -100,7 +102,12 @@ class Functions(Construct):
         kind = _Kind("Sweep", "looks at everything every minute", 1024, SWEEP, 1, late=cdk.Duration.seconds(60))
         function, _ = self._function(
             kind,
-            own=[*self._may_record(_OF_SWEEP), *self._may_send_work(), *self._may_tell(), self._may_probe()],
+            own=[
+                *self._may_record(_OF_SWEEP),
+                *self._may_send_work(),
+                *self._may_tell(self._messaging.of(Severity.SEV1)),  # of a storm, and of nothing else
+                self._may_probe(),
+            ],
             reads=reads,
         )
         rule = events.Rule(
@@ -137,7 +144,7 @@ class Functions(Construct):
         kind = _Kind("Tick", "looks at one target, moves one incident", 512, TICK, self._options.concurrency)
         own = [
             *self._may_record(_OF_TICK),
-            *self._may_tell(),
+            *self._may_tell(*(self._messaging.of(each) for each in Severity), *self._messaging.others.values()),
             iam.PolicyStatement(
                 sid="TakeWork",
                 actions=["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"],
@@ -197,6 +204,7 @@ class Functions(Construct):
             own=own,
             reads={*(reads or ()), *traces},
         )
+        others = " ".join(f"{name}={topic.topic_arn}" for name, topic in self._messaging.others.items())
         function = lambda_.Function(
             self,
             kind.name,
@@ -219,6 +227,7 @@ class Functions(Construct):
                 "NIGHTSHIFT_CONFIG": "/opt/nightshift/config.json",
                 "NIGHTSHIFT_TABLE": self._data.table.table_name,
                 "NIGHTSHIFT_TOPIC_ARN": self._messaging.reports.topic_arn,
+                **({"NIGHTSHIFT_TOPICS": others} if others else {}),
                 "NIGHTSHIFT_QUEUE_URL": self._messaging.work.queue_url,
                 "NIGHTSHIFT_QUARANTINE": self._data.quarantine.bucket_name,
                 "NIGHTSHIFT_WRITE_ROLES": write_role_prefix(self, self._policy),
@@ -273,11 +282,10 @@ class Functions(Construct):
             self._may_use_key("KeyOfWork", "sqs", "kms:Decrypt", "kms:GenerateDataKey"),
         ]
 
-    def _may_tell(self) -> list[iam.PolicyStatement]:
+    def _may_tell(self, *topics: sns.Topic) -> list[iam.PolicyStatement]:
+        arns = list(dict.fromkeys(topic.topic_arn for topic in topics))
         return [
-            iam.PolicyStatement(
-                sid="TellPeople", actions=["sns:Publish"], resources=[self._messaging.reports.topic_arn]
-            ),
+            iam.PolicyStatement(sid="TellPeople", actions=["sns:Publish"], resources=arns),
             self._may_use_key("KeyOfReports", "sns", "kms:Decrypt", "kms:GenerateDataKey"),
         ]
 

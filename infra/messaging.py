@@ -11,6 +11,9 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
+from nightshift.config import Policy
+from nightshift.escalation import level_name
+from nightshift.model import Severity
 
 from infra.acknowledge import acknowledge
 
@@ -22,23 +25,30 @@ KEEP = cdk.Duration.days(14)
 
 class Messaging(Construct):
     """
-    The report topic, the alarm topic, the work queue and two places for what went wrong.
+    The report topics, the alarm topic, the work queue and two places for what went wrong.
+
+    ``others`` are the topics of severities that have recipients of their own, and of the levels of escalation, by the
+    name that the functions know.
 
     ``dead_letters`` holds work that no tick could finish; ``missed`` holds events that reached no function or that a
     function could not take, and reports that reached nobody. No event has to be put back from either: the next sweep
     finds all work again in the world.
     """
 
-    def __init__(
-        self, scope: Construct, id_: str, *, key: kms.Key, emails: Iterable[str], visibility: cdk.Duration
-    ) -> None:
+    def __init__(self, scope: Construct, id_: str, *, key: kms.Key, policy: Policy, visibility: cdk.Duration) -> None:
         super().__init__(scope, id_)
-        self.reports = sns.Topic(self, "Reports", master_key=key, enforce_ssl=True)
         self.alarms = _alarm_topic(self)
         self.dead_letters = _queue(self, "DeadLetters", key, retention=KEEP)
         self.missed = _queue(self, "Missed", key, retention=KEEP)
-        for email in emails:
-            self.reports.add_subscription(subscriptions.EmailSubscription(email, dead_letter_queue=self.missed))
+        self.reports = self._reports("Reports", key, policy.notify.emails)
+        self.others = {
+            severity.value: self._reports(f"Reports{severity.value}", key, (*policy.notify.emails, *more.emails))
+            for severity, more in sorted(policy.notify.severities.items())
+        }
+        for number, level in enumerate(policy.escalation):
+            name = level_name(number)
+            self.others[name] = self._reports(f"Reports{name}", key, level.emails)
+        for email in policy.notify.emails:
             self.alarms.add_subscription(subscriptions.EmailSubscription(email))
         acknowledge(
             self.alarms,
@@ -63,6 +73,16 @@ class Messaging(Construct):
         }
         for queue, why in last.items():
             acknowledge(queue, dict.fromkeys(("AwsSolutions-SQS3", "Serverless-SQSRedrivePolicy"), why))
+
+    def of(self, severity: Severity) -> sns.Topic:
+        """Where reports of a severity go."""
+        return self.others.get(severity.value, self.reports)
+
+    def _reports(self, id_: str, key: kms.Key, emails: Iterable[str]) -> sns.Topic:
+        topic = sns.Topic(self, id_, master_key=key, enforce_ssl=True)
+        for email in dict.fromkeys(emails):
+            topic.add_subscription(subscriptions.EmailSubscription(email, dead_letter_queue=self.missed))
+        return topic
 
 
 def _queue(

@@ -71,9 +71,7 @@ class NightshiftStack(cdk.Stack):
             policy.region,
             quarantine=self.data.quarantine.bucket_arn,
         )
-        self.messaging = Messaging(
-            self, "Messaging", key=self.data.key, emails=policy.notify.emails, visibility=VISIBILITY
-        )
+        self.messaging = Messaging(self, "Messaging", key=self.data.key, policy=policy, visibility=VISIBILITY)
         self.functions = Functions(
             self,
             "Functions",
@@ -100,5 +98,7 @@ class NightshiftStack(cdk.Stack):
             "Quarantine": ("messages set apart", self.data.quarantine.bucket_name),
             "WriteRoles": ("what the ARN of every write role starts with", write_role_prefix(self, policy)),
         }
+        for name, topic in self.messaging.others.items():
+            outputs[f"Topic{name}"] = (f"reports, {name}", topic.topic_arn)
         for key, (description, value) in outputs.items():
             cdk.CfnOutput(self, key, description=description, value=value)

@@ -24,6 +24,7 @@ from nightshift import edge
 from nightshift.aws import Aws, Serial
 from nightshift.config import Policy, parse_toml, to_json
 from nightshift.environment import Environment
+from nightshift.escalation import level_name
 from nightshift.incidents import Event, Incidents
 from nightshift.model import Incident, SwitchState
 from nightshift.service import Service, connect, utc_now
@@ -176,6 +177,10 @@ class Deployment:
         return Environment(
             table=name,
             topic_arn=topic,
+            topics={
+                each: world.client("sns").create_topic(Name=f"{name}-reports-{each}")["TopicArn"]
+                for each in (*self.policy.notify.severities, *map(level_name, range(len(self.policy.escalation))))
+            },
             queue_url=queue["QueueUrl"],
             quarantine=bucket,
             write_roles=f"arn:aws:iam::{world.account}:role/nightshift/{self.policy.name}-{world.region}-",
@@ -188,6 +193,7 @@ class Deployment:
             "NIGHTSHIFT_CONFIG": str(config),
             "NIGHTSHIFT_TABLE": environment.table,
             "NIGHTSHIFT_TOPIC_ARN": environment.topic_arn,
+            "NIGHTSHIFT_TOPICS": " ".join(f"{each}={arn}" for each, arn in environment.topics.items()),
             "NIGHTSHIFT_QUEUE_URL": environment.queue_url,
             "NIGHTSHIFT_QUARANTINE": environment.quarantine,
             "NIGHTSHIFT_WRITE_ROLES": environment.write_roles,

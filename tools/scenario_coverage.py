@@ -2,6 +2,7 @@
 Write docs/coverage.md: which scenario of the five runbooks is covered by which remediation and which tests.
 
 The tests are the source: a test that stands for a scenario carries ``@pytest.mark.scenario("3.4", "sqs-dlq-backlog")``.
+Where it is covered by what all remediations share, it names that: ``@pytest.mark.scenario("4.12", "calendar")``.
 Run by `make coverage-page`; a test fails when the page is not current.
 """
 
@@ -21,9 +22,14 @@ TITLES = {
     "3.4": "Messages in the dead-letter queue",
     "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
     "4.4": "Unhealthy hosts",
+    "2.1": "P0 to P3: who is told, and how soon they must respond",
     "4.9": "Force restart of all tasks",
+    "4.11": "Alert channels by severity, escalation from L1 to L3",
+    "4.12": "Maintenance window, change freeze",
 }
 """the runbooks' scenarios, by their number in the reference (runbook.row)"""
+SPINE = {"calendar", "escalation", "severities"}
+"""what stands for a scenario though it is no remediation: parts of the spine, which all remediations share"""
 _HEAD = """# Coverage
 
 Which runbook scenario is covered by which remediation, and by which tests. Written by `make coverage-page` from the
@@ -64,10 +70,14 @@ def page() -> str:
         for scenario, remediation, test in marks(path):
             rows[scenario, remediation].append(f"[{test}](../{path.relative_to(ROOT)})")
     lines = [
-        f"| {scenario} | {TITLES[scenario]} | `{remediation}` | {'<br>'.join(sorted(tests))} |"
+        f"| {scenario} | {TITLES[scenario]} | {_shown(remediation)} | {'<br>'.join(sorted(tests))} |"
         for (scenario, remediation), tests in sorted(rows.items(), key=lambda row: _order(row[0][0]))
     ]
     return _HEAD + "\n".join(lines) + "\n"
+
+
+def _shown(name: str) -> str:
+    return f"all: {name}" if name in SPINE else f"`{name}`"
 
 
 def _order(scenario: str) -> tuple[int, int]:

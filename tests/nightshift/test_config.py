@@ -10,7 +10,7 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nightshift import config
+from nightshift.calendar import Calendar
 from nightshift.config import (
     ConfigErrors,
     Limits,
@@ -32,7 +33,20 @@ from nightshift.config import (
     to_json,
 )
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Call, Diagnosis, Finding, Healthy, Mode, Observation, Outcome, Plan, Queries, Target
+from nightshift.model import (
+    Arn,
+    Call,
+    Diagnosis,
+    Finding,
+    Healthy,
+    Mode,
+    Observation,
+    Outcome,
+    Plan,
+    Queries,
+    Severity,
+    Target,
+)
 from nightshift.remediation import Reader, Readings, Remediation
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
@@ -239,6 +253,80 @@ def test_a_duration_is_iso_8601_or_a_number_of_seconds(written: str, meant: time
     assert {policy.limits.approval_expiry, policy.storm.calm, letters.cooldown, letters.window} == {meant}
 
 
+CALENDAR = """\
+[[calendar.windows]]
+name = "sunday"
+days = ["sun"]
+begins = "02:00"
+ends = "06:00"
+timezone = "Europe/Berlin"
+[calendar.freeze]
+last_days_of_quarter = 7
+dates = [{name = "inventory", first = "2026-11-20", last = "2026-11-22"}]
+override = ["stalled"]
+"""
+
+
+def test_a_calendar_is_what_it_says_and_survives_the_journey() -> None:
+    """What a system says of maintenance is said of each of its targets, once; the same policy comes out of the JSON."""
+    text = HEAD + CALENDAR + REMEDIATIONS + SYSTEMS
+    text = text.replace('name = "shop"', 'name = "shop"\nmaintenance = ["sunday"]')
+    text = text.replace('mode = "auto"', 'mode = "auto"\nmaintenance = ["sunday"]')
+    text = text.replace("[remediations.stalled]", '[remediations.stalled]\nonly_in = ["sunday"]')
+
+    policy = parsed(text)
+
+    assert [target.maintenance for target in policy.targets] == [("sunday",), ("sunday",)]
+    assert policy.remediations["stalled"].only_in == ("sunday",)
+    [window] = policy.calendar.windows
+    assert (window.begins, window.ends, [*window.days], window.timezone) == ("02:00", "06:00", ["sun"], "Europe/Berlin")
+    freeze = policy.calendar.freeze
+    assert (freeze.last_days_of_quarter, freeze.override) == (7, ("stalled",))
+    assert freeze.dates[0].last == date(2026, 11, 22)
+    assert from_json(to_json(policy), registry=REGISTRY) == policy
+    assert policy.hash != parsed().hash
+
+
+def test_a_calendar_that_is_not_said_is_empty() -> None:
+    """No window, no freeze."""
+    assert parsed().calendar == Calendar()
+
+
+SEVERITIES = """\
+[severities.SEV1]
+label = "P0"
+respond_within = "PT5M"
+[severities.SEV4]
+label = "P3"
+[notify.severities.SEV1]
+emails = ["lead@example.com"]
+[[escalation]]
+emails = ["lead@example.com"]
+[[escalation]]
+emails = ["cto@example.com"]
+after = "PT15M"
+"""
+
+
+def test_severities_have_the_names_times_and_recipients_of_the_file() -> None:
+    """What it does not say is as runbook 0 has it; the same policy comes out of the JSON."""
+    policy = parsed(HEAD + SEVERITIES + REMEDIATIONS + SYSTEMS)
+
+    assert [level.after for level in policy.escalation] == [None, timedelta(minutes=15)]
+    assert [policy.label(each) for each in Severity] == ["P0", "", "", "P3"]
+    assert [policy.respond_within(each) for each in Severity] == [
+        timedelta(minutes=5),
+        timedelta(hours=1),
+        timedelta(hours=4),
+        timedelta(hours=24),
+    ]
+    assert policy.notify.emails == ("oncall@example.com",)
+    assert {each: more.emails for each, more in policy.notify.severities.items()} == {
+        Severity.SEV1: ("lead@example.com",)
+    }
+    assert from_json(to_json(policy), registry=REGISTRY) == policy
+
+
 def test_text_may_have_a_byte_order_mark_and_windows_line_ends() -> None:
     """Editors add them unasked."""
     assert parsed(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode()) == parsed()
@@ -258,6 +346,18 @@ def test_a_policy_cannot_be_changed() -> None:
 
 
 # -- what is not -----------------------------------------------------------------------------------------------------
+
+
+def _window(**more: str) -> str:
+    keys = {"name": "sunday", "begins": "02:00", "ends": "06:00", **more}
+    days = f'days = ["{keys.pop("days")}"]\n' if "days" in keys else ""
+    lines = "".join(f'{key} = "{value}"\n' for key, value in keys.items())
+    return f"[[calendar.windows]]\n{lines}{days}"
+
+
+def _freeze(line: str) -> str:
+    return f"[calendar.freeze]\n{line}\n"
+
 
 WRONG: Mapping[str, tuple[str, str, str, str]] = {
     # what: (old, new, the part of the new text on whose line the problem is, the problem)
@@ -326,6 +426,28 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
     "a source of wrong kind": (f'source = "{QUEUE}"', f'source = "{SERVICE}"', "source", "A source is of kind sqs:queue"),
     "a queue of wrong kind": (f'queue = "{QUEUE}"', f'queue = "{SERVICE}"', "queue =", "A queue is of kind sqs:queue"),
     "a load balancer of another sort": (f'queue = "{QUEUE}"', f'load_balancer = "{ALB.replace("/app/", "/net/")}"\ntarget_group = "{GROUP}"', "load_balancer", "is no application load balancer. Only application load balancers"),
+    "a window at no time": ("[remediations.letters]", _window(begins="25:00") + "[remediations.letters]", "25:00", 'calendar.windows[0].begins: "25:00" does not fit. What belongs there: when it begins'),
+    "a window of no length": ("[remediations.letters]", _window(ends="02:00") + "[remediations.letters]", "ends", "calendar.windows[0].ends: is when it begins"),
+    "a window on no day": ("[remediations.letters]", _window(days="SUNDAY") + "[remediations.letters]", "SUNDAY", '"SUNDAY" is not known. Write one of \'mon\''),
+    "a window nowhere": ("[remediations.letters]", _window(timezone="Europe/Berln") + "[remediations.letters]", "Berln", 'there is no time zone "Europe/Berln" here. Did you mean Europe/Berlin'),
+    "a window without quotes": ("[remediations.letters]", _window().replace('"02:00"', "02:00:00") + "[remediations.letters]", "02:00:00", "is a date or time, which no setting is"),
+    "two windows of one name": ("[remediations.letters]", _window() + _window() + "[remediations.letters]", "sunday", 'calendar.windows[1].name: "sunday" is the name of calendar.windows[0] already'),
+    "maintenance in no window": (f'queue = "{QUEUE}"', f'queue = "{QUEUE}"\nmaintenance = ["sunday"]', "sunday", 'targets[1].maintenance[0]: there is no window "sunday". There are: none'),
+    "a system in no window": ('name = "shop"', 'name = "shop"\nmaintenance = ["sunday"]', "maintenance", 'systems[0].maintenance[0]: there is no window "sunday"'),
+    "only in no window": ("[remediations.letters]", _window() + '[remediations.letters]\nonly_in = ["sundy"]\n', "sundy", 'letters.only_in[0]: there is no window "sundy". Did you mean sunday?'),
+    "a freeze that ends before it begins": ("[remediations.letters]", _freeze('dates = [{name = "x", first = "2026-12-20", last = "2026-12-19"}]') + "[remediations.letters]", "12-19", "calendar.freeze.dates[0].last: 2026-12-19 is before 2026-12-20"),
+    "a freeze of no days": ("[remediations.letters]", _freeze('dates = [{name = "x", first = "2026-02-30", last = "2026-12-19"}]') + "[remediations.letters]", "02-30", 'calendar.freeze.dates[0].first: "2026-02-30"'),
+    "a freeze of half a quarter": ("[remediations.letters]", _freeze("last_days_of_quarter = 32") + "[remediations.letters]", "32", "32 should be less than or equal to 31. What belongs there: so many days at the end"),
+    "a freeze nowhere": ("[remediations.letters]", _freeze('timezone = "Mars"') + "[remediations.letters]", "Mars", 'calendar.freeze.timezone: there is no time zone "Mars" here'),
+    "a freeze without what is not enabled": ("[remediations.letters]", _freeze('override = ["leters"]') + "[remediations.letters]", "leters", 'calendar.freeze.override[0]: "leters" is not enabled. Did you mean letters?'),
+    "an unknown key of a freeze": ("[remediations.letters]", _freeze("last_day_of_quarter = 3") + "[remediations.letters]", "last_day", "Did you mean last_days_of_quarter?"),
+    "a severity that there is not": ("[remediations.letters]", "[severities.SEV5]\n[remediations.letters]", "SEV5", 'severities.SEV5: "SEV5" is not known. Write one of'),
+    "a severity with another key": ("[remediations.letters]", '[severities.SEV1]\nlabl = "P0"\n[remediations.letters]', "labl", "severities.SEV1.labl: there is no such setting here. Did you mean label?"),
+    "a response that takes no time": ("[remediations.letters]", '[severities.SEV1]\nrespond_within = "PT0S"\n[remediations.letters]', "respond", "severities.SEV1.respond_within: "),
+    "recipients that are none": ("[remediations.letters]", "[notify.severities.SEV1]\nemails = []\n[remediations.letters]", "emails", "notify.severities.SEV1.emails: is empty. What belongs there: at least one address"),
+    "recipients of no severity": ("[remediations.letters]", '[notify.severities.P1]\nemails = ["a@example.com"]\n[remediations.letters]', "P1", 'notify.severities.P1: "P1" is not known'),
+    "a level without anybody": ("[remediations.letters]", "[[escalation]]\nemails = []\n[remediations.letters]", "emails", "escalation[0].emails: is empty. What belongs there: at least one address"),
+    "a level with another key": ("[remediations.letters]", '[[escalation]]\nemails = ["a@example.com"]\nafer = "PT5M"\n[remediations.letters]', "afer", "escalation[0].afer: there is no such setting here. Did you mean after?"),
     "a load balancer alone": (f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"', "load_balancer", "targets[1].load_balancer: has no target_group beside it. Name the target_group too"),
     "a target group alone": (f'queue = "{QUEUE}"', f'target_group = "{GROUP}"', "target_group", "targets[1].target_group: has no load_balancer beside it"),
     "a load balancer for a target group": (f'queue = "{QUEUE}"', f'load_balancer = "{GROUP}"\ntarget_group = "{GROUP}"', "load_balancer", "A load_balancer is of kind elasticloadbalancing:loadbalancer"),
@@ -791,7 +913,7 @@ def test_the_schema_types_and_describes_every_setting() -> None:
     assert (letters["rate"]["maximum"], letters["rate"]["description"]) == (500, "letters a second")
     assert {kind["type"] for kind in letters["cooldown"]["anyOf"]} == {"string", "number"}
     tables = [schema, *(each for each in schema["$defs"].values() if "properties" in each)]
-    assert len(tables) == len(REGISTRY) + 7
+    assert len(tables) == len(REGISTRY) + 14
     assert [name for table in tables for name, described in _described(table) if not described] == ["text", "at_least"]
     assert all(table["additionalProperties"] is False for table in tables)
 

@@ -1,11 +1,12 @@
 """One incident after the other, from its first sign to its end, on an account in this process."""
 
 from dataclasses import replace
-from datetime import timedelta
-from typing import Any
+from datetime import date, timedelta
+from typing import Any, ClassVar
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from nightshift.calendar import Calendar, Dates, Day, Freeze, Window
 from nightshift.config import Limits
 from nightshift.errors import StoreUnavailable, Unsent
 from nightshift.guardrails import Brake, _within
@@ -30,7 +31,19 @@ from nightshift.model import (
 from nightshift.remediation import Progress
 from nightshift.signals import queue_url
 
-from tests.support.toy import ACCOUNT, MINUTE, Account, Crash, Moody, Night, Toy, change, policy, queue_arn
+from tests.support.toy import (
+    ACCOUNT,
+    MINUTE,
+    START,
+    Account,
+    Crash,
+    Moody,
+    Night,
+    Toy,
+    change,
+    policy,
+    queue_arn,
+)
 
 CURE = "sqs:SetQueueAttributes"
 
@@ -962,3 +975,80 @@ def test_what_names_no_cluster_has_no_tasks(account: Account, resource: str) -> 
     """A pattern without a cluster would be every cluster."""
     service = Target(Arn.parse(f"arn:aws:ecs:eu-west-1:{ACCOUNT}:{resource}"), "g")
     assert not any("task/" in bound for bound in account.engine(policy([service], [Toy()]))._bounds(service))
+
+
+# -- the wrong time ----------------------------------------------------------------------------------------------------
+
+SUNDAY = Window(name="sunday", days=(Day.SUN,), begins="02:00", ends="04:00")
+"""it is Sunday, three o'clock"""
+ALL_YEAR = Dates(name="for ever", first=date(2026, 1, 1), last=date(2026, 12, 31))
+
+
+class Calm(Toy):
+    """A toy that a freeze does not stop."""
+
+    freeze_safe: ClassVar[bool] = True
+
+
+def test_in_a_freeze_nothing_is_done_until_it_is_over(account: Account) -> None:
+    """The queue stays as it is, people hear why, and the day after it is cured."""
+    today = Dates(name="inventory", first=account.clock().date(), last=account.clock().date())
+    account.clock.pass_(20 * 60 * MINUTE + 30 * MINUTE)
+    here = night(account, calendar=Calendar(freeze=Freeze(dates=(today,))))
+    here.look()
+    here.minutes(15)
+    assert account.attribute(here.target, "DelaySeconds") == "5"
+    assert here.incident.refusal is not None
+    assert here.incident.refusal.guard == "freeze"
+    [mail] = account.mails()
+    assert "inventory" in mail
+    assert here.until_closed().verdict is Verdict.FIXED
+    assert here.incident.attempts[0].started_at >= account.clock().replace(hour=0, minute=0)
+
+
+def test_what_is_safe_in_a_freeze_is_done(account: Account) -> None:
+    """A cure that changes neither code nor settings does not wait."""
+    here = Night(
+        account,
+        Calm(),
+        account.queue("orders", delay=5),
+        calendar=Calendar(freeze=Freeze(dates=(ALL_YEAR,))),
+    )
+    assert here.until_closed().verdict is Verdict.FIXED
+
+
+def test_a_target_in_its_maintenance_window_is_left_alone(account: Account) -> None:
+    """It is cured when the window has closed, and not a minute before."""
+    target = account.queue("orders", delay=5, maintenance=("sunday",))
+    here = Night(account, Toy(), target, calendar=Calendar(windows=(SUNDAY,)))
+    here.look()
+    here.minutes(59)
+    assert account.attribute(target, "DelaySeconds") == "5"
+    assert account.wire.written == []
+    assert here.until_closed().verdict is Verdict.FIXED
+    assert here.incident.attempts[0].started_at == START + 60 * MINUTE
+
+
+def test_a_remediation_with_windows_of_its_own_waits_for_one(account: Account) -> None:
+    """Half an hour before it opens it waits; then it acts."""
+    account.clock.pass_(-90 * MINUTE)
+    here = Night(
+        account,
+        Toy(only_in=("sunday",)),
+        account.queue("orders", delay=5),
+        calendar=Calendar(windows=(SUNDAY,)),
+    )
+    assert here.until_closed().verdict is Verdict.FIXED
+    assert here.incident.attempts[0].started_at == START - 60 * MINUTE
+
+
+def test_what_was_lent_comes_back_in_a_freeze_and_in_a_window(account: Account) -> None:
+    """Taking back is no change of ours that could wait: nothing lent stays out over the holidays."""
+    target = account.queue("orders", delay=5, maintenance=("sunday",))
+    freeze = Freeze(dates=(Dates(name="later", first=START.date(), last=START.date()),))
+    account.clock.pass_(-3 * 60 * MINUTE - 10 * MINUTE)  # ten minutes before midnight
+    calendar = Calendar(windows=(Window(name="sunday", begins="00:10", ends="04:00"),), freeze=freeze)
+    here = Night(account, Toy(lease=30 * MINUTE), target, calendar=calendar)
+    assert here.until_closed(90).verdict is Verdict.FIXED
+    assert account.attribute(target, "VisibilityTimeout") == "30"
+    assert account.clock() < START

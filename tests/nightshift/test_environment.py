@@ -19,6 +19,7 @@ GOOD = {
 ALL = {
     **GOOD,
     "NIGHTSHIFT_CONFIG": "/tmp/config.json",
+    "NIGHTSHIFT_TOPICS": "SEV1=arn:aws:sns:eu-central-1:111122223333:one L1=arn:aws:sns:eu-central-1:111122223333:two",
     "POWERTOOLS_SERVICE_NAME": "night",
     "POWERTOOLS_METRICS_NAMESPACE": "Night",
 }
@@ -32,6 +33,10 @@ def test_what_is_set_is_what_is_read() -> None:
         config=Path("/tmp/config.json"),
         table="nightshift-prod",
         topic_arn=GOOD["NIGHTSHIFT_TOPIC_ARN"],
+        topics={
+            "SEV1": "arn:aws:sns:eu-central-1:111122223333:one",
+            "L1": "arn:aws:sns:eu-central-1:111122223333:two",
+        },
         queue_url=GOOD["NIGHTSHIFT_QUEUE_URL"],
         quarantine="nightshift-prod-quarantine",
         write_roles=GOOD["NIGHTSHIFT_WRITE_ROLES"],
@@ -91,6 +96,13 @@ def test_the_prefix_of_the_write_roles_can_name_nothing_but_our_own(prefix: str)
     """It is the start of the ARN of a role that may write."""
     with pytest.raises(ConfigErrors, match="NIGHTSHIFT_WRITE_ROLES is"):
         Environment.load({**GOOD, "NIGHTSHIFT_WRITE_ROLES": prefix})
+
+
+@pytest.mark.parametrize("topics", ["SEV1", "SEV1=", "arn:aws:sns:eu-central-1:111122223333:one", "SEV1=a L1=b"])
+def test_topics_are_names_with_arns(topics: str) -> None:
+    """Half of it is not taken."""
+    with pytest.raises(ConfigErrors, match="NIGHTSHIFT_TOPICS is"):
+        Environment.load({**GOOD, "NIGHTSHIFT_TOPICS": topics})
 
 
 def test_a_write_role_is_named_by_its_remediation() -> None:

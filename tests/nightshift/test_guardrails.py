@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from nightshift import guardrails
+from nightshift.calendar import Calendar, Dates, Day, Freeze, Window
 from nightshift.guardrails import GUARDRAILS, Brake, Facts, refusals, undo_refused
 from nightshift.model import Approval, Arn, Call, Mode, Plan, Step, SwitchState, Target
 from nightshift.remediation import Unread
@@ -81,6 +82,23 @@ PASSES: list[dict[str, Any]] = [
 ]
 
 
+SUNDAY = Window(name="sunday", days=(Day.SUN,), begins="02:00", ends="06:00")
+MONDAY = Window(name="monday", days=(Day.MON,), begins="02:00", ends="06:00")
+OPEN = {"calendar": Calendar(windows=(SUNDAY, MONDAY))}  # it is Sunday, three o'clock
+CARED = Target(Arn.parse(HERE), "system", maintenance=("monday", "sunday"))
+WEEK = Freeze(dates=(Dates(name="inventory", first=START.date(), last=START.date()),))
+FROZEN = {"calendar": Calendar(freeze=WEEK)}
+PASSES += [
+    OPEN,
+    {**OPEN, "target": replace(CARED, maintenance=("monday",))},
+    {**OPEN, "only_in": ("sunday",)},
+    {**OPEN, "only_in": ("monday",), "continuing": True},
+    {**FROZEN, "freeze_safe": True},
+    {**FROZEN, "now": START + timedelta(days=1)},
+    {"calendar": Calendar(freeze=WEEK.model_copy(update={"override": ("toy",)}))},
+]
+
+
 @pytest.mark.parametrize("more", PASSES)
 def test_passes(more: dict[str, Any]) -> None:
     """What is just inside passes."""
@@ -108,6 +126,14 @@ REFUSES: list[tuple[str, dict[str, Any], bool]] = [
     ("attempts", {"attempts": 3}, False),
     ("storm", {"brake": None}, True),
     ("storm", {"brake": Brake(True, "a storm", sick=5)}, True),
+    ("freeze", FROZEN, True),
+    ("freeze", {**FROZEN, "continuing": True}, True),
+    ("freeze", {"calendar": Calendar(freeze=WEEK.model_copy(update={"override": ("other",)}))}, True),
+    ("window", {**OPEN, "target": CARED}, True),
+    ("window", {**OPEN, "target": CARED, "continuing": True}, True),
+    ("window", {**OPEN, "target": CARED, "freeze_safe": True, "only_in": ("sunday",)}, True),
+    ("window", {**OPEN, "only_in": ("monday",)}, True),
+    ("window", {"only_in": ("gone",)}, False),
     ("mid-change", {"changing": Unread("no")}, True),
     ("mid-change", {"changing": ("a deployment",)}, True),
     ("cause", {"cause": ("a release is on trial", OTHER)}, True),
@@ -138,6 +164,25 @@ def test_what_waits_for_its_cause_names_what_must_heal_first() -> None:
     """So that both incidents know each other."""
     [refusal] = refusals(facts(cause=("a release is on trial", OTHER)))
     assert refusal.link == OTHER
+
+
+def test_a_freeze_says_how_long_it_lasts_and_is_asked_about_again_within_the_hour() -> None:
+    """The report shows its end; a correction of the calendar counts sooner."""
+    [refusal] = refusals(facts(**FROZEN))
+    assert refusal.numbers == {"freeze": "inventory", "until": "2026-03-02T00:00:00+00:00"}
+    assert refusal.retry_after == timedelta(hours=1)
+    [refusal] = refusals(facts(**FROZEN, now=START + timedelta(hours=20, minutes=50)))
+    assert refusal.retry_after == 10 * MINUTE
+
+
+def test_a_window_says_when_it_closes_or_opens() -> None:
+    """A target's own window is waited out, a remediation's own is waited for."""
+    [refusal] = refusals(facts(**OPEN, target=CARED, now=START + timedelta(hours=2, minutes=30)))
+    assert refusal.numbers == {"window": "sunday", "until": "2026-03-01T06:00:00+00:00"}
+    assert refusal.retry_after == 30 * MINUTE
+    [refusal] = refusals(facts(**OPEN, only_in=("monday",)))
+    assert refusal.numbers == {"window": "monday", "opens": "2026-03-02T02:00:00+00:00"}
+    assert refusal.retry_after == timedelta(hours=1)
 
 
 # -- undo --------------------------------------------------------------------------------------------------------------

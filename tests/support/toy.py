@@ -19,6 +19,7 @@ from botocore.client import BaseClient
 from botocore.exceptions import ClientError
 from nightshift.acting import Acting
 from nightshift.aws import Aws, Serial
+from nightshift.calendar import Calendar
 from nightshift.config import Limits, Notify, Policy, Storm
 from nightshift.engine import Engine
 from nightshift.errors import Refused
@@ -212,6 +213,9 @@ def policy(
         notify=Notify(emails=("oncall@example.com",)),
         limits=limits or Limits(),
         storm=more.pop("storm", Storm()),
+        calendar=more.pop("calendar", Calendar()),
+        severities=more.pop("severities", {}),
+        escalation=more.pop("escalation", ()),
         targets=tuple(targets),
         remediations={each.name: each for each in remediations},
     )

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from nightshift.incidents import Event
-from nightshift.model import Approval, Diagnosis, Phase, SwitchState, Verdict
+from nightshift.model import Acknowledgement, Approval, Diagnosis, Phase, SwitchState, Verdict
 
 from tests.nightshift.cli.desk import ID, ME, NOW, QUEUE, Desk, purge
 
@@ -253,3 +253,61 @@ def test_what_the_plan_says_is_text_and_nothing_else(desk: Desk) -> None:
     shown = desk.on_table("approve", ID, input="n\n").stdout
     assert "[bold]gone[/bold]" in shown
     assert "\x1b" not in shown
+
+
+# -- ack -------------------------------------------------------------------------------------------------------------
+
+
+def test_whoever_is_on_it_is_kept_as_sts_names_them(desk: Desk) -> None:
+    """Who, when and why stand in the record and in the timeline; the question that it asks stays open."""
+    asked = desk.record()
+    result = desk.on_table("ack", ID, "--why", "restoring the queue")
+    assert result.exit_code == 0, result.output
+    kept = desk.store.get(ID)
+    assert kept == replace(asked, acknowledged=Acknowledgement(ME, NOW, "restoring the queue"))
+    assert desk.store.events(ID)[-1] == Event(NOW, "acknowledged", f"{ME} is on it: restoring the queue")
+    assert ME in result.stdout
+
+
+def test_the_first_who_is_on_it_is_the_one(desk: Desk) -> None:
+    """A second one is told who it is, and nothing is written."""
+    desk.record()
+    assert desk.on_table("ack", ID).exit_code == 0
+    result = desk.on_table("ack", ID)
+    assert result.exit_code == 1
+    assert f"{ME} is on it already" in result.stderr
+    assert desk.wrote() == set()
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FIXED, Verdict.RECOVERED])
+def test_nobody_need_be_on_what_is_well(desk: Desk, verdict: Verdict) -> None:
+    """What has ended well takes no word."""
+    desk.record(phase=Phase.CLOSED, verdict=verdict, why="it is well", closed_at=NOW)
+    result = desk.on_table("ack", ID)
+    assert result.exit_code == 1
+    assert "nobody is needed" in result.stderr
+    assert desk.wrote() == set()
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ESCALATED, Verdict.UNVERIFIABLE, Verdict.BROKEN, Verdict.REFUSED])
+def test_what_has_ended_and_needs_a_person_takes_their_word(desk: Desk, verdict: Verdict) -> None:
+    """And machines are answered in JSON."""
+    desk.record(phase=Phase.CLOSED, verdict=verdict, why="no help", closed_at=NOW)
+    said = desk.answer("ack", ID)
+    assert (said["schema"], said["incident"], said["by"]) == ("nightshift.acknowledgement/1", ID, ME)
+
+
+def test_of_an_incident_that_there_is_not_nothing_is_written(desk: Desk) -> None:
+    """A mistyped id makes no record."""
+    result = desk.on_table("ack", "20261120T0300-00000000")
+    assert result.exit_code == 1
+    assert desk.wrote() == set()
+    assert desk.store.recent() == []
+
+
+@pytest.mark.parametrize("why", ["   ", "x" * 401])
+def test_a_word_that_cannot_be_kept_is_wrong_usage(desk: Desk, why: str) -> None:
+    """As for every other reason."""
+    desk.record()
+    assert desk.on_table("ack", ID, "--why", why).exit_code == 2
+    assert desk.wrote() == set()

@@ -35,7 +35,7 @@ def test_the_version_is_said(desk: Desk) -> None:
 
 def test_the_commands_are_those_that_are_promised() -> None:
     """In the order in which a person meets them."""
-    promised = "demo simulate remediations validate scan explain status incidents show approve deny pause resume"
+    promised = "demo simulate remediations validate scan explain status incidents show approve deny ack pause resume"
     assert tuple(promised.split()) == COMMANDS
 
 

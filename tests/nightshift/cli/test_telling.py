@@ -62,6 +62,7 @@ def test_a_row_says_what_where_how_it_stands_and_why(desk: Desk) -> None:
         "severity": "SEV3",
         "phase": "closed",
         "verdict": "escalated",
+        "acknowledged_by": None,
         "why": "3 of 3 attempts made and still: 2 messages wait",
     }
     shown = desk.on_table("incidents").stdout

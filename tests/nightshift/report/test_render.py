@@ -5,15 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 import pytest
-from nightshift.model import Approval, Attempt, CallRecord, Incident, Ledger, Mode, Outcome, Phase, Refusal, Verdict
-from nightshift.report import Context, TimelineEvent, render
+from nightshift.model import (
+    Acknowledgement,
+    Approval,
+    Attempt,
+    CallRecord,
+    Incident,
+    Ledger,
+    Mode,
+    Outcome,
+    Phase,
+    Refusal,
+    Verdict,
+)
+from nightshift.report import Context, TimelineEvent, render, to_json, unanswered
 
 Make: TypeAlias = Callable[..., Incident]
 Backdrop: TypeAlias = Callable[..., Context]
+
+NIGHT = datetime(2025, 3, 2, 3, 14, tzinfo=UTC)
 
 GOLDEN = """\
 FIXED  Dead letters pile up: orders-dlq
@@ -329,3 +343,59 @@ def test_a_command_names_its_deployment_so_that_it_can_be_typed_as_it_stands(ask
     text = render(asked(), context=backdrop(3, Mode.APPROVE, deployment="prod"))
     for command in ("show", "approve", "deny"):
         assert f"nightshift {command} 20250302T0314-1a2b3c4d --stack nightshift-prod --region eu-central-1" in text
+
+
+# -- severity, response, acknowledgement -------------------------------------------------------------------------------
+
+CALLED = {"label": "Medium", "respond_within": timedelta(minutes=15), "deployment": "prod"}
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ESCALATED, Verdict.REVERTED, Verdict.UNVERIFIABLE, Verdict.BROKEN])
+def test_who_is_wanted_is_told_how_soon_and_how_to_answer(verdict: Verdict, redriven: Make, backdrop: Backdrop) -> None:
+    """The severity as people here call it, the response time, until when, and the command as it stands."""
+    text = render(redriven(verdict=verdict), context=backdrop(**CALLED))
+    assert "  Severity  SEV3, Medium: respond within 15 min, by 03:52 UTC\n" in text
+    assert "    nightshift ack 20250302T0314-1a2b3c4d --stack nightshift-prod --region eu-central-1\n" in text
+
+
+def test_a_question_is_told_with_its_response_time(asked: Make, backdrop: Backdrop) -> None:
+    """Saying that you are on it is no answer, so both are there."""
+    text = render(asked(), context=backdrop(**CALLED))
+    assert "respond within 15 min, by 03:31 UTC" in text
+    assert text.index("nightshift approve") < text.index("nightshift ack")
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FIXED, Verdict.RECOVERED, Verdict.REFUSED])
+def test_who_is_not_wanted_is_not_hurried(verdict: Verdict, redriven: Make, backdrop: Backdrop) -> None:
+    """The label stays, the clock does not tick."""
+    text = render(redriven(verdict=verdict), context=backdrop(**CALLED))
+    assert "  Severity  SEV3, Medium\n" in text
+    assert "nightshift ack" not in text
+
+
+def test_who_is_on_it_is_named(redriven: Make, backdrop: Backdrop) -> None:
+    """With the time and the reason, and nobody is hurried any more."""
+    word = Acknowledgement("arn:aws:iam::111122223333:user/eva", NIGHT + timedelta(minutes=30), "restoring <b>it</b>")
+    text = render(redriven(verdict=Verdict.ESCALATED, acknowledged=word), context=backdrop(40, **CALLED))
+    assert "  On it     arn:aws:iam::111122223333:user/eva, 2025-03-02 03:44:00 UTC: restoring" in text
+    assert "respond within" not in text
+    assert "nightshift ack" not in text
+
+
+def test_the_next_level_is_told_why_it_is_told(redriven: Make, backdrop: Backdrop) -> None:
+    """A subject of its own, a key of its own, how long nobody answered, and the whole report."""
+    ended = redriven(verdict=Verdict.ESCALATED)
+    notice = unanswered(ended, "L2", context=backdrop(53, **CALLED))
+    assert notice.subject == "UNANSWERED, L2: orders-dlq - Dead letters pile up [SEV3]"
+    assert (notice.key, notice.level) == ("unanswered:L2", "L2")
+    assert "Nobody has said in 30 min that they are on it. This is for L2." in notice.body
+    assert notice.body.startswith("ESCALATED  Dead letters pile up: orders-dlq")
+
+
+def test_machines_are_told_the_same(redriven: Make, backdrop: Backdrop) -> None:
+    """Label, seconds, and who is on it."""
+    word = Acknowledgement("eva", NIGHT, "looking")
+    document = to_json(redriven(acknowledged=word), context=backdrop(**CALLED))
+    assert (document["severity_label"], document["respond_within_seconds"]) == ("Medium", 900)
+    assert document["acknowledged"] == {"by": "eva", "at": "2025-03-02T03:14:00+00:00", "why": "looking"}
+    assert to_json(redriven(), context=backdrop())["acknowledged"] is None

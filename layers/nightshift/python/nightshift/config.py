@@ -20,8 +20,9 @@ import json
 import math
 import re
 import tomllib
+import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, time, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -33,8 +34,9 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_jso
 from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 
 from nightshift import strict_json
+from nightshift.calendar import Calendar, Dates, Freeze, Window, zone
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Mode, Target
+from nightshift.model import Arn, Mode, Severity, Target
 from nightshift.remediation import Remediation
 
 __all__ = [
@@ -150,12 +152,55 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class Recipients(_Table):
+    """Who else is told of incidents of one severity."""
+
+    emails: tuple[_Email, ...] = Field(min_length=1, description="at least one address, besides those of [notify]")
+
+
 class Notify(_Table):
     """Who is told."""
 
     emails: tuple[_Email, ...] = Field(
         min_length=1, description="at least one address, as in oncall@example.com: nothing may end without anybody told"
     )
+    severities: dict[Severity, Recipients] = Field(
+        default={}, description="[notify.severities.SEV1] to SEV4: who else is told of these"
+    )
+
+
+class SeverityTable(_Table):
+    """What one severity means here."""
+
+    label: str = Field(
+        default="", max_length=20, pattern="^[ -~]*$", description='what people here call it, as in "P0" or "Critical"'
+    )
+    respond_within: _Duration | None = Field(
+        default=None,
+        description="how soon somebody must say that they are on it; 15 minutes for SEV1, then 1, 4 and 24 hours",
+    )
+
+
+class Level(_Table):
+    """Who is told next while nobody acknowledges."""
+
+    emails: tuple[_Email, ...] = Field(min_length=1, description="at least one address")
+    after: _Duration | None = Field(
+        default=None,
+        description="how long after the level before it, the severity's response time when not said; for the first "
+        "level how long after that time has passed, at once when not said",
+    )
+
+
+RESPOND_WITHIN: Mapping[Severity, timedelta] = MappingProxyType(
+    {
+        Severity.SEV1: timedelta(minutes=15),
+        Severity.SEV2: timedelta(hours=1),
+        Severity.SEV3: timedelta(hours=4),
+        Severity.SEV4: timedelta(hours=24),
+    }
+)
+"""response times where the file says none: those of runbook 0's P1 to P4"""
 
 
 class Limits(_Table):
@@ -175,6 +220,12 @@ class Storm(_Table):
     calm: _Duration = Field(
         default=timedelta(minutes=10), description="how long it must be calm before the brake lets go"
     )
+
+
+_Maintenance: TypeAlias = Annotated[
+    tuple[str, ...],
+    Field(description="names of [[calendar.windows]]: while one is open people work on it, and it is left alone"),
+]
 
 
 class TargetTable(_Table):
@@ -206,6 +257,7 @@ class TargetTable(_Table):
         max_length=4,
         description="of an ECS service: the roles its task definitions name, which a rollback passes on to its tasks",
     )
+    maintenance: _Maintenance = ()
 
 
 class SystemTable(_Table):
@@ -214,6 +266,7 @@ class SystemTable(_Table):
     name: _Name = Field(
         description="the system's name: lower-case letters, digits and hyphens, at most 32, beginning with a letter"
     )
+    maintenance: _Maintenance = ()
     targets: tuple[TargetTable, ...] = Field(
         min_length=1, description="[[systems.targets]], at least one, each with its arn"
     )
@@ -229,7 +282,15 @@ class Deployment(_Table):
     region: str = Field(pattern=f"^{_REGION}$", description="the Region, as in eu-central-1")
     notify: Notify = Field(description="[notify] with emails: who is told")
     limits: Limits = Field(default=Limits(), description="what may happen at most")
+    severities: dict[Severity, SeverityTable] = Field(
+        default={},
+        description="[severities.SEV1] to SEV4: what they are called here, and how soon somebody must respond",
+    )
+    escalation: tuple[Level, ...] = Field(
+        default=(), max_length=5, description="[[escalation]], in order: L1, L2 and so on, each told if nobody responds"
+    )
     storm: Storm = Field(default=Storm(), description="when so much is sick that nothing is fixed one by one")
+    calendar: Calendar = Field(default=Calendar(), description="when people work on it, and when nothing is changed")
     remediations: dict[str, dict[str, Any]] = Field(
         min_length=1,
         description="[remediations.<name>], one for each that is enabled: what is not named is not deployed at all",
@@ -258,6 +319,9 @@ class Policy:
     storm: Storm
     targets: tuple[Target, ...]
     remediations: Mapping[str, Remediation]
+    calendar: Calendar = field(default_factory=Calendar)
+    severities: Mapping[Severity, SeverityTable] = field(default_factory=dict)
+    escalation: tuple[Level, ...] = ()
 
     @cached_property
     def hash(self) -> str:
@@ -283,6 +347,16 @@ class Policy:
     def mode_for(self, target: Target, remediation: Remediation) -> Mode:
         """How far ``remediation`` may go on ``target``: the more careful of both modes; not said is ``observe``."""
         return min(target.mode or Mode.OBSERVE, remediation.mode, key=lambda mode: mode.rank)
+
+    def label(self, severity: Severity) -> str:
+        """What people here call a severity; empty where they call it nothing else."""
+        said = self.severities.get(severity)
+        return said.label if said else ""
+
+    def respond_within(self, severity: Severity) -> timedelta:
+        """How soon somebody must say that they are on an incident of that severity."""
+        said = self.severities.get(severity)
+        return (said.respond_within if said else None) or RESPOND_WITHIN[severity]
 
 
 def role_name(deployment: str, region: str, remediation: str) -> str:
@@ -416,6 +490,9 @@ def _content(policy: Policy) -> dict[str, Any]:
         "notify": policy.notify.model_dump(mode="json"),
         "limits": policy.limits.model_dump(mode="json"),
         "storm": policy.storm.model_dump(mode="json"),
+        "calendar": policy.calendar.model_dump(mode="json"),
+        "escalation": [level.model_dump(mode="json") for level in policy.escalation],
+        "severities": {each.value: table.model_dump(mode="json") for each, table in policy.severities.items()},
         "remediations": {name: settings.model_dump(mode="json") for name, settings in policy.remediations.items()},
         "systems": [
             {"name": name, "targets": [_written(target) for target in targets]}
@@ -432,6 +509,7 @@ def _written(target: Target) -> dict[str, Any]:
         "protected": target.protected,
         "remediations": list(target.remediations),
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
+        "maintenance": list(target.maintenance),
         **mode,
         **links,
     }
@@ -486,6 +564,7 @@ def _policy(raw: Mapping[str, Any], problems: _Problems, registry: Registry) -> 
     file = _validated(Deployment, raw, (), problems, known)
     settings = _settings(raw.get("remediations"), problems, known)
     _check_roles(raw, settings, problems)
+    _check_calendar(raw, settings, problems)
     _check_targets(raw, settings, problems, known)
     if file is None or problems.found:
         raise problems.error()
@@ -496,8 +575,13 @@ def _policy(raw: Mapping[str, Any], problems: _Problems, registry: Registry) -> 
         notify=file.notify,
         limits=file.limits,
         storm=file.storm,
-        targets=tuple(_target(system.name, table) for system in file.systems for table in system.targets),
+        targets=tuple(
+            _target(system.name, table, system.maintenance) for system in file.systems for table in system.targets
+        ),
         remediations=MappingProxyType({name: settings[name] for name in known if name in settings}),
+        calendar=file.calendar,
+        severities=MappingProxyType(dict(file.severities)),
+        escalation=file.escalation,
     )
 
 
@@ -528,7 +612,11 @@ def _unspeakable(raw: Mapping[str, Any]) -> Iterator[tuple[Loc, str, str]]:
         elif isinstance(value, str) and _STEERING.search(value):
             yield loc, "has invisible characters in it", "Write it in visible characters, line breaks and tabs"
         elif isinstance(value, date | time):
-            yield loc, "is a date or time, which no setting is", _REMEDY_DURATION
+            yield (
+                loc,
+                "is a date or time, which no setting is",
+                f"{_REMEDY_DURATION}; dates and times stand in quotes too",
+            )
         elif isinstance(value, float) and not math.isfinite(value):
             yield loc, f"is {value}, which is no number to compare with", "Write a finite number"
         elif isinstance(value, int) and value.bit_length() > 63:  # noqa: PLR2004 - what TOML guarantees
@@ -545,7 +633,7 @@ def _validated(
         for detail in error.errors(include_url=False):
             if detail["type"] == "too_short" and detail["ctx"]["actual_length"] < len(detail["input"]):
                 continue  # not short: pydantic does not count what is wrong itself
-            loc = (*at, *detail["loc"])
+            loc = (*at, *(part for part in detail["loc"] if part != "[key]"))
             problems.add(loc, *_explained(detail, loc, known))
         return None
 
@@ -649,8 +737,65 @@ def _check_targets(
             problems.add(("remediations", name), "has no target", remedy)
 
 
-def _target(group: str, table: TargetTable) -> Target:
-    return Target(group=group, **{name: getattr(table, name) for name in TargetTable.model_fields})
+def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -> Target:
+    """As it is under care: what its whole system says of maintenance is said of it too."""
+    target = Target(group=group, **{name: getattr(table, name) for name in TargetTable.model_fields})
+    return replace(target, maintenance=tuple(dict.fromkeys((*maintenance, *target.maintenance))))
+
+
+def _check_calendar(raw: Mapping[str, Any], settings: Mapping[str, Remediation], problems: _Problems) -> None:
+    """What no single value of the calendar shows, and whether whoever names a window names one that there is."""
+    try:
+        calendar = Calendar.model_validate_json(json.dumps(raw.get("calendar", {})))
+    except ValidationError:
+        return  # said by the file's own model
+    names: dict[str, Loc] = {}
+    for n, window in enumerate(calendar.windows):
+        here: Loc = ("calendar", "windows", n)
+        _check_zone(window.timezone, (*here, "timezone"), problems)
+        if window.begins == window.ends:
+            problems.add((*here, "ends"), "is when it begins", "Write an earlier or a later time")
+        if names.setdefault(window.name, here) != here:
+            there = _dotted(names[window.name])
+            problems.add(
+                (*here, "name"), f"{_show(window.name)} is the name of {there} already", "Give it its own name"
+            )
+    freeze = calendar.freeze
+    _check_zone(freeze.timezone, ("calendar", "freeze", "timezone"), problems)
+    for n, dates in enumerate(freeze.dates):
+        if dates.last < dates.first:
+            here = ("calendar", "freeze", "dates", n, "last")
+            problems.add(here, f"{dates.last} is before {dates.first}", "Write the first day first")
+    for n, name in enumerate(freeze.override):
+        if name not in settings:
+            here = ("calendar", "freeze", "override", n)
+            problems.add(here, f"{_show(name)} is not enabled", _suggestion(name, settings, "There are"))
+    for loc, named in _windows_named(raw, settings):
+        for n, name in enumerate(named):
+            if name not in names:
+                problems.add((*loc, n), f"there is no window {_show(name)}", _suggestion(name, names, "There are"))
+
+
+def _check_zone(name: str, loc: Loc, problems: _Problems) -> None:
+    if zone(name) is None:
+        near = difflib.get_close_matches(name, zoneinfo.available_timezones(), n=1)
+        say = f"Did you mean {near[0]}" if near else "Write UTC, or a place"
+        problems.add(loc, f"there is no time zone {_show(name)} here", f"{say}, as in Europe/Berlin")
+
+
+def _windows_named(
+    raw: Mapping[str, Any], settings: Mapping[str, Remediation]
+) -> Iterator[tuple[Loc, tuple[str, ...]]]:
+    """Where windows are named, as far as it can be read."""
+    for name, each in settings.items():
+        yield ("remediations", name, "only_in"), each.only_in
+    for loc, _, table in _tables(raw):
+        if table is not None:
+            yield (*loc, "maintenance"), table.maintenance
+            continue
+        system = raw["systems"][loc[1]].get("maintenance")
+        if isinstance(system, list):
+            yield (*loc, "maintenance"), tuple(each for each in system if isinstance(each, str))
 
 
 def _tables(raw: Mapping[str, Any]) -> Iterator[tuple[Loc, str, TargetTable | None]]:
@@ -754,8 +899,15 @@ def _check_listed(
 _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     (): Deployment,
     ("notify",): Notify,
+    **{("notify", "severities", severity): Recipients for severity in Severity},
+    **{("severities", severity): SeverityTable for severity in Severity},
     ("limits",): Limits,
     ("storm",): Storm,
+    ("escalation",): Level,
+    ("calendar",): Calendar,
+    ("calendar", "windows"): Window,
+    ("calendar", "freeze"): Freeze,
+    ("calendar", "freeze", "dates"): Dates,
     ("systems",): SystemTable,
     ("systems", "targets"): TargetTable,
 }

@@ -29,6 +29,7 @@ from nightshift.errors import (
     Unreadable,
     Unsent,
 )
+from nightshift.escalation import Turn, next_turn
 from nightshift.guardrails import APPROVAL, MODE, SWITCH, Brake, Facts, refusals, switched_off, undo_refused
 from nightshift.incidents import Claim, Event, Incidents, Switch
 from nightshift.model import (
@@ -56,7 +57,7 @@ from nightshift.model import (
 from nightshift.notify import Notifier
 from nightshift.reading import Reading
 from nightshift.remediation import Progress, Remediation, Unread
-from nightshift.report import GIVE_BACK, Context, Notice, transition
+from nightshift.report import GIVE_BACK, Context, Notice, transition, unanswered
 from nightshift.signals import gather
 
 __all__ = ["Engine", "Explanation"]
@@ -157,7 +158,7 @@ class Engine:
 
     def tick(self, incident_id: str) -> Incident | None:
         """
-        Do what is due for one incident; None where there was nothing to claim.
+        Do what is due for one incident; None where there was nothing to claim, or it is over and people were reminded.
 
         Raises StoreUnavailable, Unsent or Fenced: the record then stays as it was, and is taken up again.
         """
@@ -175,7 +176,10 @@ class Engine:
             self._incidents.let_go(claim, died=True)
             raise
 
-    def _work_on(self, claim: Claim) -> Incident:
+    def _work_on(self, claim: Claim) -> Incident | None:
+        if claim.incident.phase is Phase.CLOSED:
+            self._remind(claim)
+            return None
         if claim.incident.phase is Phase.ENDING and claim.claims <= DEATHS * 4:
             return self._finish(claim, _last(claim.incident))
         if claim.claims > (DEATHS * 4 if claim.incident.lent else DEATHS):  # what is out is given up last
@@ -234,19 +238,58 @@ class Engine:
             for notice in self._notices(before, incident, timeline):
                 self._notify(notice)
                 incident = replace(incident, notices=(*incident.notices, notice.key))
+        turn = next_turn(incident, self.policy)
+        if turn is not None and not incident.open:
+            incident = replace(incident, remind_at=turn.at)
+        elif turn is not None and turn.at <= self._clock():
+            incident, told = self._tell_level(incident, turn)
+            events = (*events, told)
         self._incidents.save(claim, incident, events, quiet=after.quiet)
         return incident
 
     def _notices(self, before: Incident, after: Incident, events: Sequence[Event] = ()) -> tuple[Notice, ...]:
+        return transition(before, after, context=self._context(after), events=events)
+
+    def _context(self, after: Incident) -> Context:
         remediation = self.policy.remediations.get(after.remediation)
-        context = Context(
+        return Context(
             now=self._clock(),
             mode=self._mode(after),
             title=remediation.title if remediation else "",
             case=inspect.getdoc(inspect.getmodule(type(remediation))) or "" if remediation else "",
             deployment=self.policy.name,
+            label=self.policy.label(after.severity),
+            respond_within=self.policy.respond_within(after.severity),
         )
-        return transition(before, after, context=context, events=events)
+
+    # -- telling again -----------------------------------------------------------------------------------------
+
+    def _remind(self, claim: Claim) -> None:
+        """
+        Tell the next level of an incident that has ended, unless somebody is on it or the target is healthy again.
+
+        Nothing is written to any target, so no switch is asked. A crash after the telling tells twice, not never. What
+        ended as ``broken`` may be half made, so there health is no reason to be silent.
+        """
+        incident, turn = claim.incident, next_turn(claim.incident, self.policy)
+        events: list[Event] = []
+        if claim.claims > DEATHS:  # every try to tell of it has died; its end was told
+            turn = None
+        elif turn is not None and incident.verdict is not Verdict.BROKEN and self._incidents.seen_healthy(incident):
+            events.append(Event(self._clock(), "healed", "healthy again: nobody else is told"))
+            turn = None
+        elif turn is not None and turn.at <= self._clock():
+            incident, told = self._tell_level(incident, turn)
+            events.append(told)
+            turn = next_turn(incident, self.policy)
+        self._incidents.reminded(claim, replace(incident, remind_at=turn.at if turn else None), events)
+
+    def _tell_level(self, incident: Incident, turn: Turn) -> tuple[Incident, Event]:
+        timeline = self._incidents.events(incident.id)
+        notice = unanswered(incident, turn.level, context=self._context(incident), events=timeline)
+        self._notify(notice)
+        said = Event(self._clock(), "unanswered", f"nobody has said that they are on it: {turn.level} was told")
+        return replace(incident, notices=(*incident.notices, notice.key)), said
 
     # -- seeing ------------------------------------------------------------------------------------------------
 
@@ -369,6 +412,9 @@ class Engine:
             per_account_per_hour=self.policy.limits.per_account_per_hour,
             approval=incident.approval,
             cause=None if case.remediation.cures_deployments else self._cause(target),
+            calendar=self.policy.calendar,
+            freeze_safe=case.remediation.freeze_safe,
+            only_in=case.remediation.only_in,
         )
 
     def _relate(self, case: _Case, incident: Incident) -> None:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from nightshift.config import ConfigErrors
 from nightshift.errors import ConfigError
 
 __all__ = ["Environment"]
+
+
+_TopicArn = Annotated[str, Field(pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$")]
 
 
 class Environment(BaseModel):
@@ -24,9 +28,10 @@ class Environment(BaseModel):
 
     config: Path = Field(default=Path("/opt/nightshift/config.json"), description="the path of the configuration")
     table: str = Field(pattern=r"^[A-Za-z0-9_.-]{3,255}$", description="the name of the incident table")
-    topic_arn: str = Field(
-        pattern=r"^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$",
-        description="the ARN of the report topic",
+    topic_arn: _TopicArn = Field(description="the ARN of the report topic")
+    topics: dict[str, _TopicArn] = Field(
+        default={},
+        description="other report topics, as in SEV1=arn:aws:sns:eu-central-1:123456789012:sev1, with spaces between",
     )
     queue_url: str = Field(pattern=r"^https?://[!-~]+/[!-~]+$", description="the URL of the work queue")
     quarantine: str = Field(
@@ -40,6 +45,12 @@ class Environment(BaseModel):
     region: str = Field(pattern=r"^[a-z]{2,3}(-[a-z]+)+-[0-9]{1,2}$", description="the Region; Lambda sets it")
     service: str = Field(default="nightshift", min_length=1, description="the service's name in logs and metrics")
     namespace: str = Field(default="Nightshift", min_length=1, description="the namespace of our own metrics")
+
+    @field_validator("topics", mode="before")
+    @classmethod
+    def _parted(cls, value: object) -> object:
+        """``SEV1=arn… L1=arn…`` as a mapping."""
+        return dict(pair.partition("=")[::2] for pair in value.split()) if isinstance(value, str) else value
 
     @classmethod
     def load(cls, variables: Mapping[str, str]) -> Environment:
@@ -63,6 +74,7 @@ _VARIABLES = {
     "NIGHTSHIFT_CONFIG": "config",
     "NIGHTSHIFT_TABLE": "table",
     "NIGHTSHIFT_TOPIC_ARN": "topic_arn",
+    "NIGHTSHIFT_TOPICS": "topics",
     "NIGHTSHIFT_QUEUE_URL": "queue_url",
     "NIGHTSHIFT_QUARANTINE": "quarantine",
     "NIGHTSHIFT_WRITE_ROLES": "write_roles",

@@ -3,7 +3,8 @@ The guardrails: an ordered tuple of pure functions, each passing a plan (None) o
 
 Everything a guardrail compares stands in :class:`Facts`, read by the engine right before; a fact that could not be read
 is ``None`` or :class:`~nightshift.remediation.Unread`, and refuses. The order is the order a person would ask in: ours?
-allowed? stopped? too many at once? being changed by somebody else? too soon? too often? still the same plan? approved?
+allowed? stopped? too many at once? the wrong time? being changed by somebody else? too soon? too often? still the same
+plan? approved?
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from nightshift.calendar import Calendar
 from nightshift.model import Approval, Call, Mode, Plan, Refusal, SwitchState, Target
 from nightshift.remediation import Unread
 
@@ -41,6 +43,7 @@ APPROVAL = "approval"
 
 _SOON = timedelta(minutes=1)
 _LATER = timedelta(minutes=5)
+_LONG = timedelta(hours=1)  # so that a calendar that somebody corrects counts within the hour
 _NO = frozenset({"false", "no", "0"})
 
 
@@ -64,6 +67,7 @@ class Facts:
     ``step`` counts from 0; ``attempts`` are those already begun (the one under way included when ``step`` > 0).
     ``bounds`` are the ARNs (or ARN prefixes ending in ``*``) that the plan may touch. ``changing`` says what is being
     deployed or updated around the target. ``used_today`` and ``used_this_hour`` are applications already counted.
+    ``freeze_safe`` and ``only_in`` are the remediation's: whether a freeze lets it act, and in which windows it begins.
     """
 
     now: datetime
@@ -88,6 +92,9 @@ class Facts:
     per_account_per_hour: int
     approval: Approval | None = None
     cause: tuple[str, str] | None = None  # why something else is the cause, and the target that must heal first
+    calendar: Calendar = field(default_factory=Calendar)
+    freeze_safe: bool = False
+    only_in: tuple[str, ...] = ()
     linked_tags: Mapping[str, Mapping[str, str] | Unread] = field(default_factory=dict)
 
 
@@ -168,6 +175,50 @@ def storm_brake(facts: Facts) -> Refusal | None:
     if facts.brake.engaged:
         return Refusal("storm", facts.brake.reason, {"sick": facts.brake.sick}, retry_after=_LATER)
     return None
+
+
+def freeze(facts: Facts) -> Refusal | None:
+    """
+    In a change freeze only what is safe in one is done, and what somebody has decided must be.
+
+    Also between two steps: what was begun before waits, and at its deadline is taken back.
+    """
+    if facts.freeze_safe or facts.plan.remediation in facts.calendar.freeze.override:
+        return None
+    frozen = facts.calendar.freeze.at(facts.now)
+    if frozen is None:
+        return None
+    return Refusal(
+        "freeze",
+        f"a change freeze ({frozen.why}) lasts until {frozen.until:%Y-%m-%d %H:%M} UTC",
+        {"freeze": frozen.why, "until": frozen.until.isoformat()},
+        retry_after=min(frozen.until - facts.now, _LONG),
+    )
+
+
+def window(facts: Facts) -> Refusal | None:
+    """While people work on the target it is left alone, and what has windows of its own begins in one."""
+    maintenance = facts.calendar.open_until(facts.target.maintenance if facts.target else (), facts.now)
+    if maintenance is not None:
+        name, until = maintenance
+        return Refusal(
+            "window",
+            f"people work on the target: its maintenance window {name} is open until {until:%Y-%m-%d %H:%M} UTC",
+            {"window": name, "until": until.isoformat()},
+            retry_after=min(until - facts.now, _LONG),
+        )
+    if facts.continuing or not facts.only_in or facts.calendar.open_until(facts.only_in, facts.now) is not None:
+        return None
+    following = facts.calendar.opens(facts.only_in, facts.now)
+    if following is None:
+        return Refusal("window", f"there is no window {' or '.join(facts.only_in)} in which it may begin")
+    name, opens = following
+    return Refusal(
+        "window",
+        f"it begins in the window {name} only, which opens at {opens:%Y-%m-%d %H:%M} UTC",
+        {"window": name, "opens": opens.isoformat()},
+        retry_after=min(opens - facts.now, _LONG),
+    )
 
 
 def mid_change(facts: Facts) -> Refusal | None:
@@ -271,6 +322,8 @@ GUARDRAILS: tuple[Guardrail, ...] = (
     mode,
     kill_switch,
     storm_brake,
+    freeze,
+    window,
     mid_change,
     one_cause,
     lease_free,

@@ -37,7 +37,7 @@ from pydantic_core import PydanticSerializationError
 from nightshift.aws import Aws
 from nightshift.errors import AwsError, Fenced, NightshiftError, StoreUnavailable
 from nightshift.guardrails import Brake
-from nightshift.model import Approval, Finding, Incident, Phase, Refusal, SwitchState
+from nightshift.model import Acknowledgement, Approval, Finding, Incident, Phase, Refusal, SwitchState
 
 __all__ = ["Claim", "Event", "Incidents", "LeaseState", "Pointer", "Switch", "incident_id", "memory_scope"]
 
@@ -48,6 +48,7 @@ KEEP = timedelta(days=90)
 
 _INCIDENT: TypeAdapter[Incident] = TypeAdapter(Incident)
 _APPROVAL: TypeAdapter[Approval] = TypeAdapter(Approval)
+_ACKNOWLEDGEMENT: TypeAdapter[Acknowledgement] = TypeAdapter(Acknowledgement)
 _AT_ONCE = 100
 """keys that BatchGetItem takes"""
 _BODY_LIMIT = 350_000
@@ -167,6 +168,16 @@ class Incidents:
         )
         return [(_id_of(item["pk"]["S"]), _must(_when(item["due_at"]))) for item in items]
 
+    def reminders(self, until: datetime, *, limit: int = 500) -> list[tuple[str, datetime]]:
+        """Closed incidents of which somebody is to be reminded before ``until``, and when; the index may lag."""
+        items = self._query(
+            limit=limit,
+            IndexName="due",
+            KeyConditionExpression="due_shard = :shard AND due_at <= :until",
+            ExpressionAttributeValues={":shard": {"S": "REMIND"}, ":until": _time(until)},
+        )
+        return [(_id_of(item["pk"]["S"]), _must(_when(item["due_at"]))) for item in items]
+
     def open_ids(self, *, limit: int = 1000) -> list[str]:
         """Ids of all open incidents, by the index."""
         items = self._query(
@@ -242,7 +253,8 @@ class Incidents:
         """
         Take the record for one tick: None where there is none, it is closed, not due, or another tick holds it.
 
-        Not before it is due: a doubled message must not make two looks out of one.
+        Not before it is due: a doubled message must not make two looks out of one. A closed one is due where people
+        are to be reminded of it.
         """
         until = now + self._lease
         try:
@@ -251,7 +263,8 @@ class Incidents:
                 TableName=self._table,
                 Key=_key(f"INCIDENT#{incident_id}", "INCIDENT"),
                 UpdateExpression="SET lease_until = :until, epoch = epoch + :one, claims = claims + :one",
-                ConditionExpression="lease_until <= :now AND due_at <= :now AND phase <> :closed",
+                ConditionExpression="lease_until <= :now AND due_at <= :now "
+                "AND (phase <> :closed OR attribute_exists(due_shard))",
                 ExpressionAttributeValues={
                     ":until": _time(until),
                     ":now": _time(now),
@@ -313,6 +326,13 @@ class Incidents:
     def checkpoint(self, claim: Claim, incident: Incident, events: Sequence[Event] = ()) -> None:
         """Write the record without letting go of it: what a crash from here on must not lose. Raises Fenced."""
         items: list[dict[str, Any]] = [self._save_item(claim, incident, release=False, alive=False)]
+        self._add_events(items, incident.id, claim.epoch * 100 + 50, events)
+        if self._transact(items) is not None:
+            raise Fenced(incident.id)
+
+    def reminded(self, claim: Claim, incident: Incident, events: Sequence[Event]) -> None:
+        """Write a closed record and let go of it; its target was let go of when it ended. Raises Fenced."""
+        items: list[dict[str, Any]] = [self._save_item(claim, incident, release=True, alive=True)]
         self._add_events(items, incident.id, claim.epoch * 100 + 50, events)
         if self._transact(items) is not None:
             raise Fenced(incident.id)
@@ -485,6 +505,26 @@ class Incidents:
         ]
         items.append({"Put": {"Item": _event_item(incident_id, 10**9, event)}})
         return self._transact(items) is None
+
+    def acknowledge(self, incident_id: str, word: Acknowledgement, *, event: Event) -> bool:
+        """
+        Record a person's word that they are on it; False where there is no such incident, or somebody was faster.
+
+        Written beside the record's body, as an answer is: a tick that runs meanwhile is not disturbed.
+        """
+        update = {
+            "Update": {
+                "Key": _key(f"INCIDENT#{incident_id}", "INCIDENT"),
+                "UpdateExpression": "SET acknowledged = :word",
+                "ConditionExpression": "attribute_exists(pk) AND attribute_not_exists(acknowledged)",
+                "ExpressionAttributeValues": {":word": {"S": _ACKNOWLEDGEMENT.dump_json(word).decode()}},
+            }
+        }
+        return self._transact([update, {"Put": {"Item": _event_item(incident_id, 10**9 + 1, event)}}]) is None
+
+    def seen_healthy(self, incident: Incident) -> bool:
+        """Whether sweeps have seen a closed incident's target healthy since: they are no longer quiet about it."""
+        return self._get(f"TARGET#{incident.target}", f"OPEN#{incident.remediation}") is None
 
     def events(self, incident_id: str) -> list[Event]:
         """The timeline, oldest first."""
@@ -795,6 +835,9 @@ def _attributes(incident: Incident) -> dict[str, Any]:
         attributes["due_at"] = _time(incident.look_at)
     else:
         attributes["expires"] = _epoch(_at(incident) + KEEP)
+        if incident.remind_at is not None:
+            attributes["due_shard"] = {"S": "REMIND"}
+            attributes["due_at"] = _time(incident.remind_at)
     if incident.phase is Phase.AWAITING and incident.approval is not None and not incident.approval.answer:
         asked = Approval(incident.approval.plan_hash, incident.approval.asked_at, incident.approval.expires_at)
         attributes["question"] = {"S": _APPROVAL.dump_json(asked).decode()}
@@ -856,6 +899,9 @@ def _load(item: Mapping[str, Any]) -> Incident:
             answer = _APPROVAL.validate_json(item["answer"]["S"])
             if (answer.plan_hash, answer.asked_at) == (incident.approval.plan_hash, incident.approval.asked_at):
                 incident = dataclasses.replace(incident, approval=answer)
+        if "acknowledged" in item:
+            word = _ACKNOWLEDGEMENT.validate_json(item["acknowledged"]["S"])
+            incident = dataclasses.replace(incident, acknowledged=word)
     except (ValidationError, KeyError) as error:
         msg = f"record {item.get('pk', {}).get('S', '?')} cannot be read: {type(error).__name__}"
         raise StoreUnavailable(msg) from error
@@ -874,6 +920,7 @@ def _unreadable(item: Mapping[str, Any], now: datetime, why: str) -> Incident:
         look_at=now,
         deadline=now,
         finding=Finding(remediation, target, why),
+        phase=Phase.CLOSED if item["phase"]["S"] == Phase.CLOSED.value else Phase.OPEN,
     )
 
 

@@ -18,6 +18,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 __all__ = [
+    "Acknowledgement",
     "Alternative",
     "Approval",
     "Arn",
@@ -149,7 +150,7 @@ class Target:
     ``group`` is the system it belongs to. ``consumer`` (of a dead-letter queue or queue) is the service that drains it,
     ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
     ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``roles`` are those that
-    its task definitions name.
+    its task definitions name. ``maintenance`` names the windows in which people work on it.
     """
 
     arn: Arn
@@ -163,6 +164,7 @@ class Target:
     load_balancer: Arn | None = None
     target_group: Arn | None = None
     roles: tuple[Arn, ...] = ()
+    maintenance: tuple[str, ...] = ()
 
     @property
     def linked(self) -> tuple[Arn, ...]:
@@ -553,6 +555,15 @@ class Approval:
 
 
 @dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A person's word that they are on it: nobody else is woken. ``by`` is who they are as STS tells it."""
+
+    by: str
+    at: datetime
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """One application of a plan, and what it led to."""
 
@@ -571,6 +582,7 @@ class Incident:
     ``look_at`` is when to look again; ``deadline`` when to stop trying and say so. ``notices`` names the transitions a
     person was already told of. ``hold_until`` is when a guardrail that said "later" is asked again. ``lent`` says that
     something temporary of ours is out. ``scratch`` is the remediation's own memory between steps (JSON).
+    ``remind_at`` is when the next level hears of one that has ended and that nobody has acknowledged.
     """
 
     id: str
@@ -607,6 +619,8 @@ class Incident:
     scratch: Mapping[str, Json] = field(default_factory=dict)
     closed_at: datetime | None = None
     config_hash: str = ""
+    acknowledged: Acknowledgement | None = None
+    remind_at: datetime | None = None
 
     @property
     def open(self) -> bool:
@@ -617,3 +631,15 @@ class Incident:
     def decided(self) -> bool:
         """Whether its verdict stands; people may not have been told of it yet."""
         return self.phase in {Phase.ENDING, Phase.CLOSED}
+
+    @property
+    def wanted_since(self) -> datetime | None:
+        """Since when a person is wanted: it asks, or it has ended and needs one. None where nobody is."""
+        if self.decided:
+            return self.closed_at if self.verdict in _WANTS_A_PERSON else None
+        asks = self.phase is Phase.AWAITING and self.approval is not None and not self.approval.answer
+        return self.approval.asked_at if asks and self.approval is not None else None
+
+
+_WANTS_A_PERSON = frozenset({Verdict.ESCALATED, Verdict.REVERTED, Verdict.UNVERIFIABLE, Verdict.BROKEN})
+"""``refused`` is not among them: what somebody has forbidden, or only watches, wakes nobody twice"""

@@ -220,6 +220,8 @@ class Remediation(BaseModel, ABC):
     """whether a deployment of the target itself can be the failure, and so does not hold us back"""
     auto_tag: ClassVar[str] = ""
     """the tag (with the value "enabled") without which a person is asked, whatever the modes allow; none: no tag"""
+    freeze_safe: ClassVar[bool] = False
+    """whether it may act in a change freeze: a cure that leaves neither code nor settings changed"""
 
     mode: Mode = Field(default=Mode.OBSERVE, description="how far it may go: observe < approve < auto")
     max_attempts: PositiveInt = Field(default=3, le=3, description="applications per incident before it escalates")
@@ -228,6 +230,10 @@ class Remediation(BaseModel, ABC):
     looks: PositiveInt = Field(default=3, description="healthy looks in a row that prove a cure or a recovery")
     patience: timedelta = Field(default=timedelta(minutes=20), description="how long a cure may take to show")
     deadline: timedelta = Field(default=timedelta(hours=6), description="how long an incident may stay open")
+    only_in: tuple[str, ...] = Field(
+        default=(),
+        description="names of [[calendar.windows]] in which alone it begins anything; any time when not said",
+    )
 
     def takes(self, target: Target) -> bool:
         """

@@ -77,7 +77,7 @@ class Service:
 def connect(policy: Policy, aws: Aws, environment: Environment, *, clock: Callable[[], datetime] = utc_now) -> Service:
     """Put the parts together."""
     incidents = Incidents(aws, environment.table)
-    notifier = Notifier(aws, environment.topic_arn)
+    notifier = Notifier(aws, environment.topic_arn, environment.topics)
     acting = Acting(aws, incidents, role_prefix=environment.write_roles, clock=clock)
     engine = Engine(policy, aws, incidents, acting, notifier, quarantine=environment.quarantine, clock=clock)
     sweep = Sweep(policy, aws, incidents, notifier, quarantine=environment.quarantine, clock=clock)

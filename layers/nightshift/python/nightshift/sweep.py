@@ -95,6 +95,8 @@ class Sweep:
         brake = self._brake(looks, pointers, now)
         opened = self._follow(looks, pointers, brake, now)
         due = dict(self._incidents.due(now + AHEAD))
+        if self.policy.escalation:
+            due |= self._incidents.reminders(now + AHEAD)
         swept = Swept(
             at=now,
             targets=len(looks),

@@ -1,5 +1,5 @@
 """
-A person's answer to a question: `approve`, `deny`.
+A person's answer to a question: `approve`, `deny`; and their word that they are on it: `ack`.
 
 The answer is bound to the incident, to the hash of the plan that was shown, and to the question's expiry; it counts
 once; it is kept under the caller's IAM identity as STS tells it. Nothing is done here: the next tick looks again, and
@@ -21,11 +21,11 @@ from nightshift.cli.options import AsJson, Config, Profile, Region, Stack, Table
 from nightshift.cli.switching import reason
 from nightshift.cli.telling import load
 from nightshift.incidents import Event
-from nightshift.model import Approval, Incident, Phase, Plan, SwitchState, Verdict
+from nightshift.model import Acknowledgement, Approval, Incident, Phase, Plan, SwitchState, Verdict
 from nightshift.report import safe
 from nightshift.report.words import duration, moment, name_of
 
-__all__ = ["approve", "deny"]
+__all__ = ["ack", "approve", "deny"]
 
 _NOT_ASKING = {
     Phase.OPEN: "it is still being looked at, or a guardrail holds it",
@@ -91,6 +91,57 @@ def deny(
     why = reason(why)
     deployment = find(context, Where(config, stack, table, profile, region))
     _answer(context, deployment, incident, "denied", why, plan, yes=yes)
+
+
+def ack(
+    ctx: typer.Context,
+    incident: _Id,
+    *,
+    why: Annotated[
+        str, typer.Option("--why", metavar="TEXT", help="What you are doing, if you like. It is kept.")
+    ] = "",
+    config: Config = None,
+    stack: Stack = None,
+    table: Table = None,
+    profile: Profile = None,
+    region: Region = None,
+    json: AsJson = False,
+) -> None:
+    """
+    Say that you are on it: nobody else is told of the incident.
+
+    Answers no question, and changes nothing that Nightshift does.
+    """
+    context = here(ctx, json=json)
+    why = reason(why) if why else ""
+    deployment = find(context, Where(config, stack, table, profile, region))
+    store = deployment.incidents
+    found = load(store, incident)
+    _nobody_yet(found)
+    word = Acknowledgement(deployment.caller.arn, context.clock(), why)
+    because = f": {why}" if why else ""
+    if not store.acknowledge(found.id, word, event=Event(word.at, "acknowledged", f"{word.by} is on it{because}")):
+        _nobody_yet(load(store, incident))  # says who was faster
+        raise Declined("the record could not be written", "Try again")
+    document = {
+        "schema": "nightshift.acknowledgement/1",
+        "incident": found.id,
+        "target": safe(found.target, 1100),
+        "by": word.by,
+        "why": safe(why, 400),
+        "at": pages.time_document(word.at),
+    }
+    said = f"{word.by} is on incident {found.id} ({name_of(found.target)})."
+    context.tell(document, pages.lines((said, "bold green"), "Nobody else is told of it."))
+
+
+def _nobody_yet(incident: Incident) -> None:
+    """Raises Declined where somebody is on it already, or nobody is needed any more."""
+    word = incident.acknowledged
+    if word is not None:
+        raise Declined(f"{safe(word.by, 200, people=False)} is on it already, since {moment(word.at)}")
+    if incident.verdict in (Verdict.FIXED, Verdict.RECOVERED) and incident.decided:
+        raise Declined(f"it is closed ({incident.verdict.value}: {safe(incident.why, 300)}): nobody is needed")
 
 
 def _answer(

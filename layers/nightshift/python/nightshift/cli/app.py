@@ -12,7 +12,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from nightshift import __version__
-from nightshift.cli.answering import approve, deny
+from nightshift.cli.answering import ack, approve, deny
 from nightshift.cli.context import Context, Declined, here
 from nightshift.cli.looking import explain, remediations, scan, validate
 from nightshift.cli.options import AsJson
@@ -159,6 +159,7 @@ for _command, _panel in (
     (show, _RUN),
     (approve, _RUN),
     (deny, _RUN),
+    (ack, _RUN),
     (pause, _RUN),
     (resume, _RUN),
 ):

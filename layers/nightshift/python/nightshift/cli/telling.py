@@ -79,6 +79,7 @@ def _row_document(context: Context, each: Incident) -> dict[str, Any]:
         "severity": each.severity.value,
         "phase": each.phase.value,
         "verdict": each.verdict.value if each.verdict else None,
+        "acknowledged_by": safe(each.acknowledged.by, 200, people=False) if each.acknowledged else None,
         "why": pages.how_it_stands(each, context.clock()),
     }
 
@@ -130,6 +131,8 @@ def _about(context: Context, deployment: Deployment, incident: Incident) -> Repo
         case=case_of(remediation) if remediation else "",
         deployment=deployment.name,
         linked=linked,
+        label=deployment.policy.label(incident.severity) if deployment.policy else "",
+        respond_within=deployment.policy.respond_within(incident.severity) if deployment.policy else None,
     )
 
 

@@ -66,6 +66,7 @@ class EcsServiceStalled(Remediation):
         "ecr:DescribeImages",
     )
     writes: ClassVar[tuple[str, ...]] = ("ecs:UpdateService",)
+    freeze_safe: ClassVar[bool] = True  # it starts what runs already: a restart that would ship new code is refused
 
     max_attempts: PositiveInt = Field(default=1, le=3, description="restarts per incident before it escalates")
     cooldown: timedelta = Field(default=timedelta(minutes=60), description="between two restarts of one service")

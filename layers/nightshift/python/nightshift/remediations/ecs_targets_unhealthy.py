@@ -112,6 +112,7 @@ class EcsTargetsUnhealthy(Remediation):
         "ecr:DescribeImages",
     )
     writes: ClassVar[tuple[str, ...]] = ("ecs:StopTask", "ecs:UpdateService")
+    freeze_safe: ClassVar[bool] = True  # new tasks of the same images
 
     unhealthy_for: timedelta = Field(
         default=timedelta(minutes=3),

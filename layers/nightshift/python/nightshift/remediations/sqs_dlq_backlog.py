@@ -118,6 +118,7 @@ class SqsDlqBacklog(Remediation):
         "kms:Decrypt",
         "kms:GenerateDataKey",
     )
+    freeze_safe: ClassVar[bool] = True  # letters go where they came from: no code and no setting is changed
 
     threshold: int = Field(default=1, ge=1, le=1_000_000, description="dead letters that make a backlog")
     healthy_for: timedelta = Field(

@@ -8,7 +8,7 @@ Reports: from a record to what people and machines are told about it. Pure: noth
 
 from nightshift.report.context import Context, TimelineEvent
 from nightshift.report.machine import to_json
-from nightshift.report.notices import GIVE_BACK, Notice, blind_notice, storm_notice, transition
+from nightshift.report.notices import GIVE_BACK, Notice, blind_notice, storm_notice, transition, unanswered
 from nightshift.report.render import render
 from nightshift.report.safe import ascii_subject, safe, untrusted
 
@@ -24,5 +24,6 @@ __all__ = [
     "storm_notice",
     "to_json",
     "transition",
+    "unanswered",
     "untrusted",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from nightshift.model import CallRecord, Incident, Mode, Outcome, Phase, Verdict
@@ -49,7 +49,9 @@ class Context:
 
     ``mode`` is the one in force for this remediation on this target. ``title`` and ``case`` are the remediation's own:
     its title, and its file's docstring, whose Proof the report quotes. ``deployment`` is the configuration's name.
-    ``linked`` says a few words about each linked incident or target.
+    ``linked`` says a few words about each linked incident or target. ``label`` is what people call the incident's
+    severity, ``respond_within`` how soon somebody must say that they are on it (None: nobody said). ``level`` is whom
+    this is for, where those that were told before have not answered.
     """
 
     now: datetime
@@ -58,6 +60,9 @@ class Context:
     case: str = ""
     deployment: str = ""
     linked: Mapping[str, str] = field(default_factory=dict)
+    label: str = ""
+    respond_within: timedelta | None = None
+    level: str = ""
 
 
 def headline(incident: Incident, context: Context) -> str:

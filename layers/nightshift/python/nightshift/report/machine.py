@@ -33,6 +33,8 @@ def to_json(incident: Incident, events: Iterable[TimelineEvent] = (), *, context
         "verdict": incident.verdict.value if incident.verdict else None,
         "why": safe(incident.why, 400),
         "severity": incident.severity.value,
+        "severity_label": safe(context.label, 20),
+        "respond_within_seconds": context.respond_within.total_seconds() if context.respond_within else None,
         "target": safe(incident.target, _ARN),
         "account": arn.account if arn else "",
         "region": arn.region if arn else "",
@@ -87,6 +89,13 @@ def to_json(incident: Incident, events: Iterable[TimelineEvent] = (), *, context
             "answer": safe(incident.approval.answer, 20),
             "by": safe(incident.approval.by, 200, people=False),
             "why": safe(incident.approval.why, 300),
+        },
+        "acknowledged": None
+        if incident.acknowledged is None
+        else {
+            "by": safe(incident.acknowledged.by, 200, people=False),
+            "at": _time(incident.acknowledged.at),
+            "why": safe(incident.acknowledged.why, 300),
         },
         "messages": {
             "moved": ledger.moved,

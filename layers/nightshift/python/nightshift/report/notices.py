@@ -10,7 +10,7 @@ keys that were told, so a tick that dies between telling and saving tells twice 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from nightshift.model import Incident, Mode, Phase, Refusal, Severity, Verdict
@@ -28,7 +28,16 @@ from nightshift.report.render import render
 from nightshift.report.safe import ascii_subject, inert, plain_line, safe
 from nightshift.report.words import Page, clock, count, duration, moment, name_of, utc
 
-__all__ = ["BODY_LIMIT", "LASTING", "QUIET_GUARDS", "Notice", "blind_notice", "storm_notice", "transition"]
+__all__ = [
+    "BODY_LIMIT",
+    "LASTING",
+    "QUIET_GUARDS",
+    "Notice",
+    "blind_notice",
+    "storm_notice",
+    "transition",
+    "unanswered",
+]
 
 BODY_LIMIT = 200_000
 """
@@ -60,12 +69,14 @@ class Notice:
 
     Whatever it is made from, SNS takes it: the subject is 1 to 99 visible ASCII characters, the body is non-empty text
     of at most 200,000 bytes in UTF-8 without controls. It is plain text, and stays text where somebody forwards it.
+    ``level`` is whom it is for, where nobody has answered those that were told before.
     """
 
     key: str
     subject: str
     body: str
     severity: Severity
+    level: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "key", safe(self.key, 120))
@@ -99,6 +110,17 @@ def transition(
         return ()
     body = render(after, events, context=context)
     return (Notice(key=key, subject=_subject(after, context), body=body, severity=after.severity),)
+
+
+def unanswered(incident: Incident, level: str, *, context: Context, events: Iterable[TimelineEvent] = ()) -> Notice:
+    """
+    The report on an incident once more, to the next level, because nobody has said that they are on it.
+
+    Its key is not that of an end: an end is told once.
+    """
+    body = render(incident, events, context=replace(context, level=safe(level, 20)))
+    subject = f"UNANSWERED, {level}: {_short(incident)} - {headline(incident, context)} [{incident.severity.value}]"
+    return Notice(f"unanswered:{level}", subject, body, incident.severity, level)
 
 
 def _ended(incident: Incident) -> bool:
@@ -152,9 +174,12 @@ def _subject(incident: Incident, context: Context) -> str:
         word += f" by {clock(incident.approval.expires_at, context.now)}"
     elif word == "HELD" and incident.refusal is not None:
         word += f" by {safe(incident.refusal.guard, 20).replace('-', ' ')}"
+    return f"{word}: {_short(incident)} - {headline(incident, context)} [{incident.severity.value}]"
+
+
+def _short(incident: Incident) -> str:
     name = name_of(incident.target)
-    short = name if len(name) <= _SHOWN else f"{name[:18]}...{name[-19:]}"
-    return f"{word}: {short} - {headline(incident, context)} [{incident.severity.value}]"
+    return name if len(name) <= _SHOWN else f"{name[:18]}...{name[-19:]}"
 
 
 _NEEDED = frozenset(

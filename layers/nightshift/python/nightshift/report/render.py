@@ -97,6 +97,9 @@ def _verdict(page: Page, incident: Incident, context: Context) -> None:
     reason = "" if observed_only(incident, context) else why(incident)
     page.text(" ".join(filter(None, (_means(incident, context), reason))))
     page.text(_wanted(incident, context))
+    if context.level and incident.wanted_since is not None:
+        waited = duration(utc(context.now) - utc(incident.wanted_since))
+        page.text(f"Nobody has said in {waited} that they are on it. This is for {safe(context.level, 20)}.")
     page.blank()
     arn = arn_of(incident.target)
     where = [f"system {safe(incident.group, 80)}" if incident.group else ""]
@@ -104,7 +107,8 @@ def _verdict(page: Page, incident: Incident, context: Context) -> None:
         where += [f"account {arn.account}" if arn.account else "", f"Region {arn.region}" if arn.region else ""]
     if context.deployment:
         where.append(f"deployment {safe(context.deployment, 40)}")
-    page.pair("Severity", incident.severity.value)
+    label = f", {safe(context.label, 20)}" if context.label else ""
+    page.pair("Severity", f"{incident.severity.value}{label}{_response(incident, context)}")
     page.pair("Target", safe(incident.target, 1100))
     page.pair("In", ", ".join(filter(None, where)))
     page.pair("Incident", f"{safe(incident.id, 100)} ({safe(incident.remediation, 80)}, mode {context.mode.value})")
@@ -114,6 +118,10 @@ def _verdict(page: Page, incident: Incident, context: Context) -> None:
     if incident.approval is not None and incident.approval.answer == "approved":
         at = f", {moment(incident.approval.answered_at)}" if incident.approval.answered_at else ""
         page.pair("Approved", f"by {safe(incident.approval.by, 200, people=False) or 'somebody'}{at}")
+    if incident.acknowledged is not None:
+        word = incident.acknowledged
+        because = f": {safe(word.why, 300)}" if word.why else ""
+        page.pair("On it", f"{safe(word.by, 200, people=False) or 'somebody'}, {moment(word.at)}{because}")
     page.pair("Opened", moment(incident.opened_at))
     if incident.closed_at is not None:
         page.pair(
@@ -122,6 +130,14 @@ def _verdict(page: Page, incident: Incident, context: Context) -> None:
         )
     else:
         page.pair("Now", f"{moment(context.now)}, {duration(utc(context.now) - utc(incident.opened_at))} later")
+
+
+def _response(incident: Incident, context: Context) -> str:
+    """How soon somebody must say that they are on it, where somebody must."""
+    if incident.wanted_since is None or incident.acknowledged is not None or context.respond_within is None:
+        return ""
+    by = clock(incident.wanted_since + context.respond_within, context.now)
+    return f": respond within {duration(context.respond_within)}, by {by}"
 
 
 def _means(incident: Incident, context: Context) -> str:
@@ -486,6 +502,9 @@ _ALLOW = {
     "kill-switch": "Cure it by hand, or let Nightshift go on: nightshift resume. It then goes on at its next look.",
     "consumer": "Nothing, if the consumer recovers: Nightshift then goes on by itself. If not, look at its logs and its"
     " last deployment.",
+    "freeze": "Cure it by hand, or wait for the freeze's end. If Nightshift must act all the same, name the remediation"
+    " under calendar.freeze.override and deploy.",
+    "window": "Nothing, if it can wait: Nightshift goes on when its time has come. If it cannot, cure it by hand.",
     "mid-change": "Look whether that change is stuck or is the cause. Nightshift goes on when it is over.",
     "storm": "Look for one common cause first. Nightshift fixes nothing one by one while so much is sick at once.",
     "target-budget": "It keeps coming back: look for the cause behind it. Nightshift tries no more often than this.",
@@ -499,6 +518,7 @@ def _next(page: Page, incident: Incident, context: Context) -> None:
     page.section("NEXT")
     if asking(incident) and incident.approval is not None:
         _answer(page, incident, context)
+        _respond(page, incident, context)
         return
     denied = missing_permission(incident)
     if denied:
@@ -514,6 +534,15 @@ def _next(page: Page, incident: Incident, context: Context) -> None:
         page.item(text)
     for text in _for_state(incident, context):
         page.item(text)
+    _respond(page, incident, context)
+
+
+def _respond(page: Page, incident: Incident, context: Context) -> None:
+    """How to say that you are on it."""
+    if incident.wanted_since is None or incident.acknowledged is not None:
+        return
+    page.text("Say that you are on it, and nobody else is told:")
+    page.command(f"nightshift ack {shell(incident.id)}{_where(incident, context)}")
 
 
 def _where(incident: Incident, context: Context) -> str:
