@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nightshift.remediation import Remediation
+from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 
@@ -10,6 +11,7 @@ __all__ = ["REMEDIATIONS"]
 
 REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsServiceStalled,  # first the consumer: letters that are sent back to one that hangs only die again
+    EcsCapacityShort,  # the last of a service's own: more tasks of what hangs or leaks are no cure
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
 )
 """All of them, in the order in which a person would fix them. What a configuration does not name is not deployed."""
