@@ -24,6 +24,9 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "permissions.md"
 
 WHY = {
+    "application-autoscaling:DescribeScalableTargets": "does autoscaling scale the service, and within which limits?",
+    "application-autoscaling:DescribeScalingPolicies": "would autoscaling use a higher limit?",
+    "application-autoscaling:RegisterScalableTarget": "the cure where autoscaling is at its maximum: a higher one",
     "cloudformation:DescribeStacks": "is the target's stack being changed right now? Then nothing is done",
     "cloudwatch:GetMetricData": "the figures by which sickness and health are told",
     "dynamodb:BatchGetItem": "the kill switch and the record, in one consistent read before every write",
@@ -40,7 +43,7 @@ WHY = {
     "ecs:ListServiceDeployments": "which revision runs, where no task says so",
     "ecs:ListTagsForResource": "has it opted in, and is it protected?",
     "ecs:ListTasks": "which tasks run",
-    "ecs:UpdateService": "the cure: a forced new deployment of what runs already",
+    "ecs:UpdateService": "the cure: a forced new deployment of what runs already; or more tasks, for a while",
     "kms:Decrypt": "what is read is encrypted",
     "kms:DescribeKey": "which key it is: IAM knows keys by nothing but their ARN",
     "kms:Encrypt": "DynamoDB asks for it of whoever uses an encrypted table",
