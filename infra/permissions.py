@@ -117,7 +117,7 @@ this; a boundary denies it by name.
 
 WORST: Mapping[str, str] = {
     "application-autoscaling:RegisterScalableTarget": (
-        "Set any limits, or suspend autoscaling, of any service of this account that is scaled: so many tasks, or so few"
+        "Set any limits of any scaled service of this account, and so its number of tasks, or suspend its autoscaling"
     ),
     "dynamodb:DeleteItem": "Make Nightshift forget an incident, a lease or a budget, and so act more often than it may",
     "dynamodb:PutItem": "Invent or overwrite incidents; never the kill switch, which is denied by its key",

@@ -17,8 +17,12 @@ PAGE = ROOT / "docs" / "coverage.md"
 TITLES = {
     "0.7": "Stuck trigger: restart the consumer",
     "1.8": "Dead letters of the ETL",
+    "2.5": "Scale an ECS service",
+    "2.11": "High CPU or memory",
     "3.4": "Messages in the dead-letter queue",
     "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
+    "4.3": "High latency (where CPU is the cause)",
+    "4.8": "Scale out, and in again what was lent",
     "4.9": "Force restart of all tasks",
 }
 """the runbooks' scenarios, by their number in the reference (runbook.row)"""

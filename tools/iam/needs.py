@@ -54,8 +54,8 @@ class Account:
     What must be known of an account to say what a call in it needs.
 
     ``keys`` says with which customer key a resource is encrypted, ``homes`` which queues a dead-letter queue's letters
-    came from, ``stacks`` the ARN of a CloudFormation stack by its name, ``scalable`` the ARN of a scalable target by the
-    resource that it scales.
+    came from, ``stacks`` the ARN of a CloudFormation stack by its name, ``scalable`` the ARN of a scalable target by
+    what it scales.
     """
 
     account: str
