@@ -60,6 +60,9 @@ ANYWHERE: Mapping[str, str] = {
 """The only actions that may be allowed on ``*``, each with the reason that the acknowledgement of cdk-nag quotes."""
 
 PATTERNS: Mapping[str, str] = {
+    "application-autoscaling:*:scalable-target/": (
+        "scalable targets have names of AWS's making; which kind of them is a condition, which one is in the plan"
+    ),
     "cloudformation:*:stack/": "which stack owns a target is in its tags of that moment; it is only read",
     "ecr:*:repository/": "which repository an image comes from is in the task definition of that moment; only read",
     "ecs:*:service-deployment/": "deployments get their identifiers when they start; the service is in the pattern",
@@ -78,6 +81,8 @@ WILDCARDS: Mapping[str, str] = {
 """The only patterns of actions that anybody is allowed: all of them in the policy of our key, each with its reason."""
 
 NEVER: Mapping[str, str] = {
+    "application-autoscaling:DeleteScalingPolicy": "ends somebody's autoscaling",
+    "application-autoscaling:DeregisterScalableTarget": "ends somebody's autoscaling, with all its policies",
     "cloudformation:DeleteStack": "takes down what is looked after",
     "cloudtrail:DeleteTrail": "ends the record of what was done",
     "cloudtrail:StopLogging": "ends the record of what was done",
@@ -111,6 +116,9 @@ this; a boundary denies it by name.
 """
 
 WORST: Mapping[str, str] = {
+    "application-autoscaling:RegisterScalableTarget": (
+        "Set any limits of any scaled service of this account, and so its number of tasks, or suspend its autoscaling"
+    ),
     "dynamodb:DeleteItem": "Make Nightshift forget an incident, a lease or a budget, and so act more often than it may",
     "dynamodb:PutItem": "Invent or overwrite incidents; never the kill switch, which is denied by its key",
     "dynamodb:UpdateTable": "Take a registered table's capacity away, or buy as much as the account may have",
@@ -256,6 +264,22 @@ def _tasks_listed(target: Target, place: Place) -> Iterable[tuple[str, Condition
             yield "*", (("ArnEquals", "ecs:cluster", cluster),)
 
 
+def _limits_of_service(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """
+    What autoscaling may do with an ECS service: the scalable target's name does not say whose it is.
+
+    Its namespace and dimension are conditions; a plan's session policy narrows it to the one scalable target.
+    """
+    if target.arn.kind == "ecs:service":
+        yield (
+            place.arn("application-autoscaling", "scalable-target/*"),
+            (
+                ("StringEquals", "application-autoscaling:scalable-dimension", "ecs:service:DesiredCount"),
+                ("StringEquals", "application-autoscaling:service-namespace", "ecs"),
+            ),
+        )
+
+
 def _cluster(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     for arn in _named(target, _SERVICE):
         if arn.kind == "ecs:service":
@@ -343,6 +367,7 @@ _SCOPES: Mapping[str, Scope] = {
     "ecs:ListTagsForResource": _of("ecs:service", *_SERVICE),
     "sqs:ListQueueTags": _of("sqs:queue", "arn"),
     # -- ECS
+    "application-autoscaling:RegisterScalableTarget": _limits_of_service,
     "ecs:DescribeClusters": _cluster,
     "ecs:DescribeServiceDeployments": _with_service(_part_of_service("service-deployment", "{service}/*")),
     "ecs:DescribeServiceRevisions": _with_service(_part_of_service("service-revision", "{service}/*")),

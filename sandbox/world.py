@@ -39,6 +39,7 @@ from sandbox.alarms import Alarms
 from sandbox.clock import Agenda, Entry, Order
 from sandbox.consumers import Dependencies
 from sandbox.events import Bus
+from sandbox.fakes.autoscaling import Autoscaling
 from sandbox.fakes.ecs_services import EcsServices
 from sandbox.fakes.metric_data import MetricData
 from sandbox.fakes.move_tasks import MoveTasks
@@ -95,6 +96,7 @@ class World:
         self.ecs = EcsServices(self.agenda, self.images, self.seam, self.dice("ecs"), (account, region))
         self.target_groups = TargetGroups(self.seam)
         self.meters.all += [self.target_groups.measure, self.meters.measure_services(self.ecs.all)]
+        self.autoscaling = Autoscaling(self.agenda, self.ecs, self.metrics, self.seam, (account, region))
         self.stacks = Stacks(self.agenda, self.seam, (account, region))
         self.events = Bus(self.agenda, self.seam, (account, region))
         self.alarms = Alarms(self.agenda, self.metrics, self.events, self.seam, (account, region))

@@ -24,6 +24,9 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "permissions.md"
 
 WHY = {
+    "application-autoscaling:DescribeScalableTargets": "does autoscaling scale the service, and within which limits?",
+    "application-autoscaling:DescribeScalingPolicies": "would autoscaling use a higher limit?",
+    "application-autoscaling:RegisterScalableTarget": "the cure where autoscaling is at its maximum: a higher one",
     "cloudformation:DescribeStacks": "is the target's stack being changed right now? Then nothing is done",
     "cloudwatch:GetMetricData": "the figures by which sickness and health are told",
     "dynamodb:BatchGetItem": "the kill switch and the record, in one consistent read before every write",
@@ -41,8 +44,12 @@ WHY = {
     "ecs:ListTagsForResource": "has it opted in, and is it protected?",
     "ecs:ListTasks": "which tasks run, and which have stopped",
     "ecs:StopTask": "the cure: one bad task, while the others are well; ECS starts another one in its place",
-    "ecs:UpdateService": "the cure: a forced new deployment of what runs already",
     "elasticloadbalancing:DescribeTargetHealth": "which task is unhealthy, and why",
+    "ecs:DescribeServiceDeployments": "was the deployment stopped, where the answer was lost?",
+    "ecs:DescribeTaskDefinition": "which roles going back would pass on",
+    "ecs:StopServiceDeployment": "the cure: ECS ends a bad release that is under way, and goes back",
+    "ecs:UpdateService": "the cure: a forced new deployment of what runs; more tasks, for a while; the release before",
+    "iam:PassRole": "ECS takes a task definition with roles only from whoever may pass them on",
     "kms:Decrypt": "what is read is encrypted",
     "kms:DescribeKey": "which key it is: IAM knows keys by nothing but their ARN",
     "kms:Encrypt": "DynamoDB asks for it of whoever uses an encrypted table",

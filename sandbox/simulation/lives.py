@@ -37,14 +37,17 @@ class Life:
         """Whose life it is."""
         if self.story.loans:
             return _SLOW
+        if any(scene.what == "busy" for scene in self.story.scenes):
+            return _SHORT
         return _STALLED if self.story.scenes[0].what in {"wedge", "hang"} else _DLQ
 
 
 # -- the lives ---------------------------------------------------------------------------------------------------------
 
-_DLQ, _STALLED, _SLOW = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow"
+_DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow", "ecs-capacity-short"
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
 _STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueAttributes"
+_SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
 _SOON: Mapping[str, str | int] = {"patience": "PT1M", "confirm": 1, "looks": 1, "cooldown": "PT1M"}
@@ -55,11 +58,15 @@ _FAST: Mapping[str, Mapping[str, str | int]] = {
     _STALLED: {**_SOON, "stalled_for": "PT5M", "rollout": "PT5M"},
     _SLOW: {**_SOON, "lease": "PT3M", "max_attempts": 1},
 }
+_LOADED = {**_SOON, "patience": "PT8M", "history": "PT20M", "lease": "PT12M", "max_attempts": 1}
+"""of capacity: where that is looked at, and nothing else of a service"""
 
 
 def _told(name: str, scenes: Iterable[Scene], settings: Mapping[str, str | int], story: Mapping[str, Any]) -> Story:
     """A story of one remediation with these settings: as short as they allow."""
-    tables = {**_FAST, name: {"deadline": "PT40M", **_FAST[name], **settings}, **story.get("tables", {})}
+    own = _FAST.get(name, _LOADED)
+    others = {each: rows for each, rows in _FAST.items() if (name, each) != (_SHORT, _STALLED)}
+    tables = {**others, name: {"deadline": "PT40M", **own, **settings}, **story.get("tables", {})}
     lines = {
         table if table in {"limits", "storm"} else f"remediations.{table}": "\n".join(
             f"{key} = {json.dumps(value)}" for key, value in rows.items()
@@ -95,6 +102,10 @@ def _slow(
     return _told(_SLOW, (_at(0.1, what, heals), *scenes), has or {}, more)
 
 
+def _short(*scenes: Scene, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
+    return _told(_SHORT, (_at(0.1, "busy", 30 * 60, 112), *scenes), has or {}, more)
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -127,6 +138,13 @@ LIVES: tuple[Life, ...] = (
     Life("two restarts that do not help", _stalled(what="hang", has={"max_attempts": 2}), (_ESCALATED,), (_RESTARTS,)),
     Life("restarted by hand", _stalled(_at(5.1, "restart by hand"), has={"confirm": 6}), (_RECOVERED,), (), (_RESTARTS,)),
     Life("service mid-deployment", _stalled(_at(4.5, "deployment")), (_RECOVERED,), (), (_RESTARTS,)),
+    # capacity
+    Life("tasks that help", _short(), (_FIXED,), (_SCALES,), (_LIMITS,)),
+    Life("tasks that do not help", _short(has={"cured": 20}), (_REVERTED,), (_SCALES,), (_LIMITS,)),
+    Life("tasks, and somebody scales", _short(_at(33, "scale by hand", 5)), (_FIXED,), (_SCALES,), (_LIMITS,)),
+    Life("tasks, only watched", _short(mode="observe"), (_REFUSED,), (), (_SCALES, _LIMITS)),
+    Life("higher maximum that helps", _short(_at(0.05, "autoscaled")), (_FIXED,), (_LIMITS,), (_SCALES,)),
+    Life("higher maximum that does not help", _short(_at(0.05, "autoscaled"), has={"cured": 20}), (_REVERTED,), (_LIMITS,), (_SCALES,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

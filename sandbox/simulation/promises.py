@@ -28,7 +28,7 @@ from sandbox.seam import Call
 from sandbox.simulation.hub import Running
 from sandbox.simulation.loan import LENT, ORIGINAL
 from sandbox.simulation.nemesis import Fault
-from sandbox.simulation.run import Human, Played
+from sandbox.simulation.run import CAPACITY, TASKS, Human, Played
 
 __all__ = ["PROMISES", "Violation", "check"]
 
@@ -49,7 +49,8 @@ _REACH = timedelta(minutes=6)
 """from the intent of a call to the look that finds out what became of it: a dead tick's lease, and then some"""
 _EXPECTED = {"Crash", "Fenced", "StoreUnavailable", "Unsent"}
 """what a tick or a sweep may end with: it is taken up again"""
-_ONCE = {"ecs.UpdateService", "sqs.SetQueueAttributes", "sqs.StartMessageMoveTask"}
+_LIMITS = "application-autoscaling.RegisterScalableTarget"
+_ONCE = {"ecs.UpdateService", "sqs.SetQueueAttributes", "sqs.StartMessageMoveTask", _LIMITS}
 """writes of which an attempt makes at most one"""
 _NOTHING_LASTS = {"sqs.ReceiveMessage", "sqs.ListMessageMoveTasks", "sqs.ChangeMessageVisibility"}
 """made under a write role, and nothing of them stays: letters that were hidden show themselves again"""
@@ -385,6 +386,20 @@ def loans_returned(case: Case) -> Iterator[str]:
         if now == int(LENT) and any(each.lent and "given back" in each.why for each in incidents):
             continue  # after an hour of trying it was told to be out
         yield f"{name} is left at {now}; {right} is right"
+    if CAPACITY in case.played.story.settings:
+        yield from _tasks_returned(case)
+
+
+def _tasks_returned(case: Case) -> Iterator[str]:
+    """The same of a service's tasks, and of the maximum that autoscaling may start."""
+    stage = case.played.stage
+    for system in stage.queues:
+        arn, limits = system.service_arn, stage.world.autoscaling.all.get(system.service_arn.rpartition(":")[2])
+        human = [each.value for each in stage.humans if each.what == "scale" and each.subject == arn]
+        right, now = (human or [TASKS])[-1], limits.most if limits else system.service.desired
+        told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == arn)
+        if now != right and not told:
+            yield f"{arn} is left at {now} tasks; {right} is right"
 
 
 def locks_released(case: Case) -> Iterator[str]:
@@ -540,7 +555,9 @@ def _taken_for_ours(case: Case, incident: Incident, name: str, resource: str) ->
 
 
 def _takes_back(call: Call) -> bool:
-    return call.name == "sqs.SetQueueAttributes" and call.params["Attributes"].get("VisibilityTimeout") != LENT
+    if call.name == "sqs.SetQueueAttributes":
+        return bool(call.params["Attributes"].get("VisibilityTimeout") != LENT)
+    return TASKS in (call.params.get("desiredCount"), call.params.get("MaxCapacity"))
 
 
 def _names(calls: list[Call]) -> str:
@@ -549,7 +566,8 @@ def _names(calls: list[Call]) -> str:
 
 def _bounds(played: Played) -> set[str]:
     policy = played.stage.nightshift.policy
-    return {str(arn) for target in policy.targets for arn in (target.arn, *target.linked)}
+    found = {str(arn) for target in policy.targets for arn in (target.arn, *target.linked)}
+    return found | {each.arn for each in played.stage.world.autoscaling.all.values() if each.service.arn in found}
 
 
 def _resource(call: Call) -> str:
@@ -560,6 +578,8 @@ def _resource(call: Call) -> str:
     if call.service == "ecs":
         place = call.notes["answer"]["service"]["serviceArn"]
         return str(place)
+    if call.name == _LIMITS:
+        return str(call.notes["answer"]["ScalableTargetARN"])
     if "SourceArn" in params:
         return str(params["SourceArn"])
     if "TaskHandle" in params:

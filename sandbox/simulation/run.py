@@ -29,6 +29,7 @@ from nightshift.sweep import Sweep
 
 from sandbox.clock import NeverHappened
 from sandbox.deployment import Deployment
+from sandbox.fakes.autoscaling import DIMENSION
 from sandbox.images import Behaviour
 from sandbox.ledger import fingerprint
 from sandbox.seam import Call
@@ -46,6 +47,10 @@ from sandbox.world import World
 __all__ = ["Human", "Played", "Stage", "play"]
 
 REGISTRY: tuple[type[Remediation], ...] = (*REMEDIATIONS, QueueSlow)
+CAPACITY = "remediations.ecs-capacity-short"
+"""the table of a configuration that looks at a service's capacity, and not at whether it hangs"""
+TASKS = 2
+"""how many tasks a service has, until somebody sets another number"""
 LIMIT = timedelta(minutes=60)
 """after the time to settle: how long the last incident may take that was opened after the faults had ended"""
 
@@ -265,8 +270,10 @@ def _counted(world: World) -> Counter[str]:
 
 
 def _systems(world: World, story: Story) -> list[QueueService]:
-    documents = [DocumentManagement(world, f"d{number}", per_second=1.0) for number in range(story.documents)]
-    usage = [UsageMetrics(world, f"u{number}", api=False) for number in range(story.usage)]
+    documents = [
+        DocumentManagement(world, f"d{number}", tasks=TASKS, per_second=1.0) for number in range(story.documents)
+    ]
+    usage = [UsageMetrics(world, f"u{number}", tasks=TASKS, api=False) for number in range(story.usage)]
     return [*documents, *usage]
 
 
@@ -280,6 +287,7 @@ def configuration(story: Story, world: World, queues: list[QueueService], loans:
     )
     place = f'name = "demo"\naccount = "{world.account}"\nregion = "{world.region}"\n'
     parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n']
+    of_service = "ecs-capacity-short" if CAPACITY in story.settings else "ecs-service-stalled"
     for number, system in enumerate(queues):
         parts.append(f'[[systems]]\nname = "system-{number}"\n')
         parts.append(
@@ -288,7 +296,7 @@ def configuration(story: Story, world: World, queues: list[QueueService], loans:
         )
         parts.append(
             f'[[systems.targets]]\narn = "{system.service_arn}"\nmode = "{story.mode}"\nqueue = "{system.queue_arn}"\n'
-            'remediations = ["ecs-service-stalled"]\n'
+            f'remediations = ["{of_service}"]\n'
         )
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
@@ -386,6 +394,39 @@ def _hang(stage: Stage, scene: Scene) -> None:
         for task in system.service.tasks:
             task.image = image
         system.send(scene.numbers[1])
+
+
+def _busy(stage: Stage, scene: Scene) -> None:
+    """More comes in for a while than a service's tasks can easily carry."""
+    system = _system(stage, scene)
+    if system is not None:
+        system.offer(scene.numbers[1])
+        _later(stage, scene.numbers[0], lambda: system.offer(1))
+
+
+def _autoscaled(stage: Stage, scene: Scene) -> None:
+    """A service is scaled by its CPU, and is at its maximum."""
+    system = _system(stage, scene)
+    if system is None:
+        return
+    cpu = {"PredefinedMetricSpecification": {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}}
+    client, resource = stage.world.client("application-autoscaling"), system.service_arn.rpartition(":")[2]
+    name = {"ServiceNamespace": "ecs", "ResourceId": resource, "ScalableDimension": DIMENSION}
+    client.register_scalable_target(**name, MinCapacity=TASKS, MaxCapacity=TASKS)
+    client.put_scaling_policy(
+        **name,
+        PolicyName="cpu",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={"TargetValue": 70.0, **cpu},
+    )
+
+
+def _scale(stage: Stage, scene: Scene) -> None:
+    """A person sets another number of tasks."""
+    system = _system(stage, scene)
+    if system is not None:
+        stage.note("scale", system.service_arn, value=scene.numbers[0])
+        system.service.scale(scene.numbers[0])
 
 
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
@@ -706,6 +747,8 @@ _SCENES: dict[str, Any] = {
     "letters": _letters,
     "hang": _hang,
     "wedge": _wedge,
+    "busy": _busy,
+    "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,
     "slow": _slow,
@@ -717,6 +760,7 @@ _SCENES: dict[str, Any] = {
     "stop service": _stop_service,
     "redrive by hand": _redrive,
     "set visibility": _set_visibility,
+    "scale by hand": _scale,
     "restart by hand": _restart,
     "pause": _pause,
     "halt": lambda stage, scene: _pause(stage, scene, state=SwitchState.HALTED),

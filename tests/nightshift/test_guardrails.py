@@ -151,6 +151,40 @@ REFUSES: list[tuple[str, dict[str, Any], bool]] = [
 ]
 
 
+SERVICE = "arn:aws:ecs:eu-central-1:123456789012:service/prod/api"
+LIMITS = Call(
+    "application-autoscaling",
+    "RegisterScalableTarget",
+    "arn:aws:application-autoscaling:eu-central-1:123456789012:scalable-target/0ec5abc",
+    params={"ServiceNamespace": "ecs", "ResourceId": "service/prod/api"},
+)
+
+
+@pytest.mark.parametrize(
+    "call, ours",
+    [
+        (LIMITS, True),
+        (replace(LIMITS, params={**LIMITS.params, "ResourceId": "service/prod/api2"}), False),
+        (replace(LIMITS, params={**LIMITS.params, "ResourceId": "service/prod/"}), False),
+        (replace(LIMITS, params={**LIMITS.params, "ServiceNamespace": "dynamodb"}), False),
+        (replace(LIMITS, params={}), False),
+        (replace(LIMITS, params={"ServiceNamespace": "ecs"}), False),
+        (replace(LIMITS, resource=LIMITS.resource.replace("eu-central-1", "us-east-1")), False),
+        (replace(LIMITS, resource=LIMITS.resource.replace("123456789012", "999999999999")), False),
+        (replace(LIMITS, resource=LIMITS.resource.replace("scalable-target", "scaling-policy")), False),
+        (replace(LIMITS, resource=LIMITS.resource.replace("0ec5abc", "*")), False),
+        (replace(LIMITS, resource=LIMITS.resource.replace("aws:application", "aws-cn:application")), False),
+        (replace(LIMITS, resource="*"), False),
+        (replace(LIMITS, resource="arn:aws:iam::123456789012:role/x"), False),
+    ],
+)
+def test_the_limits_of_autoscaling_are_those_of_the_service_that_they_are_for(call: Call, ours: bool) -> None:
+    """A scalable target's own name says nothing: what the call's parameters scale must be what is registered."""
+    target = Target(Arn.parse(SERVICE), "system")
+    spoken = refusals(facts(target=target, bounds=(SERVICE,), plan=plan(call)))
+    assert [refusal.guard for refusal in spoken] == ([] if ours else ["registered"])
+
+
 @pytest.mark.parametrize("guard, more, later", REFUSES)
 def test_refuses(guard: str, more: dict[str, Any], later: bool) -> None:
     """What is just outside is refused by exactly one guardrail, for now or for good, with a reason."""

@@ -68,12 +68,10 @@ def test_every_step_had_a_session_and_used_what_it_was_given() -> None:
     """
     sessions = proof().sessions
     assert {session.step for session in sessions} == {
-        "restart",
         "stop-task",
-        "quarantine",
-        "canary",
-        "redrive",
-        "undo redrive",
+        "roll-back",
+        *("restart", "quarantine", "canary", "redrive", "undo redrive"),
+        *("more-tasks", "undo more-tasks", "higher-maximum", "undo higher-maximum"),
     }
     for name in REMEDIES:
         those = [session for session in sessions if session.remediation == name]

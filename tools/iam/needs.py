@@ -54,7 +54,8 @@ class Account:
     What must be known of an account to say what a call in it needs.
 
     ``keys`` says with which customer key a resource is encrypted, ``homes`` which queues a dead-letter queue's letters
-    came from, ``stacks`` the ARN of a CloudFormation stack by its name, ``roles`` those that a task definition names.
+    came from, ``stacks`` the ARN of a CloudFormation stack by its name, ``roles`` those that a task definition names,
+    ``scalable`` the ARN of a scalable target by what it scales.
     """
 
     account: str
@@ -64,6 +65,7 @@ class Account:
     homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     stacks: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scalable: Mapping[str, str] = field(default_factory=dict)
 
     def arn(self, service: str, resource: str) -> str:
         """An ARN of this account and Region."""
@@ -297,6 +299,24 @@ def _revisions(params: Params, account: Account) -> Pairs:
         yield "ecs:DescribeServiceRevisions", account.arn("ecs", f"service/{cluster}/{service}"), ()
 
 
+def _limits(params: Params, account: Account) -> Pairs:
+    """
+    The limits of a service: whoever sets them must be allowed to set the number of tasks itself.
+
+    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/auto-scaling-IAM.html
+    """
+    resource, namespace = params["ResourceId"], params["ServiceNamespace"]
+    if namespace != "ecs" or resource not in account.scalable:
+        raise NotUnderstood(f"the scalable target of {namespace} {resource}")
+    said = (
+        ("application-autoscaling:scalable-dimension", params["ScalableDimension"]),
+        ("application-autoscaling:service-namespace", namespace),
+    )
+    yield "application-autoscaling:RegisterScalableTarget", account.scalable[resource], said
+    for name in ("DescribeServices", "UpdateService"):
+        yield f"ecs:{name}", account.arn("ecs", resource), ()
+
+
 def _bucket(params: Params, account: Account) -> str:
     return f"arn:{account.partition}:s3:::{params['Bucket']}"
 
@@ -317,6 +337,9 @@ def _described_key(params: Params, account: Account) -> str:
 _KEY_SAYS_NOTHING: Said = ((_QUEUE_CONTEXT, None), (_VIA, None))
 
 OPERATIONS: Mapping[str, Rule] = {
+    "application-autoscaling.DescribeScalableTargets": _plain("application-autoscaling:DescribeScalableTargets"),
+    "application-autoscaling.DescribeScalingPolicies": _plain("application-autoscaling:DescribeScalingPolicies"),
+    "application-autoscaling.RegisterScalableTarget": _limits,
     "cloudformation.DescribeStacks": _plain("cloudformation:DescribeStacks", _stack),
     "cloudwatch.GetMetricData": _plain("cloudwatch:GetMetricData"),
     "dynamodb.BatchGetItem": _batch_get,

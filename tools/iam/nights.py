@@ -124,6 +124,41 @@ def _bad_tasks(on: Stage, system: UsageMetrics) -> None:
     on.minutes(2)
 
 
+def _busy(on: Stage) -> None:
+    """More comes in than the consumer's tasks can carry: it is lent one, which is given back."""
+    _at_full_load(on)
+    on.until(lambda: len(on.world.trail.of("ecs.UpdateService")) > 1)
+    on.minutes(2)
+
+
+def _limited(on: Stage) -> None:
+    """The same where autoscaling is at its maximum."""
+    name = {
+        "ServiceNamespace": "ecs",
+        "ResourceId": on.system.service_arn.rpartition(":")[2],
+        "ScalableDimension": "ecs:service:DesiredCount",
+    }
+    autoscaling = on.world.client("application-autoscaling")
+    autoscaling.register_scalable_target(**name, MinCapacity=2, MaxCapacity=2)
+    cpu = {"PredefinedMetricSpecification": {"PredefinedMetricType": "ECSServiceAverageCPUUtilization"}}
+    autoscaling.put_scaling_policy(
+        **name,
+        PolicyName="cpu",
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={"TargetValue": 70.0, **cpu},
+    )
+    _at_full_load(on)
+    registered = "application-autoscaling.RegisterScalableTarget"
+    on.until(lambda: len([each for each in on.world.trail.of(registered) if each.function]) > 1)
+    on.minutes(2)
+
+
+def _at_full_load(on: Stage) -> None:
+    on.system.offer(120)
+    on.until(lambda: on.system.service.desired > on.system.shape.tasks)
+    on.system.offer(60)
+
+
 def _blind(on: Stage) -> None:
     """Queues cannot be listed for two minutes; then S3 does not answer; then an alarm is raised for nothing."""
     of_sweep = "nightshift-sweep"
@@ -153,14 +188,24 @@ class _Story:
     perform: Callable[[Stage], None]
     warm: float = 20
     consumer: str = "ecs"
+    capacity: bool = False
 
 
+_CAPACITY = """
+[remediations.ecs-capacity-short]
+mode = "auto"
+looks = 1
+history = "PT20M"
+lease = "PT20M"
+"""
 _SETTINGS = 'sample = 10\nrate = 1\nhealthy_for = "PT5M"'
 _STORIES = (
     _Story("letters", _letters, warm=8),
     _Story("few", _few, warm=8, consumer="lambda"),
     _Story("restart", _restart),
     _Story("blind", _blind, warm=1),
+    _Story("busy", _busy, capacity=True),
+    _Story("limited", _limited, capacity=True),
 )
 
 
@@ -186,6 +231,8 @@ def _play(story: _Story) -> Night:
         if story.consumer == "lambda":
             function = world.arn("lambda", f"function:{FUNCTION}")
             toml = toml.replace(f'consumer = "{system.service_arn}"', f'consumer = "{function}"')
+        if story.capacity:
+            toml = toml.replace("\n[[systems]]", f"{_CAPACITY}\n[[systems]]", 1)
         with Deployment(world, toml) as nightshift:
             nightshift.resume()
             system.offer(6)
@@ -278,6 +325,7 @@ def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]], *, service:
         homes=homes,
         stacks={stack.name: stack.arn for stack in world.stacks.all.values()},
         roles=_roles(world),
+        scalable={each.resource: each.arn for each in world.autoscaling.all.values()},
     )
     return Night(
         key=key,
@@ -285,7 +333,7 @@ def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]], *, service:
         calls=calls,
         account=account,
         steps=tuple(steps),
-        words=_words(on.system, service or on.system.service),
+        words=_words(world, on.system, service or on.system.service),
         names={
             "AWS::DynamoDB::Table": environment.table,
             "AWS::S3::Bucket": environment.quarantine,
@@ -319,9 +367,10 @@ def _dead_letter_queue(policy: str) -> str:
     return str(json.loads(policy)["deadLetterTargetArn"])
 
 
-def _words(system: QueueService, service: Service) -> tuple[tuple[str, str], ...]:
+def _words(world: World, system: QueueService, service: Service) -> tuple[tuple[str, str], ...]:
     shape = system.shape
     found = {
+        **{each.arn.rpartition("/")[2]: "SCALABLE" for each in world.autoscaling.all.values()},
         shape.dead_letter_queue: "DLQ",
         shape.queue: "SOURCE",
         f"{shape.cluster}/{service.name}": "CLUSTER/SERVICE",

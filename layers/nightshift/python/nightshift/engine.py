@@ -467,7 +467,7 @@ class Engine:
         """A guardrail said "later" (the incident waits, and looks again) or "never" (it ends here)."""
         if refusal.link is not None:
             for other in self._incidents.open_on(refusal.link):
-                if other != incident.id:
+                if other != incident.id:  # what must heal first may be another failure of the same target
                     self._incidents.link(incident.id, other)
         if refusal.retry_after is not None:
             return _pause(incident, refusal, case.now) if continuing else _hold(incident, refusal, case.now)

@@ -9,6 +9,7 @@ plan? approved?
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -374,10 +375,29 @@ def _named(calls: Iterable[Call]) -> str:
 def _outside(calls: Iterable[Call], bounds: tuple[str, ...]) -> list[str]:
     """What calls would touch that is not within bounds: what they name, then what they would have AWS touch for us."""
     calls = tuple(calls)
-    named = {call.resource for call in calls}
+    named = {_touched(call) for call in calls}
     # the key of a queue is the queue's own: its role names the queue it serves
     granted = {arn for call in calls for action, arn in call.grants if not action.startswith("kms:")}
     return [arn for arns in (named, granted) for arn in sorted(arns) if not _within(arn, bounds)]
+
+
+def _touched(call: Call) -> str:
+    """
+    What a call changes, as the configuration would name it: what IAM checks, except for the limits of autoscaling.
+
+    A scalable target has a name of AWS's making, which says nothing. What it scales stands in the call's parameters,
+    and is what must be within bounds; in the account and Region of the scalable target, and nowhere else.
+    """
+    found = _SCALABLE.fullmatch(call.resource)
+    if found is None or call.params.get("ServiceNamespace") != "ecs":
+        return call.resource
+    return f"arn:{found['partition']}:ecs:{found['place']}:{call.params.get('ResourceId')}"
+
+
+_SCALABLE = re.compile(
+    r"arn:(?P<partition>aws[a-z-]*):application-autoscaling:(?P<place>[a-z0-9-]+:\d{12}):scalable-target/[A-Za-z0-9]+",
+    re.ASCII,
+)
 
 
 def _within(resource: str, bounds: tuple[str, ...]) -> bool:
