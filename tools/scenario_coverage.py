@@ -65,9 +65,12 @@ def _name(node: ast.expr) -> str:
     """A remediation's name: written out, or by one of the scenes' constants."""
     if isinstance(node, ast.Constant):
         return str(node.value)
-    return {"DLQ": "sqs-dlq-backlog", "STALLED": "ecs-service-stalled", "UNHEALTHY": "ecs-targets-unhealthy"}[
-        ast.unparse(node)
-    ]
+    return {
+        "DLQ": "sqs-dlq-backlog",
+        "STALLED": "ecs-service-stalled",
+        "UNHEALTHY": "ecs-targets-unhealthy",
+        "RELEASE": "ecs-deployment-bad",
+    }[ast.unparse(node)]
 
 
 def page() -> str:
