@@ -27,7 +27,18 @@ if TYPE_CHECKING:
     from sandbox.systems.queue_service import QueueService
     from sandbox.trail import Event
 
-__all__ = ["SCENES", "Played", "Scene", "Stage", "api_configuration", "configuration", "failures", "play", "stage"]
+__all__ = [
+    "SCENES",
+    "Played",
+    "Scene",
+    "Stage",
+    "api_configuration",
+    "api_target",
+    "configuration",
+    "failures",
+    "play",
+    "stage",
+]
 
 NIGHT = datetime(2026, 11, 19, 1, 0, tzinfo=UTC)
 """a Thursday: no window, no freeze"""
@@ -168,7 +179,7 @@ queue = "{system.queue_arn}"
 
 def api_configuration(system: UsageMetrics, *, mode: str = "auto", settings: str = "") -> str:
     """A deployment's TOML for a service behind a load balancer, and nothing else."""
-    world, group = system.world, system.target_group
+    world = system.world
     return f"""
 name = "demo"
 account = "{world.account}"
@@ -186,9 +197,15 @@ mode = "auto"
 
 [[systems]]
 name = "{system.shape.stack}"
+{api_target(system, mode=mode)}"""
 
+
+def api_target(system: UsageMetrics, *, mode: str = "auto") -> str:
+    """The service behind the load balancer, as a target."""
+    group = system.target_group
+    return f"""
 [[systems.targets]]
-arn = "{system.api.arn}"
+arn = "{group.service.arn}"
 mode = "{mode}"
 load_balancer = "{group.load_balancer_arn}"
 target_group = "{group.arn}"

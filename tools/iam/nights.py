@@ -26,7 +26,7 @@ from nightshift.model import Step
 
 from sandbox.deployment import Deployment
 from sandbox.faults import Kind
-from sandbox.scenes import NIGHT, Stage, api_configuration, configuration
+from sandbox.scenes import NIGHT, UNHEALTHY, Stage, api_target, configuration
 from sandbox.systems.document_management import DocumentManagement
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.trail import Event
@@ -200,7 +200,9 @@ def _play_api() -> Night:
         system = UsageMetrics(world)
         system.ecs_stops_replacing()
         world.run(timedelta(minutes=10))  # what a load balancer has never reported cannot be seen
-        with Deployment(world, api_configuration(system)) as nightshift:
+        enabled = f'[remediations.{UNHEALTHY}]\nmode = "auto"\n\n[[systems]]'
+        toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", enabled) + api_target(system)
+        with Deployment(world, toml) as nightshift:
             nightshift.resume()
             stage = Stage(world, system, nightshift)
             with _noting() as steps:
@@ -279,6 +281,7 @@ def _words(system: QueueService, service: Service) -> tuple[tuple[str, str], ...
     found = {
         shape.dead_letter_queue: "DLQ",
         shape.queue: "SOURCE",
+        f"{shape.cluster}/{shape.service}": "CLUSTER/SERVICE",
         f"{shape.cluster}/{service.name}": "CLUSTER/SERVICE",
         **{f"{shape.cluster}/{task.id}": "CLUSTER/TASK" for task in service.tasks},
         shape.cluster: "CLUSTER",
