@@ -33,6 +33,7 @@ __all__ = [
     "Scene",
     "Stage",
     "api_configuration",
+    "api_target",
     "configuration",
     "failures",
     "play",
@@ -180,7 +181,7 @@ queue = "{system.queue_arn}"
 
 def api_configuration(system: UsageMetrics, *, mode: str = "auto", settings: str = "") -> str:
     """A deployment's TOML for a service behind a load balancer, and nothing else."""
-    world, group = system.world, system.target_group
+    world = system.world
     return f"""
 name = "demo"
 account = "{world.account}"
@@ -198,9 +199,15 @@ mode = "auto"
 
 [[systems]]
 name = "{system.shape.stack}"
+{api_target(system, mode=mode)}"""
 
+
+def api_target(system: UsageMetrics, *, mode: str = "auto") -> str:
+    """The service behind the load balancer, as a target."""
+    group = system.target_group
+    return f"""
 [[systems.targets]]
-arn = "{system.api.arn}"
+arn = "{group.service.arn}"
 mode = "{mode}"
 load_balancer = "{group.load_balancer_arn}"
 target_group = "{group.arn}"

@@ -27,7 +27,7 @@ from nightshift.model import Step
 from sandbox.deployment import Deployment
 from sandbox.faults import Kind
 from sandbox.images import Behaviour
-from sandbox.scenes import NIGHT, Stage, api_configuration, configuration, release_configuration
+from sandbox.scenes import NIGHT, UNHEALTHY, Stage, api_target, configuration, release_configuration
 from sandbox.systems.document_management import DocumentManagement
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.trail import Event
@@ -188,6 +188,7 @@ class _Story:
     perform: Callable[[Stage], None]
     warm: float = 20
     consumer: str = "ecs"
+    thin: bool = True  # as the full account, and ten times as fast; it knows no keys and no Lambda consumers
     capacity: bool = False
 
 
@@ -200,10 +201,10 @@ lease = "PT20M"
 """
 _SETTINGS = 'sample = 10\nrate = 1\nhealthy_for = "PT5M"'
 _STORIES = (
-    _Story("letters", _letters, warm=8),
-    _Story("few", _few, warm=8, consumer="lambda"),
+    _Story("letters", _letters, warm=8, thin=False),
+    _Story("few", _few, warm=8, consumer="lambda", thin=False),
     _Story("restart", _restart),
-    _Story("blind", _blind, warm=1),
+    _Story("blind", _blind, warm=1, thin=False),
     _Story("busy", _busy, capacity=True),
     _Story("limited", _limited, capacity=True),
 )
@@ -249,7 +250,9 @@ def _play_api() -> Night:
         system = UsageMetrics(world)
         system.ecs_stops_replacing()
         world.run(timedelta(minutes=10))  # what a load balancer has never reported cannot be seen
-        with Deployment(world, api_configuration(system)) as nightshift:
+        enabled = f'[remediations.{UNHEALTHY}]\nmode = "auto"\n\n[[systems]]'
+        toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", enabled) + api_target(system)
+        with Deployment(world, toml) as nightshift:
             nightshift.resume()
             stage = Stage(world, system, nightshift)
             with _noting() as steps:
@@ -282,7 +285,7 @@ def _play_release(key: str, perform: Callable[[Stage, UsageMetrics], None]) -> N
         system.tag(system.api.arn, "auto-rollback", "enabled")
         system.requests(200)
         world.run(timedelta(minutes=40))
-        with Deployment(world, release_configuration(system)) as nightshift:
+        with Deployment(world, release_configuration(system, others=True)) as nightshift:
             nightshift.resume()
             stage = Stage(world, system, nightshift)
             with _noting() as steps:
@@ -373,6 +376,7 @@ def _words(world: World, system: QueueService, service: Service) -> tuple[tuple[
         **{each.arn.rpartition("/")[2]: "SCALABLE" for each in world.autoscaling.all.values()},
         shape.dead_letter_queue: "DLQ",
         shape.queue: "SOURCE",
+        f"{shape.cluster}/{shape.service}": "CLUSTER/SERVICE",
         f"{shape.cluster}/{service.name}": "CLUSTER/SERVICE",
         **{f"{shape.cluster}/{task.id}": "CLUSTER/TASK" for task in service.tasks},
         shape.cluster: "CLUSTER",
