@@ -18,6 +18,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from nightshift.engine import GIVE_BACK_EVERY, GIVE_BACK_TRIES
 from nightshift.incidents import Event
 from nightshift.model import Incident, Outcome, SwitchState, Verdict
 from nightshift.signals.metrics import LATE
@@ -355,10 +356,12 @@ def braked(case: Case) -> Iterator[str]:
 
 
 def deadlines(case: Case) -> Iterator[str]:
-    """No incident stays open long after its deadline."""
+    """No incident stays open long after its deadline; what is out may be given back for as long as that is tried."""
     for incident in case.played.incidents:
         end = incident.closed_at or case.played.stage.world.now
-        if end > incident.deadline + OVERTIME:
+        gives_back = any(each.kind in {"leased", "undone"} for each in case.events.get(incident.id, ()))
+        overtime = OVERTIME + (GIVE_BACK_EVERY * GIVE_BACK_TRIES if gives_back else timedelta(0))
+        if end > incident.deadline + overtime:
             yield f"{incident.id} was open until {end:%H:%M}; its deadline was {incident.deadline:%H:%M}"
 
 

@@ -540,7 +540,9 @@ def _redeploy(stage: Stage, scene: Scene) -> None:
 
 
 def _observe(stage: Stage, scene: Scene) -> None:
-    """A configuration is deployed that only observes, and later the old one again."""
+    """A configuration is deployed that only observes, and later the old one again; one at a time."""
+    if any(each.what == "observe" and (each.until_ms or 0) > stage.ms for each in stage.humans):
+        return
     old = stage.nightshift.policy
     toml = configuration(replace(stage.story, mode="observe"), stage.world, stage.queues, stage.loans)
     new = parse_toml(toml, path="sandbox.toml", registry=REGISTRY)

@@ -25,7 +25,7 @@ SETTLE = 30
 """minutes after which everything that was open must be closed and told"""
 SYSTEMS = ((1, 0, 1), (2, 1, 3), (3, 0, 3), (2, 1, 4), (3, 1, 2), (0, 0, 6))
 """how many document systems, usage systems and slow queues there are"""
-CROWDS = ((6, 6, 6), (2, 2, 30), (0, 0, 40), (0, 0, 60))
+CROWDS = ((4, 3, 20), (2, 1, 40), (0, 0, 60), (0, 0, 60))
 """the same of an account with much in it: every minute several incidents begin"""
 SMALL = (5, (10, 12), 12)
 """the same three of a small story, in which nothing waits for longer than a few minutes"""
@@ -138,8 +138,9 @@ def draw(seed: int, *, faults: bool = True, small: bool = False) -> Story:
         return _small(Random(f"small story/{seed}"), seed, faults=faults)
     dice = Random(f"story/{seed}")
     trouble = dice.choice(TROUBLE) * 60
-    crowd = dice.random() < 0.7
+    crowd = dice.random() < 0.8
     documents, usage, loans = dice.choice(CROWDS if crowd else SYSTEMS)
+    trouble = max(trouble, TROUBLE[1] * 60) if crowd else trouble
     story = Story(
         seed=seed,
         documents=documents,
