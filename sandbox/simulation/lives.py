@@ -37,14 +37,18 @@ class Life:
         """Whose life it is."""
         if self.story.loans:
             return _SLOW
-        if any(scene.what == "busy" for scene in self.story.scenes):
-            return _SHORT
+        found = [_BY_SCENE[scene.what] for scene in self.story.scenes if scene.what in _BY_SCENE]
+        if found:
+            return found[0]
         return _STALLED if self.story.scenes[0].what in {"wedge", "hang"} else _DLQ
 
 
 # -- the lives ---------------------------------------------------------------------------------------------------------
 
 _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow", "ecs-capacity-short"
+_RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
+_BY_SCENE = {"busy": _SHORT, "bad release": _RELEASE, "bad tasks": _UNHEALTHY}
+"""which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
 _STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueAttributes"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
@@ -58,14 +62,27 @@ _FAST: Mapping[str, Mapping[str, str | int]] = {
     _STALLED: {**_SOON, "stalled_for": "PT5M", "rollout": "PT5M"},
     _SLOW: {**_SOON, "lease": "PT3M", "max_attempts": 1},
 }
+_OWN: Mapping[str, Mapping[str, str | int]] = {
+    _RELEASE: {**_SOON, "patience": "PT8M", "stalled_for": "PT5M", "failed_tasks": 2, "max_attempts": 1},
+    _UNHEALTHY: {
+        **_SOON,
+        "patience": "PT6M",
+        "unhealthy_for": "PT2M",
+        "stuck_for": "PT3M",
+        "well_for": "PT2M",
+        "rollout": "PT5M",
+    },
+}
+"""of those that look at a service alone"""
 _LOADED = {**_SOON, "patience": "PT8M", "history": "PT20M", "lease": "PT12M", "max_attempts": 1}
 """of capacity: where that is looked at, and nothing else of a service"""
 
 
 def _told(name: str, scenes: Iterable[Scene], settings: Mapping[str, str | int], story: Mapping[str, Any]) -> Story:
     """A story of one remediation with these settings: as short as they allow."""
-    own = _FAST.get(name, _LOADED)
-    others = {each: rows for each, rows in _FAST.items() if (name, each) != (_SHORT, _STALLED)}
+    own = {**_FAST, **_OWN}.get(name, _LOADED)
+    alone = name in {_SHORT, *_OWN}
+    others = {each: rows for each, rows in _FAST.items() if not alone or each != _STALLED}
     tables = {**others, name: {"deadline": "PT40M", **own, **settings}, **story.get("tables", {})}
     lines = {
         table if table in {"limits", "storm"} else f"remediations.{table}": "\n".join(
@@ -104,6 +121,14 @@ def _slow(
 
 def _short(*scenes: Scene, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
     return _told(_SHORT, (_at(0.1, "busy", 30 * 60, 112), *scenes), has or {}, more)
+
+
+def _released(*, crashes: int = 0, free: int = 1, **more: Any) -> Story:
+    return _told(_RELEASE, (_at(6.1, "bad release", crashes, free),), {}, more)
+
+
+def _bad(count: int, *, for_good: int = 0, **more: Any) -> Story:
+    return _told(_UNHEALTHY, (_at(4.1, "bad tasks", count, for_good),), {}, {"documents": 0, "apis": 1, **more})
 
 
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
@@ -145,6 +170,16 @@ LIVES: tuple[Life, ...] = (
     Life("tasks, only watched", _short(mode="observe"), (_REFUSED,), (), (_SCALES, _LIMITS)),
     Life("higher maximum that helps", _short(_at(0.05, "autoscaled")), (_FIXED,), (_LIMITS,), (_SCALES,)),
     Life("higher maximum that does not help", _short(_at(0.05, "autoscaled"), has={"cured": 20}), (_REVERTED,), (_LIMITS,), (_SCALES,)),
+    # releases
+    Life("release that is rolled back", _released(), (_FIXED,), ("ecs.UpdateService",), ("ecs.StopServiceDeployment",)),
+    Life("release that is stopped under way", _released(crashes=1), (_FIXED,), ("ecs.StopServiceDeployment",), ("ecs.UpdateService",)),
+    Life("release, approved", _released(free=0, answer="yes"), (_FIXED,), ("ecs.UpdateService",)),
+    Life("release, only watched", _released(mode="observe"), (_REFUSED,), (), ("ecs.UpdateService",)),
+    # tasks behind a load balancer
+    Life("bad task", _bad(1), (_FIXED,), ("ecs.StopTask",), ("ecs.UpdateService",)),
+    Life("bad tasks, all of them", _bad(0), (_FIXED,), ("ecs.UpdateService",), ("ecs.StopTask",)),
+    Life("bad tasks, for good", _bad(0, for_good=1), (_ESCALATED,), ("ecs.UpdateService",), ("ecs.StopTask",)),
+    Life("bad task, only watched", _bad(1, mode="observe"), (_REFUSED,), (), ("ecs.StopTask",)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

@@ -51,7 +51,14 @@ _REACH = timedelta(minutes=6)
 _EXPECTED = {"Crash", "Fenced", "StoreUnavailable", "Unsent"}
 """what a tick or a sweep may end with: it is taken up again"""
 _LIMITS = "application-autoscaling.RegisterScalableTarget"
-_ONCE = {"ecs.UpdateService", "sqs.SetQueueAttributes", "sqs.StartMessageMoveTask", _LIMITS}
+_ONCE = {
+    "ecs.UpdateService",
+    "ecs.StopTask",
+    "ecs.StopServiceDeployment",
+    "sqs.SetQueueAttributes",
+    "sqs.StartMessageMoveTask",
+    _LIMITS,
+}
 """writes of which an attempt makes at most one"""
 _NOTHING_LASTS = {"sqs.ReceiveMessage", "sqs.ListMessageMoveTasks", "sqs.ChangeMessageVisibility"}
 """made under a write role, and nothing of them stays: letters that were hidden show themselves again"""
@@ -420,7 +427,7 @@ def in_bounds(case: Case) -> Iterator[str]:
     """Only what is registered is touched, by what the plan allows; not what is protected, opted out or only watched."""
     bounds = _bounds(case.played)
     for call in case.writes:
-        resource = _resource(call)
+        resource = _owner(call)
         if resource not in bounds and not resource.startswith(case.played.stage.nightshift.environment.quarantine):
             yield f"{call.name} touched {resource}, which is not registered"
         if not _permitted(call):
@@ -460,6 +467,9 @@ def not_mid_deployment(case: Case) -> Iterator[str]:
             service = consumer.get(_resource(call))
         if service is None:
             continue
+        incident = case.incidents.get(call.principal.name)
+        if incident is not None and incident.remediation == "ecs-deployment-bad":
+            continue  # the deployment is what it cures
         began = case.invocation(call).started_ms
         for deployment in service.history:
             own = deployment.id in ours and call.name == "ecs.UpdateService"
@@ -578,6 +588,10 @@ def _resource(call: Call) -> str:
     params = call.params
     if call.service == "s3":
         return str(params["Bucket"])
+    if call.name == "ecs.StopServiceDeployment":
+        return str(params["serviceDeploymentArn"])
+    if call.name == "ecs.StopTask":
+        return str(call.notes["answer"]["task"]["taskArn"])
     if call.service == "ecs":
         place = call.notes["answer"]["service"]["serviceArn"]
         return str(place)
@@ -589,6 +603,19 @@ def _resource(call: Call) -> str:
         return str(call.notes["answer"].get("SourceArn") or _source_of(params["TaskHandle"]))
     region, (account, name) = call.region, params["QueueUrl"].split("/")[-2:]
     return f"arn:aws:sqs:{region}:{account}:{name}"
+
+
+def _owner(call: Call) -> str:
+    """The ARN of the registered thing that a write is about: of a task or a deployment, their service."""
+    resource = _resource(call)
+    if call.name == "ecs.StopServiceDeployment":
+        base, _, path = resource.partition(":service-deployment/")
+        return f"{base}:service/{path.rpartition('/')[0]}"
+    if call.name == "ecs.StopTask":
+        task = call.notes["answer"]["task"]
+        base, _, cluster = str(task["clusterArn"]).partition(":cluster/")
+        return f"{base}:service/{cluster}/{str(task['group']).removeprefix('service:')}"
+    return resource
 
 
 def _source_of(handle: str) -> str:

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import takewhile
@@ -49,6 +49,8 @@ __all__ = ["Human", "Played", "Stage", "play"]
 REGISTRY: tuple[type[Remediation], ...] = (*REMEDIATIONS, QueueSlow)
 CAPACITY = "remediations.ecs-capacity-short"
 """the table of a configuration that looks at a service's capacity, and not at whether it hangs"""
+RELEASE = "remediations.ecs-deployment-bad"
+"""the same for releases"""
 TASKS = 2
 """how many tasks a service has, until somebody sets another number"""
 LIMIT = timedelta(minutes=60)
@@ -77,6 +79,7 @@ class Stage:
     nightshift: Deployment
     environments: Environments
     queues: list[QueueService]
+    apis: list[UsageMetrics]
     loans: Loans
     sent: Counter[str]  # what producers sent, by fingerprint
     humans: list[Human] = field(default_factory=list)
@@ -184,21 +187,25 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         stack.enter_context(patch.object(ExponentialBackoff, "delay_amount", _delay))
         sent = _counted(world)
         queues = _systems(world, story)
+        apis = [UsageMetrics(world, f"a{number}", tasks=TASKS) for number in range(story.apis)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
         stack.callback(hub.close)
         stack.enter_context(patch.object(time, "sleep", hub.sleep))
         environments = Environments()
-        toml = configuration(story, world, queues, loans)
+        toml = configuration(story, world, queues, loans, apis)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
-        stage = Stage(story, world, hub, nemesis, nightshift, environments, queues, loans, sent)
+        stage = Stage(story, world, hub, nemesis, nightshift, environments, queues, apis, loans, sent)
         loans.told = lambda name: _look_at_loan(stage, name)
         world.seam.after("dynamodb", "PutItem", lambda call, _answer: _brake(stage, call))
         stack.enter_context(_overheard(stage.errors))
         _switch(stage, SwitchState.ON)
         for system in queues:
             system.offer(1)
+        for api in apis:
+            api.ecs_stops_replacing()
+            api.requests(60)
         yield stage
 
 
@@ -277,17 +284,21 @@ def _systems(world: World, story: Story) -> list[QueueService]:
     return [*documents, *usage]
 
 
-def configuration(story: Story, world: World, queues: list[QueueService], loans: Loans) -> str:
+def configuration(
+    story: Story, world: World, queues: list[QueueService], loans: Loans, apis: Sequence[UsageMetrics] = ()
+) -> str:
     """The deployment's TOML."""
     auto = 'mode = "auto"\n'
     tables = "\n".join(
         f"[{name}]\n{auto if name.startswith('remediations') else ''}{text}"
         for name, text in story.settings.items()
-        if (loans.names if name.endswith(QueueSlow.name) else queues) or not name.startswith("remediations")
+        if _used(name, queues, loans, apis)
     )
     place = f'name = "demo"\naccount = "{world.account}"\nregion = "{world.region}"\n'
     parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n']
-    of_service = "ecs-capacity-short" if CAPACITY in story.settings else "ecs-service-stalled"
+    of_service = ["ecs-capacity-short" if CAPACITY in story.settings else "ecs-service-stalled"]
+    if RELEASE in story.settings:
+        of_service = ["ecs-deployment-bad"]
     for number, system in enumerate(queues):
         parts.append(f'[[systems]]\nname = "system-{number}"\n')
         parts.append(
@@ -296,7 +307,13 @@ def configuration(story: Story, world: World, queues: list[QueueService], loans:
         )
         parts.append(
             f'[[systems.targets]]\narn = "{system.service_arn}"\nmode = "{story.mode}"\nqueue = "{system.queue_arn}"\n'
-            f'remediations = ["{of_service}"]\n'
+            f'remediations = {json.dumps(of_service)}\nroles = ["{system.execution_role}"]\n'
+        )
+    for number, api in enumerate(apis):
+        parts.append(
+            f'[[systems]]\nname = "api-{number}"\n[[systems.targets]]\narn = "{api.api.arn}"\nmode = "{story.mode}"\n'
+            f'load_balancer = "{api.target_group.load_balancer_arn}"\ntarget_group = "{api.target_group.arn}"\n'
+            'remediations = ["ecs-targets-unhealthy"]\n'
         )
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
@@ -305,6 +322,14 @@ def configuration(story: Story, world: World, queues: list[QueueService], loans:
         for name in loans.names
     ]
     return "".join(parts)
+
+
+def _used(table: str, queues: list[QueueService], loans: Loans, apis: Sequence[UsageMetrics]) -> bool:
+    """Whether there is a target for a table of the configuration."""
+    if not table.startswith("remediations"):
+        return True
+    name = table.partition(".")[2]
+    return bool(loans.names if name == QueueSlow.name else apis if name == "ecs-targets-unhealthy" else queues)
 
 
 # -- what happens ----------------------------------------------------------------------------------------------------
@@ -429,6 +454,28 @@ def _scale(stage: Stage, scene: Scene) -> None:
         system.service.scale(scene.numbers[0])
 
 
+def _release(stage: Stage, scene: Scene) -> None:
+    """A release of its own, which hangs or crashes; ``numbers``: which, and whether anybody must be asked."""
+    system = _system(stage, scene)
+    if system is None:
+        return
+    crashes, free = scene.numbers
+    if free:
+        system.tag(system.service_arn, "auto-rollback", "enabled")
+    stage.note("deployment", system.service_arn)
+    system.release(Behaviour.CRASHES if crashes else Behaviour.HANGS)
+    system.send(3)
+
+
+def _bad_tasks(stage: Stage, scene: Scene) -> None:
+    """So many tasks of an API fail their health checks (0: all); where it is for good, new ones do, too."""
+    count, for_good = scene.numbers
+    for api in stage.apis:
+        if for_good:
+            api.break_checks()
+        api.fail_checks(count or None)
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -544,7 +591,7 @@ def _observe(stage: Stage, scene: Scene) -> None:
     if any(each.what == "observe" and (each.until_ms or 0) > stage.ms for each in stage.humans):
         return
     old = stage.nightshift.policy
-    toml = configuration(replace(stage.story, mode="observe"), stage.world, stage.queues, stage.loans)
+    toml = configuration(replace(stage.story, mode="observe"), stage.world, stage.queues, stage.loans, stage.apis)
     new = parse_toml(toml, path="sandbox.toml", registry=REGISTRY)
     for target in old.targets:
         stage.note("observe", str(target.arn), scene.numbers[0] / 60)
@@ -658,7 +705,8 @@ _MOODS = {"yes": 0, "no": 7, "silence": 9}
 
 def _answer(stage: Stage) -> None:
     """Somebody reads mail once a minute, and says yes, no or nothing, as the seed has it."""
-    if stage.story.mode != "approve" or stage.ms // 60_000 % 2:
+    asked = stage.story.mode == "approve" or stage.story.answer  # a remediation may ask whatever the mode
+    if not asked or stage.ms // 60_000 % 2:
         return
     for incident_id in stage.nightshift.incidents.open_ids():
         incident = stage.nightshift.incidents.get(incident_id)
@@ -686,6 +734,8 @@ def _look(stage: Stage) -> None:
         idle = stage.world.queues.idle(system.queue)  # no work waits that it could be seen to leave undone
         finishes = system.queue_arn in finishing
         found[system.service_arn] = stopped or (running and (idle or finishes or bool(system.service.workers)))
+    for api in stage.apis:
+        found[api.api.arn] = all(state == "healthy" for _, state, _ in api.target_group.targets)
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -725,6 +775,8 @@ def _heal(stage: Stage) -> None:
         if system.service.primary.image.behaviour is not Behaviour.WORKS or not system.service.workers:
             stage.note("deployment", system.service_arn)
             system.ship_good_image()
+    for api in stage.apis:
+        api.mend_checks()
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:
@@ -750,6 +802,8 @@ _SCENES: dict[str, Any] = {
     "hang": _hang,
     "wedge": _wedge,
     "busy": _busy,
+    "bad release": _release,
+    "bad tasks": _bad_tasks,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

@@ -86,6 +86,7 @@ class Story:
     documents: int = 1
     usage: int = 0
     loans: int = 1
+    apis: int = 0  # services behind load balancers
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

@@ -28,7 +28,8 @@ QUEUE = Arn.parse("arn:aws:sqs:eu-central-1:111122223333:letters")
 SOURCE = Arn.parse("arn:aws:sqs:eu-central-1:111122223333:orders")
 SERVICE = Arn.parse("arn:aws:ecs:eu-central-1:111122223333:service/apps/worker")
 DLQ = Target(arn=QUEUE, group="g", source=SOURCE, consumer=SERVICE)
-WORKER = Target(arn=SERVICE, group="g", queue=SOURCE)
+ROLE = Arn.parse("arn:aws:iam::111122223333:role/worker")
+WORKER = Target(arn=SERVICE, group="g", queue=SOURCE, roles=(ROLE,))
 
 
 @pytest.mark.parametrize("remediation", REMEDIATIONS, ids=lambda each: each.name)
@@ -79,6 +80,14 @@ def test_an_unknown_action_is_refused() -> None:
 def test_an_action_is_allowed_on_the_narrowest_resource(action: str, resources: set[str]) -> None:
     """The target, what it names, or what belongs to it; ``*`` where AWS offers nothing else."""
     assert {grant.resource for grant in grants_for([action], [DLQ], PLACE, who="x")} == resources
+
+
+def test_only_the_roles_that_a_target_names_are_passed_on_and_only_to_ecs() -> None:
+    """No target, no role; no role, no permission."""
+    (grant,) = grants_for(["iam:PassRole"], [WORKER, DLQ], PLACE, who="x")
+    assert grant == Grant(
+        "iam:PassRole", str(ROLE), (("StringEquals", "iam:PassedToService", "ecs-tasks.amazonaws.com"),)
+    )
 
 
 def test_a_key_is_usable_for_one_queue_only() -> None:

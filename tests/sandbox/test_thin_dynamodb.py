@@ -24,7 +24,7 @@ from nightshift import aws as nightshift_aws
 from nightshift.errors import Fenced, StoreUnavailable
 from nightshift.guardrails import Brake
 from nightshift.incidents import Claim, Event, Incidents, Pointer, incident_id
-from nightshift.model import Approval, Call, Finding, Incident, Phase, SwitchState, Verdict
+from nightshift.model import Acknowledgement, Approval, Call, Finding, Incident, Phase, SwitchState, Verdict
 
 from sandbox import World
 from sandbox.deployment import make_table
@@ -1147,6 +1147,14 @@ def asking(stores: Stores, claim: Claim) -> None:
     stores.let_go(again, died=True)
     stores.let_go(again, died=False)
     stores.let_go(claim, died=False)
+    assert stores.open_of("toy", ONE.target) == ONE.id
+    assert stores.open_of("other", ONE.target) is None
+    word = Acknowledgement(by="eva", at=START, why="on it")
+    taken = Event(START, "acknowledged", "by eva")
+    assert stores.acknowledge(ONE.id, word, event=taken)
+    assert not stores.acknowledge(ONE.id, word, event=taken)
+    assert not stores.acknowledge("absent", word, event=taken)
+    assert stores.get(ONE.id).acknowledged == word
 
 
 def ending(stores: Stores, claim: Claim) -> None:
@@ -1155,8 +1163,17 @@ def ending(stores: Stores, claim: Claim) -> None:
     assert stores.save(claim, ONE, ()) is Fenced
     assert stores.checkpoint(claim, ONE) is Fenced
     assert stores.intend(claim, ONE, (), **INTENT) is Fenced
-    closed = replace(ONE, phase=Phase.CLOSED, verdict=Verdict.ESCALATED, closed_at=START)
+    closed = replace(ONE, phase=Phase.CLOSED, verdict=Verdict.ESCALATED, closed_at=START, remind_at=START + MINUTE)
     stores.save(last, closed, [Event(START, "closed", "in vain")], quiet=True)
+    assert not stores.seen_healthy(closed)
+    assert stores.reminders(START) == []
+    assert stores.reminders(START + MINUTE) == [(ONE.id, START + MINUTE)]
+    turn = stores.claim(ONE.id, START + MINUTE)
+    told = replace(turn.incident, remind_at=None)
+    stores.reminded(turn, told, [Event(START, "reminded", "L1")])
+    assert stores.reminded(claim, told, ()) is Fenced
+    assert stores.reminders(START + MINUTE) == []
+    assert stores.open_of("toy", ONE.target) is None
     assert not stores.open(an_incident(opened_at=START + MINUTE, id="20261102T0301-00000000"), OPENED)
     quiet = stores.pointers()[ONE.target, ONE.remediation]
     assert not stores.forget(replace(quiet, state="open"))

@@ -216,6 +216,7 @@ class EcsDeploymentBad(Remediation):
             sick_before=earlier >= self.requests and before > self.error_percent,
             known=requests >= self.requests,
             text=f"{percent:.0f} % of {requests:.0f} requests failed ({before:.0f} % before)",
+            well=f"{percent:.0f} % of {requests:.0f} requests failed",
             signals=(Signal("5xx answers", round(percent, 1), self.error_percent, "since the deployment", "%"),),
         )
 
@@ -235,6 +236,7 @@ class EcsDeploymentBad(Remediation):
             sick_before=earlier == 0,
             known=whole or sum(done) > 0,
             text=f"nothing is finished while messages wait, for {window} minutes",
+            well=f"{sum(done):.0f} messages finished in {len(done)} minutes",
             signals=(Signal("NumberOfMessagesDeleted", sum(done), 1.0, f"{window} minutes", "messages"),),
         )
 
@@ -440,10 +442,10 @@ class EcsDeploymentBad(Remediation):
         sick = [each.text for each in effects if each.sick]
         if sick:
             return self._sick(target, f"since the rollback {' and '.join(sick)}", before.signals, before.severity)
-        silent = [each.text for each in effects if not each.known]
+        silent = [each.well for each in effects if not each.known]
         if silent:
             return Unknown(f"too little since the rollback to tell: {' and '.join(silent)}")
-        return Healthy("; ".join(each.text for each in effects) or "every task of the revision runs")
+        return Healthy("; ".join(each.well for each in effects) or "every task of the revision runs")
 
 
 # -- what is compared ------------------------------------------------------------------------------------------------
@@ -467,6 +469,7 @@ class _Effect:
     sick_before: bool
     known: bool
     text: str
+    well: str
     signals: tuple[Signal, ...]
 
 
@@ -525,6 +528,7 @@ def _unhealthy(series: Series, began: datetime) -> _Effect:
         sick_before=bool(earlier) and min(earlier) >= 1,
         known=len(since) == _UNHEALTHY,
         text=f"{now:.0f} target{'' if now == 1 else 's'} unhealthy",
+        well="every target healthy",
         signals=(Signal("UnHealthyHostCount", now, 1.0, f"{_UNHEALTHY} minutes", "targets"),),
     )
 
