@@ -8,12 +8,14 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from nightshift.calendar import Calendar, Dates, Day, Freeze, Window
 from nightshift.config import Limits
+from nightshift.engine import _unclear
 from nightshift.errors import StoreUnavailable, Unsent
 from nightshift.guardrails import Brake, _within
 from nightshift.incidents import Event
 from nightshift.model import (
     Arn,
     Call,
+    CallRecord,
     Diagnosis,
     Healthy,
     Incident,
@@ -549,6 +551,16 @@ def test_a_pause_past_the_deadline_takes_back_what_is_out_and_gives_up_in_the_en
     incident = here.until_closed(120)
     assert incident.verdict is Verdict.ESCALATED
     assert "NOT be given back" in incident.why
+
+
+def test_what_is_found_out_of_one_attempt_says_nothing_of_the_one_before() -> None:
+    """What nobody knows of the first attempt stays unknown in the report, whatever is found out of the second."""
+    found = CallRecord(START + 9 * MINUTE, "raise", CURE, queue_arn("orders"), Outcome.DONE)
+    before, now = (replace(found, at=START + at * MINUTE, outcome=Outcome.UNKNOWN) for at in (1, 8))
+    assert _unclear(now, found, since=START + 7 * MINUTE)
+    assert not _unclear(before, found, since=START + 7 * MINUTE)
+    assert not _unclear(replace(now, outcome=Outcome.NOT_DONE), found, since=START)
+    assert not _unclear(replace(now, step="other"), found, since=START)
 
 
 def test_an_undo_whose_answer_was_lost_is_not_somebody_elses_change(account: Account) -> None:

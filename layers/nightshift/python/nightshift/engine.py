@@ -624,7 +624,7 @@ class Engine:
                 error="its answer was lost; this is what was found by looking",
             )
             found.append(record)
-            same = [old for old in records if _unclear(old, record)]
+            same = [old for old in records if _unclear(old, record, since=_began(incident))]
             if same and outcome is Outcome.UNKNOWN:
                 continue
             records = [*(old for old in records if old not in same), record]
@@ -991,13 +991,10 @@ def _outcome(incident: Incident, step: str, call: Call) -> Outcome:
     return next((each for each in (Outcome.DONE, Outcome.UNKNOWN) if each in outcomes), Outcome.NOT_DONE)
 
 
-def _unclear(old: CallRecord, found: CallRecord) -> bool:
-    """Whether ``old`` says that nobody knows what ``found`` now tells."""
-    return old.outcome is Outcome.UNKNOWN and (old.step, old.action, old.resource) == (
-        found.step,
-        found.action,
-        found.resource,
-    )
+def _unclear(old: CallRecord, found: CallRecord, *, since: datetime) -> bool:
+    """Whether ``old`` says, of the same attempt, that nobody knows what ``found`` now tells."""
+    same = (old.step, old.action, old.resource) == (found.step, found.action, found.resource)
+    return same and old.at >= since and old.outcome is Outcome.UNKNOWN
 
 
 def _undoing(incident: Incident) -> tuple[Call, ...]:
