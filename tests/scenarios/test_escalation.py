@@ -41,7 +41,7 @@ after = "PT1H"
 @contextmanager
 def staged(more: str, *, maintenance: str = "") -> Iterator[Stage]:
     """The usage metrics system at work, with ``more`` configuration, and Nightshift switched on."""
-    with World(NIGHT) as world:
+    with World(NIGHT, thin=True) as world:
         system = UsageMetrics(world, api=False)
         toml = configuration(system)
         if maintenance:

@@ -48,7 +48,7 @@ class Api(Stage):
 @contextmanager
 def staged(*, mode: str = "auto", settings: str = "", ecs_replaces: bool = False) -> Iterator[Api]:
     """The API at work for twenty minutes, deployed a week ago, and Nightshift switched on."""
-    with World(NIGHT) as world:
+    with World(NIGHT, thin=True) as world:
         system = UsageMetrics(world)
         if not ecs_replaces:
             system.ecs_stops_replacing()

@@ -18,7 +18,7 @@ from sandbox.world import World
 @contextmanager
 def staged(*, mode: Mode = Mode.AUTO, settings: str = "", limits: str = "", warm: float = 20) -> Iterator[Stage]:
     """The document management system at work, and Nightshift switched on."""
-    with World(NIGHT) as world:
+    with World(NIGHT, thin=True) as world:
         system = DocumentManagement(world)
         with Deployment(world, configuration(system, mode=mode.value, settings=settings, limits=limits)) as nightshift:
             nightshift.resume()
@@ -68,7 +68,7 @@ def test_a_queue_that_has_not_opted_in_is_never_touched() -> None:
 
 def test_nothing_is_done_before_somebody_has_switched_nightshift_on() -> None:
     """A new deployment has no kill-switch item: that counts as off, and the incident waits."""
-    with World(NIGHT) as world:
+    with World(NIGHT, thin=True) as world:
         system = DocumentManagement(world)
         with Deployment(world, configuration(system)) as nightshift:
             system.offer(6)
@@ -312,7 +312,7 @@ def test_what_heals_while_a_person_is_asked_is_not_cured_afterwards() -> None:
 
 def test_in_a_storm_nothing_is_fixed_target_by_target_and_one_page_goes_out() -> None:
     """Three systems fail at once: the brake engages, one page names them, and no target is touched."""
-    with World(NIGHT) as world:
+    with World(NIGHT, thin=True) as world:
         systems = [DocumentManagement(world, env) for env in ("prod", "stage", "test")]
         toml = configuration(systems[0])
         for system in systems[1:]:
