@@ -356,7 +356,9 @@ def braked(case: Case) -> Iterator[str]:
     looks = case.played.stage.braking
     for incident in case.played.incidents:
         for attempt in incident.attempts:
-            at = to_ms(attempt.started_at)
+            began = to_ms(attempt.started_at)  # a slow call may lie between the decision and the first write
+            writes = [to_ms(call.at) for call in case.by_incident.get(incident.id, ()) if to_ms(call.at) >= began]
+            at = min(writes, default=began)
             around = [engaged for ms, engaged in looks if at - 60_000 < ms < at + 40_000]
             if around and all(around) and case.by_incident.get(incident.id):
                 yield f"{incident.id}: an attempt was begun at {attempt.started_at:%H:%M:%S}, in the middle of a storm"
