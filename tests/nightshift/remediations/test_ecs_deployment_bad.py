@@ -141,7 +141,7 @@ def test_nothing_running_is_worse() -> None:
 @pytest.mark.parametrize(
     "target, metrics, says",
     [
-        (API, {"HTTPCode_Target_5XX_Count": (None, 24.0)}, "40 % of 1020 requests failed (0 % before)"),
+        (API, {"HTTPCode_Target_5XX_Count": (None, 24.0)}, "40 % of 600 requests failed (0 % before)"),
         (API, {"UnHealthyHostCount": (0.0, 1.0)}, "1 target unhealthy"),
         (API, {"UnHealthyHostCount": (0.0, 2.0)}, "2 targets unhealthy"),
         (WORKER, {"NumberOfMessagesDeleted": (9.0, 0.0)}, "nothing is finished while messages wait, for 15 minutes"),
@@ -157,6 +157,10 @@ def test_what_became_worse_since_a_deployment_is_blamed_on_it(
     assert found.signals
 
 
+AT_FIRST = Series(tuple((BEGAN + n * MINUTE, 60.0) for n in range(2, 14)))
+JUST_NOW = Series(tuple((NOW - n * MINUTE, 60.0) for n in (4, 3, 2)))
+
+
 @pytest.mark.parametrize(
     "target, metrics",
     [
@@ -166,6 +170,11 @@ def test_what_became_worse_since_a_deployment_is_blamed_on_it(
         (API, {"RequestCount": (2.0, 2.0), "HTTPCode_Target_5XX_Count": (None, 2.0)}),  # too few to tell
         (API, {"RequestCount": (None, None)}),
         (API, {"UnHealthyHostCount": (1.0, 1.0)}),
+        (API, {"UnHealthyHostCount": (None, 1.0)}),  # nobody knows how it was before
+        (API, {"RequestCount": (None, 60.0), "HTTPCode_Target_5XX_Count": (None, 24.0)}),
+        (API, {"RequestCount": (0.5, 60.0), "HTTPCode_Target_5XX_Count": (None, 24.0)}),  # too few before to tell
+        (API, {"HTTPCode_Target_5XX_Count": AT_FIRST}),  # it failed at first, and is well by now
+        (API, {"HTTPCode_Target_5XX_Count": JUST_NOW}),  # it has just begun to fail
         (WORKER, {}),
         (WORKER, {"NumberOfMessagesDeleted": (0.0, 0.0)}),  # it finished nothing before either
         (WORKER, {"NumberOfMessagesDeleted": (9.0, 0.0), "ApproximateNumberOfMessagesVisible": (3.0, 0.0)}),
@@ -650,7 +659,7 @@ def test_only_what_is_well_since_the_rollback_is_fixed() -> None:
     before = {"HTTPCode_Target_5XX_Count": (24.0, None), "UnHealthyHostCount": (1.0, 0.0)}
     found = verified(API, **before)
     assert isinstance(found, Healthy)
-    assert found.summary == "0 % of 1020 requests failed; every target healthy"
+    assert found.summary == "0 % of 600 requests failed; every target healthy"
     assert verified(WORKER, NumberOfMessagesDeleted=(0.0, 4.0)) == Healthy("60 messages finished in 15 minutes")
     plain = verified(PLAIN)
     assert isinstance(plain, Healthy)

@@ -58,6 +58,7 @@ __all__ = ["EcsDeploymentBad"]
 
 _SKEW = timedelta(minutes=1)  # how far AWS's clock and ours may be apart
 _MINUTE = timedelta(minutes=1)
+_PART = timedelta(minutes=5)  # requests are judged in parts, of which two must be bad (R8)
 _BEFORE = 30  # minutes before a deployment that say how it was then
 _HISTORY = 20  # deployments that are looked at, newest first: as many revisions as one call describes (AWS's limit)
 _SUCCESSFUL = "SUCCESSFUL"
@@ -142,7 +143,7 @@ class EcsDeploymentBad(Remediation):
         after = self._after(target, seen, described)
         if isinstance(after, Unknown):
             return after
-        found = [each for each in after if each.sick and not each.sick_before]
+        found = [each for each in after if each.sick and each.well_before]
         if found:
             text = " and ".join(each.text for each in found)
             signals = tuple(signal for each in found for signal in each.signals)
@@ -207,17 +208,23 @@ class EcsDeploymentBad(Remediation):
         return found
 
     def _errors(self, counted: Sequence[Series], began: datetime) -> _Effect:
-        requests, failed = _errors_of(counted, began, after=True)
-        earlier, failed_earlier = _errors_of(counted, began, after=False)
-        percent = 100 * failed / requests if requests else 0.0
-        before = 100 * failed_earlier / earlier if earlier else 0.0
+        """
+        Requests fail now, and did five minutes ago: what failed for a while and is over is nobody's to roll back.
+
+        Too few requests before the deployment say nothing of how it was then, and so blame nobody.
+        """
+        first, last = (_failed(counted, began + 2 * _MINUTE, part=part) for part in (-2, -1))
+        requests, failed = (one + other for one, other in zip(first, last, strict=True))
+        earlier, failed_earlier = _failed(counted, None, before=began - _MINUTE)
+        percent, before = _percent(requests, failed), _percent(earlier, failed_earlier)
+        lasts = min(_percent(*first), _percent(*last)) > self.error_percent
         return _Effect(
-            sick=requests >= self.requests and percent > self.error_percent,
-            sick_before=earlier >= self.requests and before > self.error_percent,
+            sick=requests >= self.requests and lasts,
+            well_before=earlier >= self.requests and before <= self.error_percent,
             known=requests >= self.requests,
             text=f"{percent:.0f} % of {requests:.0f} requests failed ({before:.0f} % before)",
             well=f"{percent:.0f} % of {requests:.0f} requests failed",
-            signals=(Signal("5xx answers", round(percent, 1), self.error_percent, "since the deployment", "%"),),
+            signals=(Signal("5xx answers", round(percent, 1), self.error_percent, "10 minutes", "%"),),
         )
 
     def _stalled(self, waiting: Series, finished: Series, began: datetime) -> _Effect:
@@ -233,7 +240,7 @@ class EcsDeploymentBad(Remediation):
         whole = len(since) >= window
         return _Effect(
             sick=whole and min(since) > 0 and sum(done) == 0,
-            sick_before=earlier == 0,
+            well_before=earlier > 0,
             known=whole or sum(done) > 0,
             text=f"nothing is finished while messages wait, for {window} minutes",
             well=f"{sum(done):.0f} messages finished in {len(done)} minutes",
@@ -463,10 +470,10 @@ class _Deployed:
 
 @dataclass(frozen=True, slots=True)
 class _Effect:
-    """One way in which a release shows: sick now, sick before already, and whether there was enough to tell at all."""
+    """One way in which a release shows: sick now, known to be well before, and whether there was enough to tell now."""
 
     sick: bool
-    sick_before: bool
+    well_before: bool
     known: bool
     text: str
     well: str
@@ -504,18 +511,32 @@ class _Flows:
         return tuple(query for query in every if query is not None)
 
 
-def _errors_of(counted: Sequence[Series], began: datetime, *, after: bool) -> tuple[float, float]:
+def _failed(
+    counted: Sequence[Series], since: datetime | None, *, part: int = 0, before: datetime | None = None
+) -> tuple[float, float]:
     """
-    Requests, and how many of them failed, after or before a deployment began.
+    Requests, and how many of them failed: before a moment, or in one of the last parts of five minutes since another.
 
     What a load balancer answers by itself is left out: it counts that for all services behind it together. The minutes
-    around the beginning belong to neither side: tasks of both revisions may serve then.
+    around a deployment belong to neither side: tasks of both revisions may serve then.
     """
-    edge = began + 2 * _MINUTE if after else began - _MINUTE
+    newest = max((at for series in counted for at, _ in series.points), default=None)
+    if newest is None:
+        return 0.0, 0.0
+    start = newest + _MINUTE + part * _PART
     requests, failed = (
-        sum(value for at, value in series.points if (at >= edge if after else at < edge)) for series in counted
+        sum(
+            value
+            for at, value in series.points
+            if (at < before if before is not None else start <= at < start + _PART and (since is None or at >= since))
+        )
+        for series in counted
     )
     return max(requests, failed), failed
+
+
+def _percent(requests: float, failed: float) -> float:
+    return 100 * failed / requests if requests else 0.0
 
 
 def _unhealthy(series: Series, began: datetime) -> _Effect:
@@ -525,7 +546,7 @@ def _unhealthy(series: Series, began: datetime) -> _Effect:
     now = since[-1] if since else 0.0
     return _Effect(
         sick=len(since) == _UNHEALTHY and min(since) >= 1,
-        sick_before=bool(earlier) and min(earlier) >= 1,
+        well_before=len(earlier) == _UNHEALTHY and min(earlier) < 1,
         known=len(since) == _UNHEALTHY,
         text=f"{now:.0f} target{'' if now == 1 else 's'} unhealthy",
         well="every target healthy",
