@@ -21,7 +21,6 @@ from typing import Any
 from nightshift.engine import GIVE_BACK_EVERY, GIVE_BACK_TRIES
 from nightshift.incidents import Event
 from nightshift.model import Incident, Outcome, SwitchState, Verdict
-from nightshift.signals.metrics import LATE
 
 from sandbox.clock import from_ms, to_ms
 from sandbox.ledger import fingerprint
@@ -168,11 +167,12 @@ def messages_conserved(case: Case) -> Iterator[str]:
     ledger, present, stored = world.ledger, world.queues.present(), _stored(played)
     extra = 0
     for print_, original in played.stage.sent.items():
-        there = len(ledger.processed.times.get(print_, ())) + present[print_]
+        there = len(ledger.processed.times.get(print_, ())) + present[print_] + stored[print_]
         there += ledger.expired[print_] + ledger.purged[print_]
-        if there + stored[print_] < original:
-            yield f"message {print_} was sent {original} times, and {there + stored[print_]} can be found"
-        extra += max(there - original, 0)  # what is stored, and could not be deleted then, is no message twice
+        if there < original:
+            yield f"message {print_} was sent {original} times, and {there} can be found"
+        kept = min(stored[print_], present[print_])  # stored, and could not be deleted: one letter, still where it was
+        extra += max(there - kept - original, 0)
     uncertain = sum(incident.ledger.uncertain for incident in played.incidents)
     if extra > uncertain:
         yield f"{extra} messages exist twice, and the reports call {uncertain} uncertain"
@@ -331,10 +331,12 @@ def verdicts_true(case: Case) -> Iterator[str]:
             default=incident.closed_at or incident.deadline,
         )
         looks = case.played.stage.health.get(incident.target, [])
-        fixed = incident.verdict is Verdict.FIXED  # what opens an incident was measured a minute ago, and more
-        began = incident.attempts[-1].started_at if fixed else incident.opened_at - LATE
+        fixed = incident.verdict is Verdict.FIXED
+        began = incident.attempts[-1].started_at if fixed else incident.opened_at
         since = max(said - _LOOKED, began) - case.skew  # that it was well before it fell sick says nothing
         near = [well for ms, well in looks if since < from_ms(ms) <= said + case.skew + _JUST_NOW]
+        if not fixed:  # it may have healed before it was opened: what opens an incident was measured a minute ago
+            near += [well for ms, well in looks if from_ms(ms) <= since][-1:]
         if not any(near):
             yield f"{incident.id} ended as {incident.verdict.value} at {said:%H:%M:%S}; {incident.target} was not well"
 
@@ -365,11 +367,11 @@ def braked(case: Case) -> Iterator[str]:
 
 
 def deadlines(case: Case) -> Iterator[str]:
-    """No incident stays open long after its deadline; what is out may be given back for as long as that is tried."""
+    """No incident stays open long after its deadline, but where giving back has failed: that is tried for an hour."""
     for incident in case.played.incidents:
         end = incident.closed_at or case.played.stage.world.now
-        gives_back = any(each.kind in {"leased", "undone"} for each in case.events.get(incident.id, ()))
-        overtime = OVERTIME + (GIVE_BACK_EVERY * GIVE_BACK_TRIES if gives_back else timedelta(0))
+        tries = sum(each.kind == "undone" for each in case.events.get(incident.id, ()))
+        overtime = OVERTIME + (GIVE_BACK_EVERY * GIVE_BACK_TRIES if tries > 1 else timedelta(0))
         if end > incident.deadline + overtime:
             yield f"{incident.id} was open until {end:%H:%M}; its deadline was {incident.deadline:%H:%M}"
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
@@ -540,6 +541,27 @@ def test_no_deadline_ends_what_is_out_while_halted(account: Account, *, heals: b
     assert account.attribute(here.target, "VisibilityTimeout") == "30"
     assert not incident.lent
     assert incident.verdict is (Verdict.FIXED if heals else Verdict.REVERTED)
+
+
+@pytest.mark.parametrize("lent, deaths", [(False, 5), (True, 20)])
+def test_a_record_that_kills_every_tick_is_given_up_last_where_something_is_out(
+    account: Account, *, lent: bool, deaths: int
+) -> None:
+    """Five deaths, and twenty while something of ours is out: then a person must."""
+    here = night(account, lend() if lent else Toy(cures=False))
+    here.minutes(3)
+    assert here.incident.lent is lent
+    died = 0
+    with patch.object(Toy, "examine", side_effect=Crash):
+        while here.incident.open and died <= deaths:
+            account.clock.pass_(11 * MINUTE)
+            try:
+                here.engine.tick(here.ids[0])
+            except Crash:
+                died += 1
+    assert died == deaths
+    assert here.incident.verdict is Verdict.BROKEN
+    assert ("still OUT" in here.incident.why) is lent
 
 
 def test_a_pause_past_the_deadline_takes_back_what_is_out_and_gives_up_in_the_end(account: Account) -> None:

@@ -408,6 +408,8 @@ def test_a_restart_is_made_once_and_the_report_shows_the_new_deployment() -> Non
     [
         ({"id": "ecs-svc/2", "createdAt": NOW}, 0, Outcome.DONE),
         ({"id": "ecs-svc/2", "createdAt": NOW - timedelta(seconds=59)}, 0, Outcome.DONE),
+        ({"id": "ecs-svc/2", "createdAt": NOW + timedelta(seconds=180)}, 240, Outcome.DONE),
+        ({"id": "ecs-svc/2", "createdAt": NOW + timedelta(seconds=181)}, 240, Outcome.UNKNOWN),  # somebody else's
         ({"id": "ecs-svc/2", "createdAt": NOW - timedelta(seconds=61)}, 0, Outcome.UNKNOWN),
         ({"id": "ecs-svc/2", "createdAt": NOW, "taskDefinition": "td:8"}, 0, Outcome.UNKNOWN),
         ({"id": "ecs-svc/2", "createdAt": None}, 0, Outcome.UNKNOWN),
