@@ -163,7 +163,7 @@ class Autoscaling:
         scalable, params = self._known(call), call.params
         tracking = params.get("TargetTrackingScalingPolicyConfiguration", {})
         metric = tracking.get("PredefinedMetricSpecification", {}).get("PredefinedMetricType")
-        if metric != "ECSServiceAverageCPUUtilization":
+        if metric != "ECSServiceAverageCPUUtilization":  # refused loudly: a policy that never acts would be believed
             raise NotImplementedError("of policies the sandbox knows target tracking on a service's CPU")
         name = params["PolicyName"]
         arn = f"arn:aws:autoscaling:{self._region}:{self._account}:scalingPolicy:{new_id()}:policyName/{name}"
@@ -218,7 +218,7 @@ class Autoscaling:
 
 
 def _check(call: Call) -> None:
-    """Only ECS is scaled here."""
+    """Only ECS is scaled here; anything else is refused loudly, because an answer without effect would be believed."""
     if call.params["ServiceNamespace"] != "ecs" or call.params.get("ScalableDimension", DIMENSION) != DIMENSION:
         raise NotImplementedError("the sandbox scales ECS services only")
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from moto.ecs.exceptions import ECSException
 from moto.ecs.models import ecs_backends
 
 from sandbox.seam import Answer, AwsError, Call, Outcome, answered, new_id, refused
@@ -142,7 +143,7 @@ class ThinCloud:
     def _describe_definition(self, call: Call) -> Answer:
         try:
             found = self._containers.describe_task_definition(call.params["taskDefinition"].rpartition("/")[2])
-        except Exception as error:
+        except ECSException as error:
             raise AwsError("ClientException", "Unable to describe task definition.") from error
         roles = {"taskRoleArn": "task_role_arn", "executionRoleArn": "execution_role_arn"}  # moto sets what there is
         shown = {"taskDefinitionArn": found.arn, "family": found.family, "status": found.status}

@@ -53,23 +53,25 @@ _ECR = re.compile(
 # -- whether it is safe ----------------------------------------------------------------------------------------------
 
 
-def check_state(service: Mapping[str, Any]) -> None:
-    """Refuse what somebody has stopped, and what ECS does not deploy itself."""
+def check_state(service: Mapping[str, Any], theirs: str = "which does not take a restart") -> None:
+    """Refuse what somebody has stopped, and what ECS does not deploy itself; ``theirs``: why that is left alone."""
     if service.get("status") != "ACTIVE":
         raise Refused("state", f"the service is {service.get('status')}")
     if not service.get("desiredCount"):
         raise Refused("state", "somebody has stopped the service (desired count 0)")
     controller = service.get("deploymentController", {}).get("type", "ECS")
     if controller != "ECS":
-        raise Refused("controller", f"deployments of the service belong to {controller}, which does not take a restart")
+        raise Refused("controller", f"deployments of the service belong to {controller}, {theirs}")
 
 
-def check_deployment(service: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The one deployment there is. Refuses while somebody is deploying, and after a deployment that failed."""
+def check_deployment(
+    service: Mapping[str, Any], failed: str = "a restart would start the same again"
+) -> Mapping[str, Any]:
+    """The one deployment there is. Refuses while somebody is deploying, and, for ``failed``, after one that failed."""
     deployments: Sequence[Mapping[str, Any]] = service.get("deployments", ())
     rollouts = [str(each.get("rolloutState", "unknown")) for each in deployments]
     if rollouts == ["FAILED"]:
-        raise Refused("mid-change", "the last deployment failed: a restart would start the same again")
+        raise Refused("mid-change", f"the last deployment failed: {failed}")
     if rollouts != ["COMPLETED"]:
         raise Refused(
             "mid-change",

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from nightshift.errors import Missing, Unreadable
-from nightshift.model import Arn, MetricQuery, ResourceRead
-from nightshift.remediation import Reader, Series, Unread
+from nightshift.model import Arn, Healthy, MetricQuery, ResourceRead, Target, Unknown
+from nightshift.remediation import Reader, Readings, Series, Unread
 
 __all__ = [
     "began",
@@ -21,6 +21,7 @@ __all__ = [
     "number",
     "primary",
     "queue",
+    "seen_service",
     "series",
     "service",
     "sums",
@@ -38,6 +39,25 @@ def queue(read: Reader, arn: Arn) -> Mapping[str, Any]:
 def service(read: Reader, arn: Arn) -> Mapping[str, Any]:
     """An ECS service. Raises Unreadable, or Missing where it does not exist."""
     return _resource(read, ResourceRead("ecs.service", str(arn)), "ecs:DescribeServices")
+
+
+def seen_service(target: Target, seen: Readings) -> Mapping[str, Any] | Healthy | Unknown:
+    """
+    An ECS service as a look found it: one that should run something, and says how much.
+
+    Healthy where somebody has stopped it (desired count 0), Unknown where it cannot be told.
+    """
+    service = seen.resource(ResourceRead("ecs.service", str(target.arn)))
+    if isinstance(service, Unread):
+        return Unknown(service.reason)
+    if service is None:
+        return Unknown(f"{target.arn} does not exist")
+    if service.get("status") != "ACTIVE":
+        return Unknown(f"{target.arn.name} is {service.get('status')}")
+    desired = service.get("desiredCount")
+    if not isinstance(desired, int):
+        return Unknown(f"ECS did not say how many tasks of {target.arn.name} should run")
+    return Healthy("stopped on purpose: desired count 0") if desired == 0 else service
 
 
 def _resource(read: Reader, query: ResourceRead, action: str) -> Mapping[str, Any]:

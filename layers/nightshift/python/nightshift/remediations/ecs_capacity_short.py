@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from nightshift import states
+from nightshift import restarts, states
 from nightshift.errors import Refused
 from nightshift.model import (
     Alternative,
@@ -140,15 +140,9 @@ class EcsCapacityShort(Remediation):
         A minute that was not reported may have been either. Desired 0 is somebody's decision, and not a symptom. Why it
         is short is for the diagnosis to say.
         """
-        service = seen.resource(ResourceRead("ecs.service", str(target.arn)))
-        if isinstance(service, Unread):
-            return Unknown(service.reason)
-        if service is None:
-            return Unknown(f"{target.arn} does not exist")
-        if service.get("status") != "ACTIVE":
-            return Unknown(f"{target.arn.name} is {service.get('status')}")
-        if service.get("desiredCount") == 0:
-            return Healthy("stopped on purpose: desired count 0")
+        service = states.seen_service(target, seen)
+        if isinstance(service, Healthy | Unknown):
+            return service
         used = self._values(target, seen)
         if isinstance(used, Unknown):
             return used
@@ -199,7 +193,8 @@ class EcsCapacityShort(Remediation):
         arn = target.arn
         service = states.service(read, arn)
         _check_state(service)
-        self._check_release(arn, _deployment(service), read.now())
+        deployment = restarts.check_deployment(service, "what it left is not to be had more of")
+        self._check_release(arn, deployment, read.now())
         _check_tasks(arn, service)
         _check_size(read, arn)
         compared = self._check_leak(read, arn)
@@ -443,32 +438,9 @@ class EcsCapacityShort(Remediation):
 
 
 def _check_state(service: Mapping[str, Any]) -> None:
-    if service.get("status") != "ACTIVE":
-        raise Refused("state", f"the service is {service.get('status')}")
-    if not service.get("desiredCount"):
-        raise Refused("state", "somebody has stopped the service (desired count 0)")
+    restarts.check_state(service, "and so do its tasks")
     if service.get("schedulingStrategy", "REPLICA") != "REPLICA":
         raise Refused("state", "it runs one task on each instance: ECS takes no number of tasks for it")
-    controller = service.get("deploymentController", {}).get("type", "ECS")
-    if controller != "ECS":
-        raise Refused("controller", f"deployments of the service belong to {controller}, and so do its tasks")
-
-
-def _deployment(service: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The one deployment there is. Refuses while somebody is deploying, and after a deployment that failed."""
-    deployments = service.get("deployments", ())
-    rollouts = [str(each.get("rolloutState", "unknown")) for each in deployments]
-    if rollouts == ["FAILED"]:
-        raise Refused("mid-change", "the last deployment failed: what it left is not to be had more of")
-    if rollouts != ["COMPLETED"]:
-        raise Refused(
-            "mid-change",
-            f"the service is being deployed ({', '.join(rollouts) or 'no deployment'})",
-            numbers={"deployments": len(rollouts)},
-            retry_after=timedelta(minutes=2),
-        )
-    found: Mapping[str, Any] = deployments[0]
-    return found
 
 
 def _check_tasks(arn: Arn, service: Mapping[str, Any]) -> None:

@@ -151,18 +151,9 @@ class EcsDeploymentBad(Remediation):
         return Healthy(f"deployed at {described.began:%H:%M} UTC, and nothing has become worse since")
 
     def _described(self, target: Target, seen: Readings) -> _Deployed | Healthy | Unknown:
-        service = seen.resource(ResourceRead("ecs.service", str(target.arn)))
-        if isinstance(service, Unread):
-            return Unknown(service.reason)
-        if service is None:
-            return Unknown(f"{target.arn} does not exist")
-        if service.get("status") != "ACTIVE":
-            return Unknown(f"{target.arn.name} is {service.get('status')}")
-        desired = service.get("desiredCount")
-        if not isinstance(desired, int):
-            return Unknown(f"ECS did not say how many tasks of {target.arn.name} should run")
-        if desired == 0:
-            return Healthy("stopped on purpose: desired count 0")
+        service = states.seen_service(target, seen)
+        if isinstance(service, Healthy | Unknown):
+            return service
         deployments = service.get("deployments")
         readable = isinstance(deployments, list) and all(isinstance(each, Mapping) for each in deployments)
         primary = states.primary(service) if readable else None
@@ -256,7 +247,7 @@ class EcsDeploymentBad(Remediation):
 
     def diagnose(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
         service = states.service(read, target.arn)
-        _check_state(service)
+        restarts.check_state(service, "which rolls them back itself")
         history = _history(read, target.arn)
         newest = history[0]
         _check_not_going_back(newest.status)
@@ -555,16 +546,6 @@ def _unhealthy(series: Series, began: datetime) -> _Effect:
 
 
 # -- what ECS says, in our words -------------------------------------------------------------------------------------
-
-
-def _check_state(service: Mapping[str, Any]) -> None:
-    if service.get("status") != "ACTIVE":
-        raise Refused("state", f"the service is {service.get('status')}")
-    if not service.get("desiredCount"):
-        raise Refused("state", "somebody has stopped the service (desired count 0)")
-    controller = service.get("deploymentController", {}).get("type", "ECS")
-    if controller != "ECS":
-        raise Refused("controller", f"deployments of the service belong to {controller}, which rolls them back itself")
 
 
 def _check_not_going_back(status: str) -> None:

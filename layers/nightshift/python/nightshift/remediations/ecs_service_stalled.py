@@ -109,18 +109,12 @@ class EcsServiceStalled(Remediation):
 
         That this is not ours to fix then is for the diagnosis to say.
         """
-        service = seen.resource(ResourceRead("ecs.service", str(target.arn)))
-        if isinstance(service, Unread):
-            return Unknown(service.reason)
-        if service is None:
-            return Unknown(f"{target.arn} does not exist")
-        if service.get("status") != "ACTIVE":
-            return Unknown(f"{target.arn.name} is {service.get('status')}")
-        desired, running = service.get("desiredCount"), service.get("runningCount")
-        if not isinstance(desired, int) or not isinstance(running, int):
+        service = states.seen_service(target, seen)
+        if isinstance(service, Healthy | Unknown):
+            return service
+        desired, running = service["desiredCount"], service.get("runningCount")
+        if not isinstance(running, int):
             return Unknown(f"ECS did not say how many tasks of {target.arn.name} run")
-        if desired == 0:
-            return Healthy("stopped on purpose: desired count 0")
         if running < desired:
             return Sick(self._too_few(target, desired, running))
         if target.queue is None:

@@ -173,18 +173,10 @@ class EcsTargetsUnhealthy(Remediation):
         hosts = self._hosts(target)
         if hosts is None:
             return Unknown(f"nobody has said which load balancer {target.arn.name} stands behind")
-        service = seen.resource(ResourceRead("ecs.service", str(target.arn)))
-        if isinstance(service, Unread):
-            return Unknown(service.reason)
-        if service is None:
-            return Unknown(f"{target.arn} does not exist")
-        if service.get("status") != "ACTIVE":
-            return Unknown(f"{target.arn.name} is {service.get('status')}")
-        desired = service.get("desiredCount")
-        if not isinstance(desired, int):
-            return Unknown(f"ECS did not say how many tasks of {target.arn.name} should run")
-        if desired == 0:
-            return Healthy("stopped on purpose: desired count 0")
+        service = states.seen_service(target, seen)
+        if isinstance(service, Healthy | Unknown):
+            return service
+        desired = int(service["desiredCount"])
         unhealthy, healthy = (seen.metric(query) for query in hosts)
         if isinstance(unhealthy, Unread):
             return Unknown(unhealthy.reason)
