@@ -86,11 +86,22 @@ def document(policy: Policy, *, partition: str) -> dict[str, Any]:
 
 
 def _never(policy: Policy, partition: str) -> list[dict[str, Any]]:
-    """What is denied by name. Where a target names roles, these may be passed on: all else of IAM stays denied."""
-    if not any(target.roles for target in policy.targets):
-        return [{"Sid": "Never", "Effect": "Deny", "Action": sorted(NEVER), "Resource": "*"}]
-    rest = {"Sid": "NeverIam", "Effect": "Deny", "NotAction": _ON_ROLES, "Resource": f"arn:{partition}:iam::*:*"}
-    return [{"Sid": "Never", "Effect": "Deny", "Action": sorted({*NEVER} - {"iam:*"}), "Resource": "*"}, rest]
+    """
+    What is denied by name.
+
+    Where a target names roles, these may be passed on: all else of IAM stays denied. Where a bucket has triggers, these
+    may be deleted: all other objects stay denied, what was set apart among them.
+    """
+    rest: dict[str, dict[str, Any]] = {}
+    if any(target.roles for target in policy.targets):
+        on_roles = {"NotAction": _ON_ROLES, "Resource": f"arn:{partition}:iam::*:*"}
+        rest["iam:*"] = {"Sid": "NeverIam", "Effect": "Deny", **on_roles}
+    triggers = [f"{each.arn}/{each.triggers.prefix}*" for each in policy.targets if each.triggers is not None]
+    if triggers:
+        but = {"Action": [_DELETE], "NotResource": triggers}
+        rest[_DELETE] = {"Sid": "NeverObjects", "Effect": "Deny", **but}
+    all_over = {"Action": sorted({*NEVER} - rest.keys()), "Resource": "*"}
+    return [{"Sid": "Never", "Effect": "Deny", **all_over}, *rest.values()]
 
 
 def _allowed(policy: Policy, partition: str) -> list[Any]:
@@ -110,6 +121,7 @@ def _allowed(policy: Policy, partition: str) -> list[Any]:
 
 _AROUND = 200
 """characters of the document besides its statements"""
+_DELETE = "s3:DeleteObject"
 
 
 def _own(place: Place) -> Iterable[Grant]:

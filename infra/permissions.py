@@ -70,6 +70,7 @@ PATTERNS: Mapping[str, str] = {
     "ecs:*:task/": "tasks get their identifiers when they start; the cluster is in the pattern",
     "kms:*:key/": "the key is the queue owner's choice; described, or used through SQS for that queue's messages",
     "logs:*:log-group:": "log streams get their names when they start; the log group is in the pattern",
+    "s3:*:": "objects get their keys when they are put there; the bucket and the prefix are in the pattern",
 }
 """Why a resource has a ``*`` in it, by its service and the start of its name."""
 
@@ -142,7 +143,10 @@ WORST: Mapping[str, str] = {
     "lambda:UpdateAlias": "Point an alias of a registered function at any version of it",
     "logs:CreateLogStream": "Add a stream to the function's own log",
     "logs:PutLogEvents": "Write false lines into the function's own log; none can be removed",
-    "s3:PutObject": "Store objects under letters/ of the quarantine, or hide a stored letter under a newer version",
+    "s3:DeleteObject": "Delete triggers of a registered bucket, stored or not, of which one knows what is in them",
+    "s3:PutObject": (
+        "Store objects under letters/ or triggers/ of the quarantine, or hide a stored one under a newer version"
+    ),
     "sns:Publish": "Send false reports to the subscribers",
     "sqs:CancelMessageMoveTask": "Stop somebody's redrive of a registered dead-letter queue half-way",
     "sqs:ChangeMessageVisibility": "Hide letters of a registered dead-letter queue for up to twelve hours",
@@ -287,9 +291,37 @@ def _cluster(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
 
 
 def _quarantine(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
-    """Where letters are set apart; a plan's session policy narrows it to the one queue's own."""
+    """Where letters and triggers are set apart; a plan's session policy narrows it to the one queue's or bucket's."""
     if target.arn.kind == "sqs:queue":
         yield f"{place.quarantine}/letters/*", ()
+    if target.triggers is not None:
+        yield f"{place.quarantine}/triggers/*", ()
+
+
+def _listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """A prefix of a bucket, as a query names it: ListBucket is about the bucket, and the prefix is a condition."""
+    del place
+    bucket, slash, prefix = str(target.arn).partition("/")
+    if target.arn.kind == "s3:bucket" and slash:
+        yield bucket, (("StringEquals", "s3:prefix", prefix),)
+
+
+def _objects(*prefixes: str, only: Conditions = ()) -> Scope:
+    """What stands in a bucket of triggers, under its ``prefix`` or its ``archive``."""
+
+    def scope(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+        del place
+        for name in prefixes if target.triggers is not None else ():
+            yield f"{target.arn}/{getattr(target.triggers, name)}*", only
+
+    return scope
+
+
+def _told(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """Where messages are sent: home, where letters came from; or to the queues that are told of a bucket's triggers."""
+    yield from _of("sqs:queue", "source")(target, place)
+    for customer in target.triggers.customers if target.triggers is not None else ():
+        yield str(customer.queue), ()
 
 
 def _key_of_queue(*fields: str) -> Scope:
@@ -355,12 +387,17 @@ _SCOPES: Mapping[str, Scope] = {
     "sqs:ListDeadLetterSourceQueues": _of("sqs:queue", "arn"),
     "sqs:ListMessageMoveTasks": _of("sqs:queue", "arn"),
     "sqs:ReceiveMessage": _of("sqs:queue", "arn"),
-    "sqs:SendMessage": _of("sqs:queue", "source"),
+    "sqs:SendMessage": _told,
     "sqs:StartMessageMoveTask": _of("sqs:queue", "arn"),
     "kms:Decrypt": _key_of_queue("arn", "source"),
     "kms:DescribeKey": _any_key,
     "kms:GenerateDataKey": _key_of_queue("source"),
-    # -- S3: what was set apart
+    # -- S3: what was set apart, and triggers
+    "s3:DeleteObject": _objects("prefix", only=(("Null", "s3:if-match", "false"),)),
+    "s3:GetBucketNotification": _of("s3:bucket", "arn"),
+    "s3:GetBucketTagging": _of("s3:bucket", "arn"),
+    "s3:GetObject": _objects("prefix", "archive"),
+    "s3:ListBucket": _listed,
     "s3:PutObject": _quarantine,
     # -- what stands around a target
     "cloudformation:DescribeStacks": _stacks,
@@ -483,8 +520,8 @@ def condense(grants: Iterable[Grant], place: Place, *, many: int = MANY) -> set[
 
 
 def _pattern(resource: str, place: Place) -> str:
-    """Every resource of the same kind in this account and Region."""
-    if not resource.startswith("arn:"):
+    """Every resource of the same kind in this account and Region; S3 names neither, so there one by one it is."""
+    if not resource.startswith("arn:") or ":s3:" in resource:
         return resource
     arn = Arn.parse(resource)
     kind, slash, _ = arn.resource.partition("/")
@@ -501,7 +538,7 @@ def reason(resource: str, actions: Iterable[str]) -> str:
                 remedy="Name a resource, or add the reason to ANYWHERE there",
             )
         return "; ".join(f"{action}: {ANYWHERE[action]}" for action in sorted(actions))
-    if resource.endswith("/letters/*"):  # the quarantine bucket's ARN may be a token yet
+    if resource.endswith(("/letters/*", "/triggers/*")):  # the quarantine bucket's ARN may be a token yet
         return "objects get their keys when they are put there; the bucket is in the pattern, and it is ours"
     _, _, service, _, _, name = resource.split(":", 5)
     for start, why in PATTERNS.items():

@@ -30,7 +30,7 @@ from nightshift.model import Call
 if TYPE_CHECKING:
     from datetime import timedelta
 
-__all__ = ["ActingClients", "Aws", "Serial", "Threads", "throttled", "translate"]
+__all__ = ["LONGEST_BODY", "ActingClients", "Aws", "Serial", "Threads", "throttled", "translate"]
 
 T = TypeVar("T")
 
@@ -97,6 +97,8 @@ _CARRIES = frozenset({"Body", "MessageAttributes", "MessageBody"})
 """parameters that hold what people send each other: AWS's message about a call that has one may quote it"""
 
 _SERVER_ERROR = 500
+LONGEST_BODY = 1024 * 1024
+"""bytes of an object that are read: whoever gets more than that has not got all of it"""
 
 
 class Runner(Protocol):
@@ -158,7 +160,7 @@ class Aws:
         """
         method = getattr(self.client(service), xform_name(operation))
         try:
-            return dict(method(**params))
+            return _whole(method(**params))
         except (ClientError, BotoCoreError) as error:
             raise translate(error, Call(service, operation, _subject(params)), writing=False) from error
 
@@ -233,9 +235,17 @@ class ActingClients:
         try:
             if call.service not in self._clients:
                 self._clients[call.service] = self._make(call.service, self._credentials)
-            return dict(getattr(self._clients[call.service], xform_name(call.operation))(**params))
+            return _whole(getattr(self._clients[call.service], xform_name(call.operation))(**params))
         except (ClientError, BotoCoreError) as error:
             raise translate(error, call, writing=True) from (None if _carries(call) else error)
+
+
+def _whole(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer with its body read, so that what fails on the way fails here; of a longer one more than the longest."""
+    found = dict(answer)
+    if hasattr(found.get("Body"), "read"):
+        found["Body"] = found["Body"].read(LONGEST_BODY + 1)
+    return found
 
 
 def throttled(error: BaseException) -> bool:

@@ -36,7 +36,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 from nightshift import strict_json
 from nightshift.calendar import Calendar, Dates, Freeze, Window, zone
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Mode, Severity, Target
+from nightshift.model import Arn, Customer, Mode, Severity, Target, Triggers
 from nightshift.remediation import Remediation
 
 __all__ = [
@@ -105,6 +105,7 @@ _SHAPES = {
     "ecs:service": (re.compile(r"service/[\w-]{1,255}/[\w-]{1,255}", re.ASCII), "service/<cluster>/<service>"),
     "lambda:function": (re.compile(r"function:[\w-]{1,140}(:[\w$-]{1,128})?", re.ASCII), "function:<name>"),
     "sqs:queue": (re.compile(r"[\w-]{1,80}|[\w-]{1,75}\.fifo", re.ASCII), "<queue name>"),
+    "s3:bucket": (re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII), "<bucket>"),
 }
 """
 What the last part of an ARN looks like, for the kinds we know: an ECS ARN without its cluster (the format before 2019)
@@ -228,6 +229,36 @@ _Maintenance: TypeAlias = Annotated[
 ]
 
 
+_PREFIX = r"([A-Za-z0-9_.-]+/)+"
+"""without what IAM would read as a wildcard, and what a listing would encode"""
+_Prefix: TypeAlias = Annotated[str, Field(pattern=f"^{_PREFIX}$", max_length=200)]
+
+
+class CustomerTable(_Table):
+    """One customer of a bucket of triggers."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=64, description="what its triggers stand under"
+    )
+    queue: _Arn = Field(description="the queue that S3 tells of its triggers")
+    dead_letters: _Arn = Field(description="that queue's dead-letter queue")
+    consumer: _Arn = Field(description="the ECS service that drains the queue")
+
+
+class TriggersTable(_Table):
+    """What stands in a bucket of triggers."""
+
+    prefix: _Prefix = Field(
+        default="customers/", description="where triggers stand, as <prefix><customer>/<change>.json; ends with a slash"
+    )
+    archive: _Prefix = Field(
+        default="archive/", description="where changes stand, as <archive><change>.json; ends with a slash"
+    )
+    customers: tuple[CustomerTable, ...] = Field(
+        min_length=1, max_length=20, description="[[systems.targets.triggers.customers]], at least one"
+    )
+
+
 class TargetTable(_Table):
     """One AWS resource under care."""
 
@@ -256,6 +287,9 @@ class TargetTable(_Table):
         default=(),
         max_length=4,
         description="of an ECS service: the roles its task definitions name, which a rollback passes on to its tasks",
+    )
+    triggers: TriggersTable | None = Field(
+        default=None, description="of an S3 bucket: where its triggers stand, and who is told of them"
     )
     maintenance: _Maintenance = ()
 
@@ -509,10 +543,18 @@ def _written(target: Target) -> dict[str, Any]:
         "protected": target.protected,
         "remediations": list(target.remediations),
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
+        **({"triggers": _triggers_written(target.triggers)} if target.triggers is not None else {}),
         "maintenance": list(target.maintenance),
         **mode,
         **links,
     }
+
+
+def _triggers_written(triggers: Triggers) -> dict[str, Any]:
+    customers = [
+        {"name": each.name, **{key: str(getattr(each, key)) for key in _OF_CUSTOMER}} for each in triggers.customers
+    ]
+    return {"prefix": triggers.prefix, "archive": triggers.archive, "customers": customers}
 
 
 def _canonical(content: Mapping[str, Any]) -> str:
@@ -682,6 +724,8 @@ _LINKS = {
     "target_group": (("ecs:service",), ("elasticloadbalancing:targetgroup",)),
 }
 """what may have the link, and what it may point to"""
+_OF_CUSTOMER = {"queue": "sqs:queue", "dead_letters": "sqs:queue", "consumer": "ecs:service"}
+"""what a customer of a bucket of triggers names, and of which kind it is"""
 
 
 def _check_roles(raw: Mapping[str, Any], settings: Mapping[str, Remediation], problems: _Problems) -> None:
@@ -739,8 +783,15 @@ def _check_targets(
 
 def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -> Target:
     """As it is under care: what its whole system says of maintenance is said of it too."""
-    target = Target(group=group, **{name: getattr(table, name) for name in TargetTable.model_fields})
+    said = {name: getattr(table, name) for name in TargetTable.model_fields}
+    target = Target(group=group, **{**said, "triggers": _triggers(table.triggers)})
     return replace(target, maintenance=tuple(dict.fromkeys((*maintenance, *target.maintenance))))
+
+
+def _triggers(table: TriggersTable | None) -> Triggers | None:
+    if table is None:
+        return None
+    return Triggers(table.prefix, table.archive, tuple(Customer(**dict(each)) for each in table.customers))
 
 
 def _check_calendar(raw: Mapping[str, Any], settings: Mapping[str, Remediation], problems: _Problems) -> None:
@@ -825,8 +876,9 @@ def _check_home(target: Target, loc: Loc, account: object, region: object, probl
     if not _fits(_ACCOUNT, account) or not _fits(_REGION, region):
         return
     ours = {"partition": _partition(str(region)), "account": account, "region": region}
-    for key in ("arn", *_LINKS):
-        arn = getattr(target, key)
+    named: list[tuple[Loc, Arn | None]] = [((key,), getattr(target, key)) for key in ("arn", *_LINKS)]
+    named += [(key, arn) for key, arn, _ in _of_customers(target)]
+    for key, arn in named:
         wrong = [
             f"its {what} is {getattr(arn, what) or 'not said'}, but the deployment's is {our}"
             for what, our in ours.items()
@@ -834,7 +886,7 @@ def _check_home(target: Target, loc: Loc, account: object, region: object, probl
         ]
         if wrong:
             remedy = "One file serves one account and Region: correct the ARN, or register it in the file of its own"
-            problems.add((*loc, key), "; ".join(wrong), remedy)
+            problems.add((*loc, *key), "; ".join(wrong), remedy)
 
 
 def _fits(pattern: str, value: object) -> bool:
@@ -867,9 +919,42 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
         elif role.kind != "iam:role" or role.account != target.arn.account or role.partition != target.arn.partition:
             remedy = "A role is arn:aws:iam::ACCOUNT:role/NAME, of the deployment's account"
             problems.add((*loc, "roles", n), f"{role} is no role of this account", remedy)
+    _check_triggers(target, loc, problems)
     for one, other in (("load_balancer", "target_group"), ("target_group", "load_balancer")):
         if getattr(target, one) is not None and getattr(target, other) is None:
             problems.add((*loc, one), f"has no {other} beside it", f"Name the {other} too: metrics need both")
+
+
+def _of_customers(target: Target) -> Iterator[tuple[Loc, Arn, str]]:
+    """What the customers of a bucket of triggers name: where it stands, what it is, and of which kind it must be."""
+    for n, customer in enumerate(target.triggers.customers if target.triggers is not None else ()):
+        for key, kind in _OF_CUSTOMER.items():
+            yield ("triggers", "customers", n, key), getattr(customer, key), kind
+
+
+def _check_triggers(target: Target, loc: Loc, problems: _Problems) -> None:
+    """A trigger must be one customer's, and one queue's: else a message could be sent to the wrong one."""
+    if target.triggers is None:
+        return
+    if target.arn.kind != "s3:bucket":
+        remedy = "Remove them: only S3 buckets (arn:aws:s3:::<bucket>) have triggers"
+        problems.add((*loc, "triggers"), f"{target.arn} has no triggers", remedy)
+    prefix, archive = target.triggers.prefix, target.triggers.archive
+    if prefix.startswith(archive) or archive.startswith(prefix):
+        problems.add(
+            (*loc, "triggers"), f"{prefix} and {archive} are not apart", "Name two prefixes, neither in the other"
+        )
+    taken: dict[Arn | str, Loc] = {}
+    for n, customer in enumerate(target.triggers.customers):
+        here: Loc = ("triggers", "customers", n, "name")
+        if taken.setdefault(customer.name, here) != here:
+            problems.add((*loc, *here), f"{_show(customer.name)} is another customer's", "Give each its own name")
+    for here, arn, kind in _of_customers(target):
+        if arn.kind != kind:
+            problems.add((*loc, *here), f"{arn} is of kind {arn.kind}", f"A {here[-1]} is of kind {kind}")
+        elif kind == "sqs:queue" and taken.setdefault(arn, here) != here:
+            remedy = "Name the queue of this customer alone"
+            problems.add((*loc, *here), f"{arn} is named already, {_dotted(taken[arn])}", remedy)
 
 
 def _check_listed(
@@ -910,6 +995,8 @@ _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("calendar", "freeze", "dates"): Dates,
     ("systems",): SystemTable,
     ("systems", "targets"): TargetTable,
+    ("systems", "targets", "triggers"): TriggersTable,
+    ("systems", "targets", "triggers", "customers"): CustomerTable,
 }
 
 

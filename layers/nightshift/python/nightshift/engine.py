@@ -461,7 +461,7 @@ class Engine:
         """The ARNs that a plan may touch: the target, its parts, what it names, and where letters are stored."""
         bucket = f"arn:{target.arn.partition}:s3:::{self._quarantine}/*"
         named = (target.arn, *target.linked, *target.roles)
-        return (*map(str, named), *_parts(target.arn), bucket)
+        return (*map(str, named), *_parts(target), bucket)
 
     def _held(self, case: _Case, incident: Incident, refusal: Refusal, *, continuing: bool = False) -> _Next:
         """A guardrail said "later" (the incident waits, and looks again) or "never" (it ends here)."""
@@ -1131,8 +1131,11 @@ def _next_look(now: datetime, until: datetime) -> datetime:
     return min(max(until, now), now + EVERY)
 
 
-def _parts(arn: Arn) -> tuple[str, ...]:
-    """What belongs to a service under names that AWS gives: its tasks and its deployments."""
+def _parts(target: Target) -> tuple[str, ...]:
+    """What belongs to a service under names that AWS gives (its tasks and deployments), or to a bucket of triggers."""
+    arn = target.arn
+    if target.triggers is not None:
+        return tuple(f"{arn}/{prefix}*" for prefix in (target.triggers.prefix, target.triggers.archive))
     match arn.resource.split("/"):
         case ["service", cluster, service] if arn.service == "ecs" and cluster:
             parts = (f"task/{cluster}/*", f"service-deployment/{cluster}/{service}/*")

@@ -25,6 +25,7 @@ __all__ = [
     "Attempt",
     "Call",
     "CallRecord",
+    "Customer",
     "Diagnosis",
     "Finding",
     "Healthy",
@@ -48,6 +49,7 @@ __all__ = [
     "Step",
     "SwitchState",
     "Target",
+    "Triggers",
     "Unknown",
     "Verdict",
 ]
@@ -143,6 +145,33 @@ class SwitchState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Customer:
+    """One customer of a bucket of triggers: which queue tells of them, who drains it, and where its letters die."""
+
+    name: str
+    queue: Arn
+    dead_letters: Arn
+    consumer: Arn
+
+
+@dataclass(frozen=True, slots=True)
+class Triggers:
+    """
+    Triggers in a bucket: ``<prefix><customer>/<change>.json`` asks for a change to be processed for one customer.
+
+    Whoever has done so writes it into ``<archive><change>.json``, which all customers share, and deletes the trigger.
+    """
+
+    prefix: str
+    archive: str
+    customers: tuple[Customer, ...]
+
+    def customer(self, name: str) -> Customer | None:
+        """The customer of that very name."""
+        return next((each for each in self.customers if each.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """
     One AWS resource under care, as registered in the configuration.
@@ -150,7 +179,8 @@ class Target:
     ``group`` is the system it belongs to. ``consumer`` (of a dead-letter queue or queue) is the service that drains it,
     ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
     ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``roles`` are those that
-    its task definitions name. ``maintenance`` names the windows in which people work on it.
+    its task definitions name. ``triggers`` (of a bucket) says what stands in it. ``maintenance`` names the windows in
+    which people work on it.
     """
 
     arn: Arn
@@ -164,12 +194,15 @@ class Target:
     load_balancer: Arn | None = None
     target_group: Arn | None = None
     roles: tuple[Arn, ...] = ()
+    triggers: Triggers | None = None
     maintenance: tuple[str, ...] = ()
 
     @property
     def linked(self) -> tuple[Arn, ...]:
         """Targets whose sickness can be the same failure as ours."""
-        return tuple(arn for arn in (self.consumer, self.source, self.queue) if arn is not None)
+        customers = self.triggers.customers if self.triggers is not None else ()
+        of_customers = (arn for each in customers for arn in (each.consumer, each.dead_letters, each.queue))
+        return (*(arn for arn in (self.consumer, self.source, self.queue) if arn is not None), *of_customers)
 
 
 # -- what to read --------------------------------------------------------------------------------------------------
@@ -198,7 +231,8 @@ class ResourceRead:
     """
     One resource's state: ``kind`` names the batched reader in :mod:`nightshift.signals`, ``key`` is the ARN.
 
-    ``sqs.queue`` = its attributes, ``sqs.exists`` = whether it is listed, ``ecs.service`` = DescribeServices.
+    ``sqs.queue`` = its attributes, ``sqs.exists`` = whether it is listed, ``ecs.service`` = DescribeServices,
+    ``s3.triggers`` = the oldest objects under a prefix, which is part of the ARN.
     """
 
     kind: str

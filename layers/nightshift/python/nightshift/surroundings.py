@@ -20,9 +20,12 @@ __all__ = ["ACTIONS", "changes", "tags_of"]
 ACTIONS: Mapping[str, tuple[str, ...]] = {
     "sqs:queue": ("sqs:ListQueueTags",),
     "ecs:service": ("ecs:ListTagsForResource", "ecs:DescribeServices"),
+    "s3:bucket": ("s3:GetBucketTagging",),
     "*": ("cloudformation:DescribeStacks",),
 }
 """the IAM actions that looking around needs, by the kind of what is looked at"""
+_UNTAGGED = "NoSuchTagSet"
+"""how S3 says that a bucket has no tags"""
 
 
 def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
@@ -34,8 +37,11 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
         if arn.service == "ecs":
             answer = aws.read("ecs", "ListTagsForResource", resourceArn=str(arn))
             return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}
+        if arn.kind == "s3:bucket":
+            answer = aws.read("s3", "GetBucketTagging", Bucket=arn.name)
+            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagSet", ())}
     except AwsError as error:
-        return Unread(str(error))
+        return {} if error.code == _UNTAGGED else Unread(str(error))
     return Unread(f"nobody has taught Nightshift how to read tags of {arn.kind}")
 
 

@@ -318,9 +318,9 @@ def _independent(looks: Iterable[Look]) -> tuple[Target, ...]:
         return arn
 
     for arn, target in sick.items():
-        for linked in target.linked:
-            if linked in sick:
-                cause[root(arn)] = root(linked)
+        causes = [linked for linked in target.linked if linked in sick]
+        for linked in causes[:1] if target.triggers is not None else causes:  # its customers may fail each for itself
+            cause[root(arn)] = root(linked)
     return tuple(target for arn, target in sick.items() if root(arn) == arn)
 
 

@@ -7,6 +7,7 @@ from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
+from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 
 __all__ = ["REMEDIATIONS"]
@@ -17,5 +18,6 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsTargetsUnhealthy,  # waits while tasks are missing: that is the one before
     EcsCapacityShort,  # the last of a service's own: more tasks of what hangs or leaks are no cure
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
+    S3TriggerStuck,  # then what is left of that: a trigger whose message waits or died is one of theirs
 )
 """All of them, in the order in which a person would fix them. What a configuration does not name is not deployed."""

@@ -32,6 +32,7 @@ from nightshift.signals.names import (
 )
 from nightshift.signals.queues import attribute_pieces, exists_pieces
 from nightshift.signals.services import service_pieces
+from nightshift.signals.triggers import trigger_pieces
 
 if TYPE_CHECKING:
     from nightshift.aws import Aws
@@ -71,6 +72,7 @@ KINDS: Mapping[str, Kind] = {
     "sqs.exists": Kind("sqs:queue", ("sqs:ListQueues",), exists_pieces),
     "sqs.queue": Kind("sqs:queue", ("sqs:GetQueueAttributes",), attribute_pieces),
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),
+    "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""
 
@@ -138,6 +140,6 @@ def _locate(query: ResourceRead, region: str) -> Arn:
     arn = Arn.parse(query.key)
     if arn.kind != KINDS[query.kind].names:
         raise ValueError(f"{query.kind} reads {KINDS[query.kind].names}, and {arn} is {arn.kind}")
-    if arn.region != region:
+    if arn.region != region and arn.service != "s3":  # the ARNs of S3 say no Region
         raise ValueError(f"{arn} is in {arn.region or 'no Region'}, and this reads {region}")
     return arn

@@ -1,0 +1,778 @@
+"""
+Triggers stay in their bucket: delete those that were processed, send lost ones again, leave the rest to their cause.
+
+Symptom   a trigger has stood under its customer's prefix for a quarter of an hour
+Cause     it was processed and not deleted; or nobody was ever told of it; or its consumer hangs; or its message died
+Cure      store and delete what the archive proves to be processed for this very customer; else, where nobody was told,
+          tell once more; a consumer and a dead-letter queue have incidents of their own, which come first
+Proof     the trigger is gone; one that was sent again is processed first
+Undo      none: what was deleted is stored apart, and to put it back is to have it processed again
+Source    runbook 0 task 3, task 4 "trigger delete failed" and "archive update failed"; R1
+
+A wrong fix here mails a customer twice, or loses a change. So what is not known is never acted on. The archive is one
+object for all customers, and another customer's entry in it proves nothing. Nor does one from before the trigger was
+written, or one whose customer or time cannot be read: that one is no proof, and it is no leave to send either.
+
+Nothing is sent again unless the configuration says that a consumer which is told twice mails once (``idempotent``), the
+queue and its dead-letter queue are empty and have been, S3 still tells that queue, and it was never sent before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, Final
+from urllib.parse import quote_plus
+
+from pydantic import Field
+
+from nightshift import states, strict_json
+from nightshift.aws import LONGEST_BODY
+from nightshift.errors import Ambiguous, Fenced, Missing, NightshiftError, Refused, Rejected, Undeclared, Unreadable
+from nightshift.letters import SKEW
+from nightshift.model import (
+    Alternative,
+    Arn,
+    Call,
+    Customer,
+    Diagnosis,
+    Finding,
+    Healthy,
+    Json,
+    Ledger,
+    Observation,
+    Outcome,
+    Plan,
+    Queries,
+    ResourceRead,
+    Severity,
+    Sick,
+    Signal,
+    Step,
+    Target,
+    Triggers,
+    Unknown,
+)
+from nightshift.remediation import Actor, Progress, Reader, Readings, Remediation, Unread
+from nightshift.signals import queue_metric, queue_url
+from nightshift.states import minutes
+
+__all__ = ["S3TriggerStuck"]
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}"
+"""of a customer and of a change: what IAM reads as it stands, and an event carries as it stands"""
+_ORPHAN = timedelta(hours=1)  # a trigger that stands for so long is more than late (runbook 0, weekly maintenance)
+_NEAR = timedelta(minutes=5)  # how far a consumer's clock and S3's may be apart before an entry means nothing
+_LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
+_POLLS = 5  # minutes of metrics, in which a queue must have been empty (R1: three polls, a minute apart)
+_KEYS = 1000  # characters of keys in one plan: a session policy has 2,048, and names each
+_CHANGED = frozenset({"412", "ConditionalRequestConflict", "PreconditionFailed"})
+"""how S3 says that an object is no longer the one that was meant"""
+
+
+class Fate(StrEnum):
+    """What became of a trigger, and so whose it is to act."""
+
+    PROCESSED = "processed, and not deleted"
+    LOST = "its queue was never told"
+    WAITING = "its message waits in the queue"
+    DEAD = "its message may be a dead letter"
+    UNDER_WAY = "it may be under way"
+    UNCLEAR = "a person must look"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """One object under the prefix, as it was listed. ``customer`` and ``change`` are empty where the key is odd."""
+
+    key: str
+    etag: str
+    modified: datetime
+    size: int
+    customer: str = ""
+    change: str = ""
+
+    @classmethod
+    def listed(cls, entry: Mapping[str, Any], prefix: str) -> Trigger:
+        """An entry of ListObjectsV2."""
+        key = str(entry["Key"])
+        match = re.fullmatch(f"{re.escape(prefix)}({_NAME})/({_NAME})\\.json", key)
+        customer, change = match.groups() if match else ("", "")
+        return cls(key, str(entry["ETag"]), entry["LastModified"], int(entry["Size"]), customer, change)
+
+    @property
+    def seen(self) -> dict[str, Json]:
+        """What tells it from one that was written later, also from one with the same content."""
+        return {"etag": self.etag, "modified": self.modified.isoformat(), "size": self.size}
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """A customer's queue now: messages that wait, that are in somebody's hands, and how long one may take to die."""
+
+    waiting: int
+    hidden: int
+    longest: timedelta
+    retention: timedelta
+    own_key: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A trigger, what became of it, and why we think so."""
+
+    trigger: Trigger
+    fate: Fate
+    why: str
+    link: Arn | None = None
+
+
+class S3TriggerStuck(Remediation):
+    """Triggers in an S3 bucket that nobody processes, or that were processed and stay."""
+
+    name: ClassVar[str] = "s3-trigger-stuck"
+    title: ClassVar[str] = "triggers are stuck"
+    kinds: ClassVar[tuple[str, ...]] = ("s3:bucket",)
+    needs: ClassVar[tuple[str, ...]] = ("triggers",)
+    reads: ClassVar[tuple[str, ...]] = ("s3:GetObject", "s3:GetBucketNotification")
+    writes: ClassVar[tuple[str, ...]] = (
+        "s3:GetObject",  # the trigger and the archive, once more, right before anything is done about them
+        "s3:PutObject",
+        "s3:DeleteObject",
+        "sqs:SendMessage",
+    )
+
+    cooldown: timedelta = Field(default=timedelta(minutes=5), description="between two applications to one bucket")
+    patience: timedelta = Field(
+        default=timedelta(minutes=5), description="how long others may take to go by themselves"
+    )
+    stuck_for: timedelta = Field(
+        default=timedelta(minutes=15),
+        ge=timedelta(minutes=5),
+        le=timedelta(hours=24),
+        description="how long a trigger may stand; longer than a change takes to be processed",
+    )
+    sample: int = Field(default=50, ge=1, le=100, description="stuck triggers that are looked at, the oldest first")
+    batch: int = Field(default=10, ge=1, le=10, description="triggers that one attempt deletes")
+    resend: int = Field(default=1, ge=1, le=3, description="triggers that one attempt sends again")
+    reprocess: timedelta = Field(
+        default=timedelta(minutes=20),
+        ge=timedelta(minutes=5),
+        le=timedelta(hours=2),
+        description="how long a trigger that was sent again may take to be processed",
+    )
+    idempotent: bool = Field(
+        default=False,
+        description="whether a consumer that is told twice of one trigger mails once: nothing is sent again without it",
+    )
+    modifications: str = Field(
+        default="modifications", max_length=64, description="where the archive lists what was done"
+    )
+    type_field: str = Field(
+        default="modificationType", max_length=64, description="what says of an entry what was done"
+    )
+    processed: str = Field(
+        default="processed", max_length=64, description="what it says where the change was processed"
+    )
+    customer_field: str = Field(
+        default="", max_length=64, description="what says of an entry for whom; empty: nobody knows, nothing proves it"
+    )
+    timestamp_field: str = Field(
+        default="", max_length=64, description="what says of an entry when; empty: nobody knows, nothing proves it"
+    )
+
+    # -- seeing ----------------------------------------------------------------------------------------------------
+
+    def watch(self, target: Target) -> Queries:
+        return () if target.triggers is None else (_listing(target.arn, target.triggers),)
+
+    def detect(self, target: Target, seen: Readings) -> Observation:
+        """
+        By age alone. S3 dates an object by its last writing: one that was old at two looks was the same at both.
+
+        How many others there are makes no difference, but that where not all could be listed, young ones prove nothing.
+        """
+        if target.triggers is None:
+            return Unknown(f"nobody has said what stands in {target.arn.name}")
+        found = seen.resource(_listing(target.arn, target.triggers))
+        if isinstance(found, Unread):
+            return Unknown(found.reason)
+        if found is None:
+            return Unknown(f"{target.arn} does not exist")
+        try:
+            stuck = self._stuck(target.triggers, found, seen.at)
+            total, truncated = int(found["Count"]), bool(found["Truncated"])
+        except (KeyError, TypeError, ValueError) as error:
+            return Unknown(f"the listing of {target.arn.name} cannot be understood: {type(error).__name__}")
+        if stuck:
+            return Sick(self._finding(target, stuck, seen.at))
+        if truncated:
+            return Unknown(f"{target.arn.name} holds more objects under {target.triggers.prefix} than were listed")
+        return Healthy(f"{total} triggers, none older than {minutes(self.stuck_for)} minutes")
+
+    def _stuck(self, triggers: Triggers, listing: Mapping[str, Any], now: datetime) -> list[Trigger]:
+        listed = [Trigger.listed(each, triggers.prefix) for each in listing["Oldest"]]
+        return [each for each in listed if now - each.modified > self.stuck_for]
+
+    def _finding(self, target: Target, stuck: Sequence[Trigger], now: datetime) -> Finding:
+        age = now - stuck[0].modified
+        by_customer = Counter(each.customer or "?" for each in stuck)
+        return Finding(
+            remediation=self.name,
+            target=str(target.arn),
+            symptom=f"{_many(len(stuck))} in {target.arn.name} for more than {minutes(self.stuck_for)} minutes",
+            signals=(Signal("age of the oldest trigger", minutes(age), minutes(self.stuck_for), "now", "minutes"),),
+            evidence=tuple(f"{name}: {count}" for name, count in sorted(by_customer.items())),
+            severity=Severity.SEV2 if age > _ORPHAN else Severity.SEV3,
+        )
+
+    # -- diagnosis -------------------------------------------------------------------------------------------------
+
+    def diagnose(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
+        triggers = target.triggers
+        if triggers is None:
+            raise Refused("triggers", "nobody has said what stands in the bucket")
+        found = self._look(read, target.arn, triggers)
+        if not found:
+            raise Refused("triggers", "no trigger is stuck any more", retry_after=timedelta(minutes=1))
+        done = self._of(found, Fate.PROCESSED, self.batch)
+        lost = () if done else self._of(found, Fate.LOST, self.resend)
+        if not done and not lost:
+            raise self._not_ours(found)
+        return Diagnosis(
+            target=str(target.arn),
+            cause=(
+                "they were processed, each for its customer, and were not deleted"
+                if done
+                else f"{triggers.prefix} tells their queues, and these were never told of them, or have lost it"
+            ),
+            evidence=tuple(f"{each.trigger.key}: {each.fate}: {each.why}" for each in (*done, *lost)),
+            rejected=tuple(
+                Alternative(fate.value, f"of {count} others, which stay as they are")
+                for fate, count in sorted(Counter(each.fate for each in found).items())
+                if fate not in {Fate.PROCESSED, Fate.LOST}
+            ),
+            facts={
+                "bucket": str(target.arn),
+                "archive": triggers.archive,
+                "account": triggers.customers[0].queue.account,
+                "quarantine": read.quarantine,
+                "alone": len(triggers.customers) == 1,
+                "delete": [self._fact(triggers, each.trigger) for each in done],
+                "send": [self._fact(triggers, each.trigger) for each in lost],
+            },
+        )
+
+    def _look(self, read: Reader, bucket: Arn, triggers: Triggers) -> tuple[_Found, ...]:
+        """What became of the oldest that are stuck. Raises Unreadable where they, or what is known, cannot be read."""
+        query = _listing(bucket, triggers)
+        listing = read.seen(query).resource(query)
+        if not isinstance(listing, Mapping):
+            reason = listing.reason if isinstance(listing, Unread) else "it does not exist"
+            raise Unreadable("s3:ListBucket", "Unread", reason, resource=str(bucket))
+        now = read.now()
+        stuck = self._stuck(triggers, listing, now)[: self.sample]
+        queues = {each.name: _queue(read, each.queue) for each in triggers.customers if _has(stuck, each.name)}
+        return tuple(self._judge(read, bucket, triggers, each, queues.get(each.customer), now) for each in stuck)
+
+    def _judge(
+        self, read: Reader, bucket: Arn, triggers: Triggers, trigger: Trigger, queue: _Queue | None, now: datetime
+    ) -> _Found:
+        customer = triggers.customer(trigger.customer)
+        if customer is None:
+            return _Found(trigger, Fate.UNCLEAR, "no customer of that name is configured")
+        if queue is None:
+            return _Found(trigger, Fate.UNDER_WAY, f"{customer.queue.name} cannot be read")
+        age = now - trigger.modified
+        if queue.hidden and age <= queue.longest:
+            return _Found(
+                trigger, Fate.UNDER_WAY, f"{queue.hidden} messages of {customer.queue.name} are being worked on"
+            )
+        where = {"Bucket": bucket.name, "ExpectedBucketOwner": customer.queue.account}
+        try:
+            archive = read("s3", "GetObject", Key=_archived(triggers.archive, trigger.change), **where)["Body"]
+        except Missing:
+            return _Found(trigger, Fate.UNCLEAR, "the archive has no object for its change")
+        except Rejected as error:
+            return _Found(trigger, Fate.UNCLEAR, f"the archive's object cannot be read: {error.code}")
+        proof, why = self._proof(archive, trigger, alone=len(triggers.customers) == 1, now=now)
+        if proof:
+            return _Found(trigger, Fate.PROCESSED, why)
+        if proof is None:
+            return _Found(trigger, Fate.UNCLEAR, why)
+        return self._unprocessed(read, bucket, trigger, customer, queue, age)
+
+    def _unprocessed(
+        self, read: Reader, bucket: Arn, trigger: Trigger, customer: Customer, queue: _Queue, age: timedelta
+    ) -> _Found:
+        """Where the message of a trigger is that was certainly not processed."""
+        if queue.waiting or queue.hidden:
+            count = queue.waiting + queue.hidden
+            return _Found(trigger, Fate.WAITING, f"{count} messages are in {customer.queue.name}", customer.consumer)
+        dead = _queue(read, customer.dead_letters)
+        if dead is None:
+            return _Found(trigger, Fate.DEAD, f"{customer.dead_letters.name} cannot be read", customer.dead_letters)
+        if dead.waiting or dead.hidden:
+            count = dead.waiting + dead.hidden
+            why = f"{count} letters are in {customer.dead_letters.name}"
+            return _Found(trigger, Fate.DEAD, why, customer.dead_letters)
+        if busy := _was_busy(read, customer):
+            return _Found(trigger, Fate.UNDER_WAY, busy)
+        why_not = self._may_not_send(read, bucket, trigger, customer, queue, age)
+        if why_not:
+            return _Found(trigger, Fate.UNCLEAR, why_not)
+        return _Found(trigger, Fate.LOST, f"{customer.queue.name} and its dead-letter queue are empty, and were")
+
+    def _may_not_send(
+        self, read: Reader, bucket: Arn, trigger: Trigger, customer: Customer, queue: _Queue, age: timedelta
+    ) -> str:
+        """Why a trigger must not be sent again, though nobody has been told of it; empty where it may be."""
+        if age > queue.retention:
+            return f"it is older than {customer.queue.name} keeps a message"
+        if queue.own_key:
+            return f"{customer.queue.name} is encrypted with a key of its own, with which nothing is sent"
+        notifications = read(
+            "s3", "GetBucketNotificationConfiguration", Bucket=bucket.name, ExpectedBucketOwner=customer.queue.account
+        )
+        if not _routed(notifications, customer.queue, trigger.key):
+            return f"the bucket does not tell {customer.queue.name} of such keys (any more): that must be mended first"
+        target = read.target(str(bucket))
+        key = _marker(trigger.key, trigger.etag)
+        if target is None or read.counters(target, (key,))[key]:
+            return "it was sent again before, and one trigger is sent once"
+        if not self.idempotent:
+            return "nobody has said that its consumer may be told twice: it is not sent again"
+        return ""
+
+    def _proof(self, archive: bytes, trigger: Trigger, *, alone: bool, now: datetime) -> tuple[bool | None, str]:
+        """
+        Whether the archive proves that a trigger was processed for its customer; None where it may have been.
+
+        ``alone``: the bucket has one customer, so that every entry is that one's.
+        """
+        if not self.timestamp_field or not (self.customer_field or alone):
+            return None, "the configuration does not say where the archive names customer and time"
+        try:
+            document = strict_json.loads(archive, limit=LONGEST_BODY)
+        except strict_json.NotStrict as error:
+            return None, f"the archive's object cannot be read: {error}"
+        entries = document.get(self.modifications) if isinstance(document, Mapping) else None
+        if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
+            return None, f"the archive's object has no list {self.modifications}"
+        doubts = 0
+        for entry in entries:
+            if entry.get(self.type_field) != self.processed:
+                doubts += not isinstance(entry.get(self.type_field), str)
+                continue
+            who = entry.get(self.customer_field) if self.customer_field else trigger.customer
+            if who != trigger.customer:
+                doubts += not isinstance(who, str) or not who or who.casefold() == trigger.customer.casefold()
+                continue
+            at = _time(entry.get(self.timestamp_field))
+            if at is None or at > now + SKEW:
+                doubts += 1
+            elif at >= trigger.modified:
+                return True, f"processed for {trigger.customer} at {at:%Y-%m-%d %H:%M:%S}, after it was written"
+            else:
+                doubts += at >= trigger.modified - _NEAR
+        if doubts:
+            return None, f"{doubts} entries of the archive's object may or may not be about it"
+        return False, "no entry of the archive's object is about it"
+
+    def _of(self, found: Iterable[_Found], fate: Fate, most: int) -> tuple[_Found, ...]:
+        """The oldest of that fate, as many as one plan may name."""
+        chosen: list[_Found] = []
+        for each in found:
+            if each.fate is not fate or len(chosen) == most:
+                continue
+            if sum(len(every.trigger.key) for every in (*chosen, each)) <= _KEYS:
+                chosen.append(each)
+        return tuple(chosen)
+
+    def _not_ours(self, found: Sequence[_Found]) -> Refused:
+        """What is to be waited for first, or, where nothing is, what a person must look at."""
+        for fate, guard in ((Fate.WAITING, "consumer"), (Fate.DEAD, "dead-letters"), (Fate.UNDER_WAY, "in-flight")):
+            these = [each for each in found if each.fate is fate]
+            if these:
+                first = these[0]
+                return Refused(
+                    guard,
+                    f"{_many(len(these))}: {first.why}",
+                    numbers={"triggers": len(these), "stuck": len(found)},
+                    retry_after=timedelta(minutes=2),
+                    link=str(first.link) if first.link is not None else None,
+                )
+        reasons = Counter(each.why for each in found)
+        told = "; ".join(f"{count} x {why}" for why, count in sorted(reasons.items()))
+        return Refused(
+            "triggers",
+            f"{_many(len(found))} that only a person can judge ({told}); the oldest is {found[0].trigger.key}",
+            numbers={"stuck": len(found)},
+        )
+
+    def _fact(self, triggers: Triggers, trigger: Trigger) -> dict[str, Json]:
+        customer = triggers.customer(trigger.customer)
+        queue = str(customer.queue) if customer is not None else ""
+        return {
+            "key": trigger.key,
+            "customer": trigger.customer,
+            "change": trigger.change,
+            "queue": queue,
+        } | trigger.seen
+
+    # -- the plan --------------------------------------------------------------------------------------------------
+
+    def plan(self, diagnosis: Diagnosis) -> Plan:
+        """Either deletes or sends, and names every trigger: what a person approves is what is done, and no more."""
+        facts = diagnosis.facts
+        bucket = Arn.parse(facts["bucket"])
+        deletes, sends = facts["delete"], facts["send"]
+        owner = {"ExpectedBucketOwner": facts["account"]}
+        here = {"Bucket": bucket.name, **owner}
+        archive = Call(
+            "s3",
+            "GetObject",
+            f"{bucket}/{facts['archive']}*",
+            params=here,
+            free=("Key",),
+            times=len(deletes) + len(sends),
+            before={"alone": facts["alone"], "prefix": facts["archive"]},
+        )
+        gets = [_get(bucket, here, each) for each in (*deletes, *sends)]
+        if deletes:
+            put = Call(
+                "s3",
+                "PutObject",
+                f"arn:{bucket.partition}:s3:::{facts['quarantine']}/triggers/{bucket.name}/*",
+                params={"Bucket": facts["quarantine"], "ContentType": "application/json", **owner},
+                free=("Key", "Body"),
+                times=len(deletes),
+            )
+            acts = [put, *(_delete(bucket, here, each) for each in deletes)]
+            step = Step(
+                "delete",
+                calls=(archive, *gets, *acts),
+                settle=timedelta(minutes=1),
+                why="store each trigger that was processed, then delete it, if it is still the same",
+            )
+        else:
+            acts = [_send(bucket, queue, sends) for queue in sorted({each["queue"] for each in sends})]
+            step = Step(
+                "send",
+                calls=(archive, *gets, *acts),
+                settle=timedelta(minutes=2),
+                why="tell the queue of each trigger once more, if it is still the same and still not processed",
+            )
+        stored = f"s3://{facts['quarantine']}/triggers/{bucket.name}/"
+        return Plan(
+            remediation=self.name,
+            target=str(bucket),
+            summary=f"{step.name} {_many(len(gets))}: {', '.join(each['key'] for each in (*deletes, *sends))}",
+            steps=(step,),
+            risk=(
+                "none that was processed is needed; a copy of each is kept"
+                if deletes
+                else "a consumer that was told after all processes a change again, and must mail once all the same"
+            ),
+            undo_by_hand=(
+                f"what is deleted is stored under {stored}; copied back, it is processed again, and its customer mailed"
+                if deletes
+                else "none: a message that was sent cannot be called back"
+            ),
+        )
+
+    # -- acting ----------------------------------------------------------------------------------------------------
+
+    def apply(self, act: Actor, plan: Plan, step: Step) -> None:
+        """Each trigger by itself: read it once more, and what the archive says, and then act on it, or leave it."""
+        archive, *others = step.calls
+        gets = {call.resource: call for call in others if call.operation == "GetObject"}
+        puts = [call for call in others if call.operation == "PutObject"]
+        if step.name == "send":
+            act.scratch["sent"] = act.now().isoformat()
+        for key, get in gets.items():
+            body = self._unchanged(act, get)
+            if body is None:
+                continue
+            proof = self._proof_now(act, archive, get)
+            for call in others:
+                if call.operation == "DeleteObject" and call.resource == key and proof:
+                    act(puts[0], Key=_stored(get), Body=body)
+                    _delete_if_same(act, call)
+                elif call.operation == "SendMessage" and call.resource == get.before["queue"] and proof is False:
+                    self._send_once(act, call, get)
+
+    def _unchanged(self, act: Actor, get: Call) -> bytes | None:
+        """A trigger's content, if it is the one that was judged; None where it is gone or was written anew since."""
+        try:
+            found = act(get)
+        except Missing:
+            return None
+        except Rejected as error:
+            if error.code in _CHANGED:
+                return None
+            raise
+        body: bytes = found["Body"]
+        same = found["LastModified"].isoformat() == get.before["modified"]  # also where its content is the same
+        return body if same and len(body) == get.before["size"] else None
+
+    def _proof_now(self, act: Actor, archive: Call, get: Call) -> bool | None:
+        try:
+            body = act(archive, Key=_archived(archive.before["prefix"], get.before["change"]))["Body"]
+        except Missing:
+            return None
+        return self._proof(body, _judged(get), alone=archive.before["alone"], now=act.now())[0]
+
+    def _send_once(self, act: Actor, send: Call, get: Call) -> None:
+        """
+        Noted before it is sent: whatever dies in between, it is not sent a second time.
+
+        Only where AWS certainly did not take it the note is taken back.
+        """
+        marker = _marker(get.params["Key"], get.before["etag"])
+        if not act.memory.add(marker, limit=1):
+            return
+        try:
+            act(send, MessageBody=_event(get))
+        except NightshiftError as error:
+            if not isinstance(error, Ambiguous | Fenced | Undeclared):
+                act.memory.add(marker, -1)
+            raise
+
+    def effect(self, call: Call, answer: Mapping[str, Any]) -> Mapping[str, Json]:
+        if call.operation != "DeleteObject":
+            return {}
+        marker = answer.get("VersionId")
+        return {"deleted": True} | ({"delete_marker": str(marker)} if marker else {})
+
+    def reconcile(self, read: Reader, call: Call, since: datetime) -> Outcome:
+        """A delete shows. A send does not, but nothing was sent of what was not noted first."""
+        if call.operation == "GetObject":
+            return Outcome.NOT_DONE  # it changes nothing
+        landed = read.now() >= since + _LANDS
+        if call.operation == "DeleteObject":
+            stands = _stands(read, call)
+            if stands is None:
+                return Outcome.DONE
+            return Outcome.NOT_DONE if stands and landed else Outcome.UNKNOWN
+        if call.operation == "SendMessage":
+            target = read.target(call.before["bucket"])
+            noted = read.counters(target, call.before["markers"]) if target is not None else {"": 1}
+            return Outcome.UNKNOWN if any(noted.values()) else Outcome.NOT_DONE
+        return Outcome.UNKNOWN  # stored or not: it is stored under the same name again
+
+    # -- how it goes -----------------------------------------------------------------------------------------------
+
+    def progress(
+        self, read: Reader, plan: Plan, step: Step, scratch: Mapping[str, Any]
+    ) -> tuple[Progress, str, Ledger | None]:
+        gets = [call for call in step.calls if call.operation == "GetObject" and call.before.get("etag")]
+        standing = [call for call in gets if _stands(read, call)]
+        if not standing:
+            return Progress.NEXT, f"{_many(len(gets))}: none stands any more as it was", None
+        told = f"{len(standing)} of {_many(len(gets))} as before"
+        if step.name == "delete":
+            return Progress.STOP, told, None
+        sent = scratch.get("sent")
+        if sent is None or read.now() < datetime.fromisoformat(sent) + self.reprocess:
+            return Progress.WAIT, told, None
+        return Progress.STOP, f"{told}, {minutes(self.reprocess)} minutes after they were sent again", None
+
+
+# -- what is read ------------------------------------------------------------------------------------------------------
+
+
+def _listing(bucket: Arn, triggers: Triggers) -> ResourceRead:
+    return ResourceRead("s3.triggers", f"{bucket}/{triggers.prefix}")
+
+
+def _has(stuck: Iterable[Trigger], customer: str) -> bool:
+    return any(each.customer == customer for each in stuck)
+
+
+def _queue(read: Reader, arn: Arn) -> _Queue | None:
+    """A queue's figures; None where they cannot be read, or not all of them."""
+    try:
+        attributes = states.queue(read, arn)
+    except (Missing, Unreadable):
+        return None
+    total, waiting, timeout, retention = (
+        states.messages(attributes),
+        states.number(attributes, "ApproximateNumberOfMessages"),
+        states.number(attributes, "VisibilityTimeout"),
+        states.number(attributes, "MessageRetentionPeriod"),
+    )
+    if total is None or waiting is None or timeout is None or retention is None:
+        return None
+    key = str(attributes.get("KmsMasterKeyId", ""))
+    return _Queue(
+        waiting=waiting,
+        hidden=total - waiting,
+        longest=timedelta(seconds=timeout * max(1, _receives(attributes))),
+        retention=timedelta(seconds=retention),
+        own_key=bool(key) and not key.endswith("alias/aws/sqs"),
+    )
+
+
+_RECEIVES = 1000  # the most that SQS takes
+_POLICY_LIMIT = 4096  # bytes of a RedrivePolicy: an ARN and a number
+
+
+def _receives(attributes: Mapping[str, Any]) -> int:
+    """How often a message is given out before it is a dead letter: the most there is, where that is not known."""
+    try:
+        policy = strict_json.loads(attributes.get("RedrivePolicy", "{}"), limit=_POLICY_LIMIT)
+        return int(policy.get("maxReceiveCount", _RECEIVES))
+    except (ValueError, TypeError, AttributeError):
+        return _RECEIVES
+
+
+def _was_busy(read: Reader, customer: Customer) -> str:
+    """Why a customer's queues have not been empty for long enough; empty where they have. One that sleeps is empty."""
+    for queue in (customer.queue, customer.dead_letters):
+        for which in ("Visible", "NotVisible"):
+            query = queue_metric(queue, f"ApproximateNumberOfMessages{which}", "Maximum", _POLLS)
+            if any(value > 0 for value in states.series(read, query).last(_POLLS)):
+                return f"{queue.name} was not empty within the last {_POLLS} minutes"
+    return ""
+
+
+def _routed(configuration: Mapping[str, Any], queue: Arn, key: str) -> bool:
+    """
+    Whether S3 itself tells this queue of a key that is put: not through a topic, and not through EventBridge.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
+    """
+    for each in configuration.get("QueueConfigurations", ()):
+        rules = each.get("Filter", {}).get("Key", {}).get("FilterRules", ())
+        named = {str(rule.get("Name", "")).lower(): str(rule.get("Value", "")) for rule in rules}
+        known = named.keys() <= {"prefix", "suffix"}
+        told = {"s3:ObjectCreated:*", "s3:ObjectCreated:Put"} & {*each.get("Events", ())}
+        fits = key.startswith(named.get("prefix", "")) and key.endswith(named.get("suffix", ""))
+        if each.get("QueueArn") == str(queue) and known and told and fits:
+            return True
+    return False
+
+
+def _stands(read: Reader, call: Call) -> bool | None:
+    """Whether the trigger of a call is there as it was; False where it was written anew; None where it is gone."""
+    where = {name: call.params[name] for name in ("Bucket", "Key", "ExpectedBucketOwner")}
+    try:
+        found = read("s3", "HeadObject", **where)
+    except Missing:
+        return None
+    same: bool = found["ETag"] == call.before["etag"] and found["LastModified"].isoformat() == call.before["modified"]
+    return same
+
+
+def _time(said: object) -> datetime | None:
+    """A time that everybody reads alike: with its zone."""
+    try:
+        at = datetime.fromisoformat(said) if isinstance(said, str) else None
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at is not None and at.tzinfo is not None else None
+
+
+# -- the calls of a plan -----------------------------------------------------------------------------------------------
+
+_SEEN: Final = ("change", "customer", "etag", "modified", "queue", "size")
+
+
+def _get(bucket: Arn, here: Mapping[str, str], fact: Mapping[str, Json]) -> Call:
+    params = {**here, "Key": fact["key"], "IfMatch": fact["etag"]}
+    return Call(
+        "s3", "GetObject", f"{bucket}/{fact['key']}", params=params, before={name: fact[name] for name in _SEEN}
+    )
+
+
+def _delete(bucket: Arn, here: Mapping[str, str], fact: Mapping[str, Json]) -> Call:
+    params = {**here, "Key": fact["key"], "IfMatch": fact["etag"]}
+    before = {name: fact[name] for name in ("etag", "modified")}
+    return Call("s3", "DeleteObject", f"{bucket}/{fact['key']}", params=params, before=before)
+
+
+def _send(bucket: Arn, queue: str, sends: Iterable[Mapping[str, Json]]) -> Call:
+    markers = [_marker(each["key"], each["etag"]) for each in sends if each["queue"] == queue]
+    return Call(
+        "sqs",
+        "SendMessage",
+        queue,
+        params={"QueueUrl": queue_url(Arn.parse(queue))},
+        free=("MessageBody",),
+        times=len(markers),
+        before={"bucket": str(bucket), "markers": markers},
+    )
+
+
+def _delete_if_same(act: Actor, delete: Call) -> None:
+    try:
+        act(delete)
+    except Missing:
+        return  # somebody was quicker
+    except Rejected as error:
+        if error.code not in _CHANGED:
+            raise
+
+
+def _judged(get: Call) -> Trigger:
+    seen = get.before
+    modified = datetime.fromisoformat(seen["modified"])
+    return Trigger(get.params["Key"], seen["etag"], modified, seen["size"], seen["customer"], seen["change"])
+
+
+def _archived(prefix: str, change: str) -> str:
+    return f"{prefix}{change}.json"
+
+
+def _stored(get: Call) -> str:
+    """The copy's name: the same for the same trigger, whoever stores it and when."""
+    bucket, key, etag = get.params["Bucket"], get.params["Key"], get.before["etag"].strip('"')
+    return f"triggers/{bucket}/{key}/{get.before['modified']}-{etag}.json"
+
+
+def _marker(key: str, etag: str) -> str:
+    """Under what it is noted that a trigger was sent again: once, also where the same content is written anew."""
+    return f"sent {hashlib.sha256(f'{key} {etag}'.encode()).hexdigest()[:32]}"
+
+
+def _event(get: Call) -> str:
+    """
+    What S3 sends to a queue when an object was put.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+    """
+    seen, bucket = get.before, get.params["Bucket"]
+    modified = datetime.fromisoformat(seen["modified"])
+    arn, queue = Arn.parse(get.resource), Arn.parse(seen["queue"])
+    record = {
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": queue.region,
+        "eventTime": modified.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "eventName": "ObjectCreated:Put",
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "bucket": {"name": bucket, "arn": f"arn:{arn.partition}:s3:::{bucket}"},
+            "object": {
+                "key": quote_plus(get.params["Key"], safe="/"),
+                "size": seen["size"],
+                "eTag": seen["etag"].strip('"'),
+                "sequencer": f"{int(modified.timestamp()):016X}",
+            },
+        },
+    }
+    return json.dumps({"Records": [record]}, separators=(",", ":"))
+
+
+# -- words -------------------------------------------------------------------------------------------------------------
+
+
+def _many(count: int) -> str:
+    return f"{count} trigger{'s' if count != 1 else ''}"
