@@ -43,6 +43,7 @@ from sandbox.fakes.autoscaling import Autoscaling
 from sandbox.fakes.ecs_services import EcsServices
 from sandbox.fakes.metric_data import MetricData
 from sandbox.fakes.move_tasks import MoveTasks
+from sandbox.fakes.notifications import Notifications
 from sandbox.fakes.stacks import Stacks
 from sandbox.fakes.transactions import Transactions
 from sandbox.faults import Faults
@@ -98,6 +99,7 @@ class World:
         self.meters.all += [self.target_groups.measure, self.meters.measure_services(self.ecs.all)]
         self.autoscaling = Autoscaling(self.agenda, self.ecs, self.metrics, self.seam, (account, region))
         self.stacks = Stacks(self.agenda, self.seam, (account, region))
+        self.notifications = Notifications(self.agenda, self.queues, self.seam, region)
         self.events = Bus(self.agenda, self.seam, (account, region))
         self.alarms = Alarms(self.agenda, self.metrics, self.events, self.seam, (account, region))
         self.lambdas = Lambdas(self.agenda, self.queues, self.seam, (account, region))

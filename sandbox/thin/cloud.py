@@ -9,7 +9,6 @@ error, not an empty answer.
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from moto.ecs.models import ecs_backends
 from sandbox.seam import Answer, AwsError, Call, Outcome, answered, new_id, refused
 from sandbox.thin.client import ThinClient, ThinSession
 from sandbox.thin.dynamodb import DynamoDb
+from sandbox.thin.objects import Objects
 from sandbox.thin.queues import Sqs
 
 if TYPE_CHECKING:
@@ -33,14 +33,16 @@ class ThinCloud:
 
     def __init__(self, world: World) -> None:
         self.seam = world.seam
-        self.objects: dict[str, dict[str, bytes]] = {}  # bucket -> key -> body
         self._world = world
+        store = Objects(lambda: world.now)
+        self.objects = store.objects  # bucket -> key -> body
         self._sessions = 0
         self._topics: set[str] = set()
         tables = DynamoDb(lambda: world.now)
         self._answers: dict[tuple[str, str], Callable[[Call], Answer]] = {
             **{("dynamodb", name): _of_params(do) for name, do in tables.operations.items()},
             **{("sqs", name): do for name, do in Sqs(lambda: world.queues.backend, world.region).operations.items()},
+            **{("s3", name): do for name, do in store.operations.items()},
             ("cloudformation", "DescribeStacks"): self._no_stack,
             ("ecs", "CreateCluster"): self._create_cluster,
             ("ecs", "CreateService"): self._create_service,
@@ -49,11 +51,6 @@ class ThinCloud:
             ("ecs", "DescribeTaskDefinition"): self._describe_definition,
             ("ecs", "TagResource"): self._tag_service,
             ("ecs", "UntagResource"): self._untag_service,
-            ("s3", "CreateBucket"): self._create_bucket,
-            ("s3", "GetObject"): self._get_object,
-            ("s3", "HeadBucket"): self._head_bucket,
-            ("s3", "ListObjectsV2"): self._list_objects,
-            ("s3", "PutObject"): self._put_object,
             ("sns", "CreateTopic"): self._create_topic,
             ("sns", "Publish"): self._publish,
             ("sts", "AssumeRole"): self._assume_role,
@@ -81,40 +78,6 @@ class ThinCloud:
             return answered(call, do(call))
         except AwsError as error:
             return refused(call, error)
-
-    # -- S3
-
-    def _bucket(self, call: Call) -> dict[str, bytes]:
-        found = self.objects.get(call.params["Bucket"])
-        if found is None:
-            raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404)
-        return found
-
-    def _create_bucket(self, call: Call) -> Answer:
-        self.objects.setdefault(call.params["Bucket"], {})
-        return {"Location": f"/{call.params['Bucket']}"}
-
-    def _head_bucket(self, call: Call) -> Answer:
-        if call.params["Bucket"] not in self.objects:
-            raise AwsError("404", "Not Found", 404)
-        return {}
-
-    def _put_object(self, call: Call) -> Answer:
-        body = call.params.get("Body", b"")
-        body = body.encode() if isinstance(body, str) else bytes(body)
-        self._bucket(call)[call.params["Key"]] = body
-        return {"ETag": f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'}
-
-    def _get_object(self, call: Call) -> Answer:
-        body = self._bucket(call).get(call.params["Key"])
-        if body is None:
-            raise AwsError("NoSuchKey", "The specified key does not exist.", 404)
-        return {"Body": body, "ContentLength": len(body)}
-
-    def _list_objects(self, call: Call) -> Answer:
-        prefix = call.params.get("Prefix", "")
-        keys = sorted(key for key in self._bucket(call) if key.startswith(prefix))
-        return {"KeyCount": len(keys), "Contents": [{"Key": key} for key in keys], "IsTruncated": False}
 
     # -- ECS
 

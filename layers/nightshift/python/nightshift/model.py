@@ -357,6 +357,7 @@ class Call:
 
 _IAM_SERVICES = {"elbv2": "elasticloadbalancing"}
 _IAM_NAMES = {
+    ("s3", "GetBucketNotificationConfiguration"): "GetBucketNotification",
     ("s3", "ListObjectsV2"): "ListBucket",
     ("s3", "HeadObject"): "GetObject",
     ("s3", "HeadBucket"): "ListBucket",
