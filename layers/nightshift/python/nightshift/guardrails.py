@@ -22,6 +22,7 @@ __all__ = [
     "APPROVAL",
     "GUARDRAILS",
     "MODE",
+    "NOT_NOW",
     "OPT_IN_TAG",
     "PROTECTED_TAG",
     "SWITCH",
@@ -336,10 +337,13 @@ GUARDRAILS: tuple[Guardrail, ...] = (
 )
 """in the order in which they are asked; the first refusal is the one that counts"""
 
+NOT_NOW: tuple[Guardrail, ...] = (storm_brake, window, mid_change, one_cause)
+"""what also waits that is only told: while one of these speaks, what was found may have another cause"""
 
-def refusals(facts: Facts) -> tuple[Refusal, ...]:
+
+def refusals(facts: Facts, guardrails: Iterable[Guardrail] = GUARDRAILS) -> tuple[Refusal, ...]:
     """Every refusal, in order. None: the plan may be carried out."""
-    return tuple(refusal for guard in GUARDRAILS if (refusal := guard(facts)) is not None)
+    return tuple(refusal for guard in guardrails if (refusal := guard(facts)) is not None)
 
 
 def undo_refused(target: str, recorded: Plan, planned: Plan | None, made: slice, bounds: tuple[str, ...]) -> str | None:
