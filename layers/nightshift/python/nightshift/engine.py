@@ -30,7 +30,18 @@ from nightshift.errors import (
     Unsent,
 )
 from nightshift.escalation import Turn, next_turn
-from nightshift.guardrails import APPROVAL, MODE, NOT_NOW, SWITCH, Brake, Facts, refusals, switched_off, undo_refused
+from nightshift.guardrails import (
+    APPROVAL,
+    MODE,
+    NOT_NOW,
+    SWITCH,
+    Brake,
+    Facts,
+    refusals,
+    switched_off,
+    undo_refused,
+    waits_for,
+)
 from nightshift.incidents import Claim, Event, Incidents, Switch
 from nightshift.model import (
     Approval,
@@ -357,7 +368,7 @@ class Engine:
             diagnosis = case.remediation.diagnose(case.reading, case.target, finding)
             plan = None if diagnosis.advice else case.remediation.plan(diagnosis)
         except Refused as refused:
-            return self._held(case, incident, _refusal(refused), continuing=continuing)
+            return self._held(case, incident, self._first_cause(case, refused), continuing=continuing)
         except Denied as error:
             return self._close(case, incident, _denied(error, incident))
         except AwsError as error:
@@ -468,6 +479,13 @@ class Engine:
                     found = self._incidents.open_of(remediation.name, str(arn))
                     if found is not None:
                         yield found, remediation.title, arn
+
+    def _first_cause(self, case: _Case, refused: Refused) -> Refusal:
+        """What holds it up: a release on trial, where there is one, before anything else that may be over later."""
+        said = _refusal(refused)
+        if said.retry_after is None or case.remediation.cures_deployments:
+            return said
+        return waits_for(self._cause(case.target)) or said
 
     def _mode_here(self, case: _Case, tags: Mapping[str, str] | Unread) -> Mode:
         """How far it may go: what takes a tag of its own to be free asks a person where the tag is not."""

@@ -23,6 +23,7 @@ __all__ = [
     "GUARDRAILS",
     "MODE",
     "NOT_NOW",
+    "ONE_CAUSE",
     "OPT_IN_TAG",
     "PROTECTED_TAG",
     "SWITCH",
@@ -32,6 +33,7 @@ __all__ = [
     "refusals",
     "switched_off",
     "undo_refused",
+    "waits_for",
 ]
 
 OPT_IN_TAG = ("auto-remediation", "enabled")
@@ -42,6 +44,7 @@ PROTECTED_TAG = "protected"
 SWITCH = "kill-switch"
 MODE = "mode"
 APPROVAL = "approval"
+ONE_CAUSE = "one-cause"
 
 _SOON = timedelta(minutes=1)
 _LATER = timedelta(minutes=5)
@@ -236,10 +239,15 @@ def mid_change(facts: Facts) -> Refusal | None:
 
 def one_cause(facts: Facts) -> Refusal | None:
     """One cause, one action: while a release is on trial, nothing that may come of it is cured by itself."""
-    if facts.cause is None:
+    return waits_for(facts.cause)
+
+
+def waits_for(cause: tuple[str, str] | None) -> Refusal | None:
+    """What :func:`one_cause` says of a cause: also said instead of a diagnosis that can only say "later"."""
+    if cause is None:
         return None
-    reason, link = facts.cause
-    return Refusal("cause", reason, retry_after=_SOON, link=link)
+    reason, link = cause
+    return Refusal(ONE_CAUSE, reason, retry_after=_SOON, link=link)
 
 
 def lease_free(facts: Facts) -> Refusal | None:
