@@ -139,8 +139,11 @@ def writable(policy: Policy, remediation: Remediation) -> tuple[Target, ...]:
     """
     The targets that a remediation may ever change: its own, not protected, and not only observed.
 
-    What is observed needs no permission to be changed, so none is given: it does not depend on our code.
+    What is observed needs no permission to be changed, so none is given: it does not depend on our code. Nor is any
+    given to a remediation that only ever tells.
     """
+    if not remediation.writes:
+        return ()
     return tuple(
         target
         for target in policy.targets

@@ -18,6 +18,7 @@ from nightshift.model import (
     Call,
     CallRecord,
     Diagnosis,
+    Finding,
     Healthy,
     Incident,
     Ledger,
@@ -31,7 +32,7 @@ from nightshift.model import (
     Unknown,
     Verdict,
 )
-from nightshift.remediation import Progress
+from nightshift.remediation import Progress, Reader, ReportOnly
 from nightshift.signals import queue_url
 
 from tests.support.toy import (
@@ -176,6 +177,120 @@ def test_a_diagnosis_that_says_never_ends_it(account: Account) -> None:
     here = night(account, Toy(refuses="poison"))
     incident = here.until_closed()
     assert (incident.verdict, incident.why) == (Verdict.REFUSED, "the diagnosis says no")
+
+
+# -- what only people can cure -----------------------------------------------------------------------------------------
+
+ADVICE = ("set the delay back: aws sqs set-queue-attributes …", "ask who set it")
+
+
+def test_what_only_people_can_cure_is_told_with_what_to_do(account: Account) -> None:
+    """Cause, evidence and advice in one report, nothing written, and then quiet while it stays sick."""
+    here = night(account, Toy(advises=ADVICE))
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.ESCALATED
+    assert incident.plan is None
+    assert account.attribute(here.target, "DelaySeconds") == "5"
+    [mail] = account.mails()
+    told = [
+        "Nothing was changed.",
+        "Only people can cure this: somebody delayed them.",
+        "since Monday",
+        "Set the delay back",
+        "Ask who set it.",
+    ]
+    assert [text for text in told if text not in " ".join(mail.split())] == []
+    here.minutes(10)
+    assert len(here.ids) == 1
+    assert account.mails() == []
+
+
+@pytest.mark.parametrize("mode", Mode)
+@pytest.mark.parametrize("switch", SwitchState)
+def test_to_tell_needs_no_mode_and_no_switch(account: Account, mode: Mode, switch: SwitchState) -> None:
+    """Nothing is written, so nothing has to be allowed."""
+    here = night(account, Toy(advises=ADVICE, mode=mode))
+    account.incidents.set_switch(switch, reason="test", by="eva", now=account.clock())
+    assert here.until_closed().verdict is Verdict.ESCALATED
+    assert len(account.mails()) == 1
+
+
+def test_what_is_only_told_waits_while_people_are_at_work(account: Account) -> None:
+    """In a maintenance window the failure may be the work itself: it is told when the window has closed."""
+    target = account.queue("orders", delay=5, maintenance=("sunday",))
+    here = Night(account, Toy(advises=ADVICE), target, calendar=Calendar(windows=(SUNDAY,)))
+    here.look()
+    here.minutes(59)
+    assert here.incident.open
+    assert here.until_closed().closed_at == START + 60 * MINUTE
+
+
+def test_what_is_only_told_waits_while_too_much_is_sick_at_once(account: Account) -> None:
+    """The storm brake has told people already: no report for each target."""
+    here = night(account, Toy(advises=ADVICE, confirm=2))
+    here.look()
+    brake = Brake(engaged=True, reason="half of everything is sick", since=account.clock(), sick=9)
+    account.incidents.set_brake(brake)
+    here.minutes(5)
+    assert here.incident.open
+    assert here.incident.refusal is not None
+    assert here.incident.refusal.guard == "storm"
+    account.set(here.target, DelaySeconds="0")
+    assert here.until_closed().verdict is Verdict.RECOVERED
+
+
+def test_what_was_tried_before_only_people_could_help_stays_told(account: Account) -> None:
+    """An attempt that did not help, then a cause for people: the report names both."""
+
+    class Learning(Toy):
+        def diagnose(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
+            found = super().diagnose(read, target, finding)
+            return replace(found, advice=ADVICE) if account.wire.written else found
+
+    here = night(account, Learning(cures=False, patience=2 * MINUTE))
+    incident = here.until_closed()
+    assert (incident.verdict, len(incident.attempts)) == (Verdict.ESCALATED, 1)
+    [mail] = account.mails()
+    assert "Tried so far: set the delay to 0 (1 attempt)." in mail
+    assert "Ask who set it." in mail
+    assert "Nothing was changed." not in mail
+
+
+def test_a_cure_that_is_under_way_is_stopped_where_only_people_can_go_on(account: Account) -> None:
+    """Between two steps the world became one that nothing is planned for: what is left goes to people."""
+
+    class Turning(Toy):
+        def diagnose(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
+            found = super().diagnose(read, target, finding)
+            return replace(found, advice=ADVICE) if account.wire.written else found
+
+    here = night(account, Turning(steps=2))
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.ESCALATED
+    assert account.attribute(here.target, "DelaySeconds") == "5"
+    assert [attempt.verdict for attempt in incident.attempts] == [Verdict.INEFFECTIVE]
+    assert "only people can cure what is left" in incident.why
+
+
+class Telling(ReportOnly, Toy):  # its plan is ReportOnly's
+    """A remediation that only tells, and forgets to say what to do."""
+
+
+def test_a_report_without_advice_acts_on_nothing(account: Account) -> None:
+    """A bug in a remediation that only tells ends refused, with the cause."""
+    here = night(account, Telling())
+    incident = here.until_closed()
+    assert (incident.verdict, account.wire.written) == (Verdict.REFUSED, [])
+    assert "somebody delayed them" in incident.why
+    call = Call("sqs", "SetQueueAttributes", str(here.target.arn))
+    assert Telling().reconcile(None, call, START) is Outcome.UNKNOWN  # type: ignore[arg-type] # it reads nothing
+
+
+def test_explaining_what_only_people_can_cure_says_what_to_do(account: Account) -> None:
+    """And plans nothing."""
+    here = night(account)
+    told = here.engine.explain(here.target, Toy(advises=ADVICE, mode=Mode.OBSERVE))
+    assert (told.plan, told.advice, told.refusals) == (None, ADVICE, ())
 
 
 # -- a person's yes ----------------------------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ REFUSES: list[tuple[str, dict[str, Any], bool]] = [
     ("window", {"only_in": ("gone",)}, False),
     ("mid-change", {"changing": Unread("no")}, True),
     ("mid-change", {"changing": ("a deployment",)}, True),
-    ("cause", {"cause": ("a release is on trial", OTHER)}, True),
+    ("one-cause", {"cause": ("a release is on trial", OTHER)}, True),
     ("lease", {"holder": "another"}, True),
     ("cooldown", {"cooldown_until": START + MINUTE}, True),
     ("target-budget", {"used_today": 4}, True),

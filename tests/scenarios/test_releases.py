@@ -170,6 +170,23 @@ def test_one_bad_release_is_one_cause_and_one_action() -> None:
         assert all(release.id in each.links for each in others if each.target == release.target)
 
 
+@pytest.mark.scenario("4.7", RELEASE)
+def test_while_a_release_waits_for_a_yes_it_alone_is_told_of() -> None:
+    """Stalled tasks and dead letters come of it: they are held, linked, and have no mail of their own."""
+    with night(others=True, free=False) as on:
+        on.system.release(Behaviour.HANGS)
+        on.system.send(5)
+        on.until(lambda: on.nightshift.of(RELEASE))
+        on.minutes(45)
+        release, others = on.only(), [each for each in on.nightshift.all if each.remediation != RELEASE]
+        assert release.open
+        assert others
+        assert {each.refusal.guard for each in others if each.refusal} == {"one-cause"}
+        assert on.writes == []
+        assert [mail.subject.split()[0] for mail in on.world.mail if mail.subject] == ["APPROVE?"]
+        assert {each.id for each in others} <= set(on.nightshift.incidents.links(release.id))
+
+
 # -- where going back would be wrong ---------------------------------------------------------------------------------
 
 

@@ -106,6 +106,8 @@ class Toy(Remediation):
     """how many calls the last step makes before the one that cures"""
     refuses: str = ""
     """a guard that the diagnosis speaks for"""
+    advises: tuple[str, ...] = ()
+    """what the diagnosis says that people should do"""
 
     def watch(self, target: Target) -> Queries:
         return (ResourceRead("sqs.queue", str(target.arn)),)
@@ -128,7 +130,7 @@ class Toy(Remediation):
         facts = {"delay": queue["DelaySeconds"]}
         if not self.cures:  # each application leaves its mark
             facts["wait"] = str(int(queue["ReceiveMessageWaitTimeSeconds"]) + 1)
-        return Diagnosis(str(target.arn), "somebody delayed them", facts=facts)
+        return Diagnosis(str(target.arn), "somebody delayed them", ("since Monday",), facts=facts, advice=self.advises)
 
     def plan(self, diagnosis: Diagnosis) -> Plan:
         arn = diagnosis.target

@@ -93,10 +93,11 @@ class Toy(Remediation):
         return Sick(Finding(self.name, str(target.arn), f"{waiting} wait", (signal,))) if waiting else Healthy("empty")
 
     def diagnose(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
-        """Three are too many for us."""
+        """Three are too many for us, and one is for people."""
         if finding.signals[0].value > 2:
             raise Refused("toy", "too many to throw away", retry_after=timedelta(minutes=5))
-        return Diagnosis(finding.target, "nobody reads them")
+        advice = ("read them",) if finding.signals[0].value == 1 else ()
+        return Diagnosis(finding.target, "nobody reads them", advice=advice)
 
     def plan(self, diagnosis: Diagnosis) -> Plan:
         """Purge."""

@@ -131,6 +131,17 @@ def test_explaining_writes_nothing_and_assumes_no_role(desk: Desk) -> None:
     assert desk.wrote() == set()
 
 
+def test_explaining_what_only_people_can_cure_says_what_they_should_do(desk: Desk) -> None:
+    """And that nothing would be done."""
+    desk.deploy()
+    desk.letters(messages=1, tags=TAGS)
+    told = explain(desk)
+    assert (told["advice"], told["plan"], told["would_act"]) == (["read them"], None, False)
+    shown = desk.run(*EXPLAIN, "--config", str(desk.config)).stdout
+    assert "ONLY PEOPLE can cure this:" in shown
+    assert "Nothing would be done; it would tell people." in shown
+
+
 def test_a_plan_that_only_waits_for_a_yes_would_ask(desk: Desk) -> None:
     """Waiting for a person is not being held back."""
     desk.deploy()

@@ -30,7 +30,18 @@ from nightshift.errors import (
     Unsent,
 )
 from nightshift.escalation import Turn, next_turn
-from nightshift.guardrails import APPROVAL, MODE, SWITCH, Brake, Facts, refusals, switched_off, undo_refused
+from nightshift.guardrails import (
+    APPROVAL,
+    MODE,
+    NOT_NOW,
+    SWITCH,
+    Brake,
+    Facts,
+    refusals,
+    switched_off,
+    undo_refused,
+    waits_for,
+)
 from nightshift.incidents import Claim, Event, Incidents, Switch
 from nightshift.model import (
     Approval,
@@ -38,6 +49,8 @@ from nightshift.model import (
     Attempt,
     Call,
     CallRecord,
+    Diagnosis,
+    Finding,
     Healthy,
     Incident,
     Intent,
@@ -84,6 +97,7 @@ class Explanation:
     diagnosis_refused: Refusal | None = None
     plan: Plan | None = None
     cause: str = ""
+    advice: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     mode: Mode = Mode.OBSERVE
 
@@ -352,14 +366,16 @@ class Engine:
             return self._held(case, incident, off, continuing=continuing)
         try:
             diagnosis = case.remediation.diagnose(case.reading, case.target, finding)
-            plan = case.remediation.plan(diagnosis)
+            plan = None if diagnosis.advice else case.remediation.plan(diagnosis)
         except Refused as refused:
-            return self._held(case, incident, _refusal(refused), continuing=continuing)
+            return self._held(case, incident, self._first_cause(case, refused), continuing=continuing)
         except Denied as error:
             return self._close(case, incident, _denied(error, incident))
         except AwsError as error:
             reason = f"the diagnosis could not read: {error}"
             return self._held(case, incident, Refusal("diagnosis", reason, retry_after=EVERY), continuing=continuing)
+        if plan is None:
+            return self._advise(case, incident, finding, diagnosis, continuing=continuing)
         spoken = refusals(self._facts(case, incident, plan, continuing=continuing))
         if not continuing:
             incident = replace(incident, diagnosis=diagnosis, plan=plan, severity=finding.severity)
@@ -368,6 +384,25 @@ class Engine:
         if spoken:
             return self._held(case, incident, _with_others(spoken), continuing=continuing)
         return self._act(case, incident, plan, step, first=not continuing)
+
+    def _advise(
+        self, case: _Case, incident: Incident, finding: Finding, diagnosis: Diagnosis, *, continuing: bool
+    ) -> _Next:
+        """
+        Hand over what only people can cure: the incident ends with its cause, its evidence and what to do.
+
+        No mode and no switch is asked, because nothing is written. What makes a cure wait makes this wait too: while
+        too much is sick at once, people are at work or a release is on trial, the cause may be another one.
+        """
+        if continuing:  # a cure of ours is under way, and the world is not any more what it was planned for
+            why = f"only people can cure what is left: {diagnosis.cause}"
+            return self._held(case, incident, Refusal("diagnosis", why), continuing=True)
+        spoken = refusals(self._facts(case, incident, _nothing(incident), continuing=False), NOT_NOW)
+        if spoken:
+            return self._held(case, incident, spoken[0])
+        plan = incident.plan if incident.attempts else None  # what was tried before stays told
+        incident = replace(incident, diagnosis=diagnosis, plan=plan, severity=finding.severity, refusal=None)
+        return self._close(case, incident, Close(Verdict.ESCALATED, f"only people can cure this: {diagnosis.cause}"))
 
     def _off_again(self, case: _Case, incident: Incident) -> Refusal | None:
         """
@@ -444,6 +479,13 @@ class Engine:
                     found = self._incidents.open_of(remediation.name, str(arn))
                     if found is not None:
                         yield found, remediation.title, arn
+
+    def _first_cause(self, case: _Case, refused: Refused) -> Refusal:
+        """What holds it up: a release on trial, where there is one, before anything else that may be over later."""
+        said = _refusal(refused)
+        if said.retry_after is None or case.remediation.cures_deployments:
+            return said
+        return waits_for(self._cause(case.target)) or said
 
     def _mode_here(self, case: _Case, tags: Mapping[str, str] | Unread) -> Mode:
         """How far it may go: what takes a tag of its own to be free asks a person where the tag is not."""
@@ -886,7 +928,7 @@ class Engine:
             return Explanation(seen, diagnosis_refused=_refusal(refused), mode=mode)
         except AwsError as error:
             return Explanation(seen, diagnosis_refused=Refusal("diagnosis", str(error)), mode=mode)
-        plan = remediation.plan(diagnosis)
+        plan = None if diagnosis.advice else remediation.plan(diagnosis)
         blank = Incident(
             id="explain",
             remediation=remediation.name,
@@ -898,8 +940,9 @@ class Engine:
             finding=seen.finding,
         )
         case = _Case(Claim(blank, 0, 0, now), target, remediation, reading, now)
-        facts = self._facts(case, blank, plan, continuing=False)
-        return Explanation(seen, plan=plan, cause=diagnosis.cause, refusals=refusals(facts), mode=mode)
+        facts = self._facts(case, blank, plan or _nothing(blank), continuing=False)
+        spoken = refusals(facts) if plan else refusals(facts, NOT_NOW)
+        return Explanation(seen, plan=plan, cause=diagnosis.cause, advice=diagnosis.advice, refusals=spoken, mode=mode)
 
     def _mode(self, incident: Incident) -> Mode:
         target = self.policy.target(incident.target)
@@ -923,6 +966,11 @@ def _counted(incident: Incident, seen: Observation) -> Incident:
             return replace(incident, healthy_looks=0, sick_looks=incident.sick_looks + 1, unknown_looks=0)
         case Unknown():
             return replace(incident, healthy_looks=0, unknown_looks=incident.unknown_looks + 1)
+
+
+def _nothing(incident: Incident) -> Plan:
+    """The plan to do nothing, for asking what holds also that up."""
+    return Plan(incident.remediation, incident.target, summary="", steps=(), risk="", undo_by_hand="")
 
 
 def _refusal(refused: Refused) -> Refusal:

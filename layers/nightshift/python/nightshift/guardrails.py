@@ -22,6 +22,8 @@ __all__ = [
     "APPROVAL",
     "GUARDRAILS",
     "MODE",
+    "NOT_NOW",
+    "ONE_CAUSE",
     "OPT_IN_TAG",
     "PROTECTED_TAG",
     "SWITCH",
@@ -31,6 +33,7 @@ __all__ = [
     "refusals",
     "switched_off",
     "undo_refused",
+    "waits_for",
 ]
 
 OPT_IN_TAG = ("auto-remediation", "enabled")
@@ -41,6 +44,7 @@ PROTECTED_TAG = "protected"
 SWITCH = "kill-switch"
 MODE = "mode"
 APPROVAL = "approval"
+ONE_CAUSE = "one-cause"
 
 _SOON = timedelta(minutes=1)
 _LATER = timedelta(minutes=5)
@@ -235,10 +239,15 @@ def mid_change(facts: Facts) -> Refusal | None:
 
 def one_cause(facts: Facts) -> Refusal | None:
     """One cause, one action: while a release is on trial, nothing that may come of it is cured by itself."""
-    if facts.cause is None:
+    return waits_for(facts.cause)
+
+
+def waits_for(cause: tuple[str, str] | None) -> Refusal | None:
+    """What :func:`one_cause` says of a cause: also said instead of a diagnosis that can only say "later"."""
+    if cause is None:
         return None
-    reason, link = facts.cause
-    return Refusal("cause", reason, retry_after=_SOON, link=link)
+    reason, link = cause
+    return Refusal(ONE_CAUSE, reason, retry_after=_SOON, link=link)
 
 
 def lease_free(facts: Facts) -> Refusal | None:
@@ -336,10 +345,13 @@ GUARDRAILS: tuple[Guardrail, ...] = (
 )
 """in the order in which they are asked; the first refusal is the one that counts"""
 
+NOT_NOW: tuple[Guardrail, ...] = (storm_brake, window, mid_change, one_cause)
+"""what also waits that is only told: while one of these speaks, what was found may have another cause"""
 
-def refusals(facts: Facts) -> tuple[Refusal, ...]:
+
+def refusals(facts: Facts, guardrails: Iterable[Guardrail] = GUARDRAILS) -> tuple[Refusal, ...]:
     """Every refusal, in order. None: the plan may be carried out."""
-    return tuple(refusal for guard in GUARDRAILS if (refusal := guard(facts)) is not None)
+    return tuple(refusal for guard in guardrails if (refusal := guard(facts)) is not None)
 
 
 def undo_refused(target: str, recorded: Plan, planned: Plan | None, made: slice, bounds: tuple[str, ...]) -> str | None:

@@ -308,6 +308,9 @@ class Diagnosis:
 
     ``facts`` is what :meth:`Remediation.plan` needs to think: JSON data with stable values only (no clock, no counts
     that move by themselves), because the plan's hash is made from it.
+
+    ``advice`` is what people should do, what helps most first. A cause with advice is one that only people can cure:
+    nothing is planned for it, and the incident ends ``escalated`` with what was found.
     """
 
     target: str
@@ -315,6 +318,7 @@ class Diagnosis:
     evidence: tuple[str, ...] = ()
     rejected: tuple[Alternative, ...] = ()
     facts: Mapping[str, Json] = field(default_factory=dict)
+    advice: tuple[str, ...] = ()
 
 
 # -- what to do ----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
+from nightshift.errors import Refused
 from nightshift.model import (
     Call,
     Diagnosis,
@@ -43,6 +44,7 @@ __all__ = [
     "Reader",
     "Readings",
     "Remediation",
+    "ReportOnly",
     "Series",
     "Unread",
 ]
@@ -262,7 +264,11 @@ class Remediation(BaseModel, ABC):
 
     @abstractmethod
     def diagnose(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
-        """Find the cause. May read. Raises Refused, with its reason, where this is not ours to fix now or at all."""
+        """
+        Find the cause. May read. Raises Refused, with its reason, where this is not ours to fix now or at all.
+
+        A cause that only people can cure is told by a diagnosis with ``advice``: nothing is planned for it.
+        """
 
     @abstractmethod
     def plan(self, diagnosis: Diagnosis) -> Plan:
@@ -325,3 +331,22 @@ class Remediation(BaseModel, ABC):
         """
         del read, target
         return incident.ledger
+
+
+class ReportOnly(Remediation):
+    """
+    A failure that is only ever told, because its cure is not a machine's to choose.
+
+    It may look as any other; what it finds goes to people with its cause, evidence and advice, whatever the mode.
+    """
+
+    writes: ClassVar[tuple[str, ...]] = ()
+
+    def plan(self, diagnosis: Diagnosis) -> Plan:
+        """Nothing is ever planned. Raises Refused: its diagnosis came without advice, which is a bug in it."""
+        raise Refused("diagnosis", f"only people can cure this, and nothing says how: {diagnosis.cause}")
+
+    def reconcile(self, read: Reader, call: Call, since: datetime) -> Outcome:
+        """Nothing was ever called, so nothing is known of a call that a record claims."""
+        del read, call, since
+        return Outcome.UNKNOWN

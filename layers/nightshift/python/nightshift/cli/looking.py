@@ -144,6 +144,7 @@ def explain(
         "mode": told.mode.value,
         **pages.seen_document(told.observation),
         "cause": safe(told.cause, 600) or None,
+        "advice": [safe(text, 400) for text in told.advice],
         "diagnosis_refused": pages.refusal_document(told.diagnosis_refused) if told.diagnosis_refused else None,
         "plan": pages.plan_document(told.plan) if told.plan else None,
         "refusals": [pages.refusal_document(refusal) for refusal in told.refusals],
@@ -181,6 +182,9 @@ def _explained(target: Target, remediation: Remediation, told: Explanation) -> l
     ]
     if told.diagnosis_refused is not None:
         said += ["", (f"CAUSE  not ours to cure now: {_refused(told)}", "yellow")]
+    if told.advice:
+        said += ["", f"CAUSE  {safe(told.cause, 600)}", "", ("ONLY PEOPLE can cure this:", "bold")]
+        said += [f"  {safe(text, 400)}" for text in told.advice]
     if told.plan is not None:
         said += ["", f"CAUSE  {safe(told.cause, 600)}", "", *pages.plan_lines(told.plan), ""]
         if told.refusals:
@@ -208,6 +212,9 @@ def _conclusion(told: Explanation) -> tuple[str, str]:
         return "Nothing would be done: the target is healthy.", "green"
     if word == "unknown":
         return "Nothing would be done: what cannot be seen is never acted on.", "yellow"
+    if told.advice:
+        held = f", once {safe(told.refusals[0].guard, 60)} lets it" if told.refusals else ""
+        return f"Nothing would be done; it would tell people{held}.", "yellow"
     if told.plan is None:
         return f"Nothing would be done: {_refused(told)}", "yellow"
     if not told.refusals:

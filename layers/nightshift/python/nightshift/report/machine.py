@@ -65,6 +65,7 @@ def to_json(incident: Incident, events: Iterable[TimelineEvent] = (), *, context
                 {"cause": safe(other.cause, 200), "why_not": safe(other.why_not, 300)}
                 for other in diagnosis.rejected[:_FEW]
             ],
+            "advice": [safe(text, 400) for text in diagnosis.advice[:_FEW]],
         },
         "plan": None if incident.plan is None else _plan(incident.plan),
         "calls": [_made(record) for record in incident.calls[:_MANY]],

@@ -48,12 +48,13 @@ Source: https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
 LASTING = timedelta(minutes=10)
 """a hold that is shorter passes before a person has found the lamp"""
 
-QUIET_GUARDS = frozenset({"cooldown", "lease", "link", "same-plan", "approval", "mode", "storm"})
+QUIET_GUARDS = frozenset({"cooldown", "lease", "link", "one-cause", "same-plan", "approval", "mode", "storm"})
 """
 Holds that are told in the final report only.
 
 ``cooldown``, ``lease``, ``link`` and ``same-plan`` pass by themselves and end in a report; ``approval`` and ``mode``
-have notices of their own (asking, would-act); a ``storm`` holds everything at once and is told in one page for all.
+have notices of their own (asking, would-act); a ``storm`` holds everything at once and is told in one page for all;
+what is held by ``one-cause`` is named in the report of the release that may be its cause.
 """
 
 GIVE_BACK = "give-back"

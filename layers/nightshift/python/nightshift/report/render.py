@@ -145,6 +145,8 @@ def _means(incident: Incident, context: Context) -> str:
         return "Nightshift knows a cure, but here it only observes: nothing was changed."
     match incident.phase:
         case Phase.ENDING | Phase.CLOSED:
+            if incident.verdict is Verdict.ESCALATED and _advice(incident) and not incident.attempts:
+                return "Nightshift has found the cause. Nothing was changed."
             if incident.verdict is Verdict.ESCALATED and _stopped(incident):
                 return "Somebody stopped Nightshift in the middle of the cure, and nobody let it go on."
             return _MEANS[incident.verdict or Verdict.BROKEN]
@@ -162,6 +164,11 @@ def _means(incident: Incident, context: Context) -> str:
             return "Nightshift has seen this and is looking closer."
         case _:
             assert_never(incident.phase)
+
+
+def _advice(incident: Incident) -> tuple[str, ...]:
+    """What people should do, where only they can cure the cause."""
+    return incident.diagnosis.advice if incident.diagnosis is not None else ()
 
 
 def _stopped(incident: Incident) -> bool:
@@ -603,6 +610,12 @@ def _for_state(incident: Incident, context: Context) -> list[str]:
             return [f"{look}: Nightshift cannot see whether it is healthy. Find out why it cannot be read."]
         case Verdict.REFUSED:
             return _for_refused(incident)
+        case Verdict.ESCALATED if advice := _advice(incident):
+            return [
+                *([f"Tried so far: {_tried(incident)}."] if incident.attempts else []),
+                *(sentence(safe(text, 400)) for text in advice[:_EVIDENCE]),
+                "Nightshift stays quiet about this until it has been healthy again.",
+            ]
         case Verdict.ESCALATED | Verdict.INEFFECTIVE:
             tried = f"Tried so far: {_tried(incident)}." if incident.attempts else "Nothing was tried."
             if _stopped(incident):
