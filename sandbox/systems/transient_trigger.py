@@ -211,11 +211,12 @@ archive = "archive/"
 
 
 def trigger_configuration(
-    system: TransientTrigger, *, mode: str = "auto", settings: str = FIELDS, others: bool = True, more: str = ""
+    system: TransientTrigger, *, mode: str = "auto", settings: str = FIELDS, others: bool = True, letters: str = ""
 ) -> str:
     """A deployment's TOML: the bucket, and with the ``others`` each customer's service and dead-letter queue."""
     world = system.world
     tables = '[remediations.ecs-service-stalled]\nmode = "auto"\n[remediations.sqs-dlq-backlog]\nmode = "auto"\n'
+    tables += letters
     lines = "\n".join(
         f"""
 [[systems.targets]]
@@ -242,7 +243,6 @@ emails = ["oncall@example.com"]
 [remediations.s3-trigger-stuck]
 mode = "auto"
 {settings}
-{more}
 {tables if others else ""}
 [[systems]]
 name = "changes"

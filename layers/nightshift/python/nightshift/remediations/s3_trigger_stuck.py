@@ -125,12 +125,21 @@ class _Queue:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A trigger, what became of it, and why we think so."""
+    """A trigger, what became of it, why we think so, whose it is first, and what a person should do about it."""
 
     trigger: Trigger
     fate: Fate
     why: str
     link: Arn | None = None
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """Why only a person can judge a trigger, and what that person should do."""
+
+    why: str
+    advice: str
 
 
 class S3TriggerStuck(Remediation):
@@ -244,7 +253,7 @@ class S3TriggerStuck(Remediation):
         done = self._of(found, Fate.PROCESSED, self.batch)
         lost = () if done else self._of(found, Fate.LOST, self.resend)
         if not done and not lost:
-            raise self._not_ours(found)
+            return self._others(target, found)
         return Diagnosis(
             target=str(target.arn),
             cause=(
@@ -286,7 +295,7 @@ class S3TriggerStuck(Remediation):
     ) -> _Found:
         customer = triggers.customer(trigger.customer)
         if customer is None:
-            return _Found(trigger, Fate.UNCLEAR, "no customer of that name is configured")
+            return _unclear(trigger, _Doubt("no customer of that name is configured", _NAME_IT))
         if queue is None:
             return _Found(trigger, Fate.UNDER_WAY, f"{customer.queue.name} cannot be read")
         age = now - trigger.modified
@@ -298,14 +307,14 @@ class S3TriggerStuck(Remediation):
         try:
             archive = read("s3", "GetObject", Key=_archived(triggers.archive, trigger.change), **where)["Body"]
         except Missing:
-            return _Found(trigger, Fate.UNCLEAR, "the archive has no object for its change")
+            return _unclear(trigger, _Doubt("the archive has no object for its change", _RESTORE))
         except Rejected as error:
-            return _Found(trigger, Fate.UNCLEAR, f"the archive's object cannot be read: {error.code}")
-        proof, why = self._proof(archive, trigger, alone=len(triggers.customers) == 1, now=now)
-        if proof:
-            return _Found(trigger, Fate.PROCESSED, why)
-        if proof is None:
-            return _Found(trigger, Fate.UNCLEAR, why)
+            return _unclear(trigger, _Doubt(f"the archive's object cannot be read: {error.code}", _RESTORE))
+        proof = self._proof(archive, trigger, alone=len(triggers.customers) == 1, now=now)
+        if isinstance(proof, _Doubt):
+            return _unclear(trigger, proof)
+        if proof is not None:
+            return _Found(trigger, Fate.PROCESSED, f"processed for {customer.name} at {proof:%Y-%m-%d %H:%M:%S}")
         return self._unprocessed(read, bucket, trigger, customer, queue, age)
 
     def _unprocessed(
@@ -324,47 +333,47 @@ class S3TriggerStuck(Remediation):
             return _Found(trigger, Fate.DEAD, why, customer.dead_letters)
         if busy := _was_busy(read, customer):
             return _Found(trigger, Fate.UNDER_WAY, busy)
-        why_not = self._may_not_send(read, bucket, trigger, customer, queue, age)
-        if why_not:
-            return _Found(trigger, Fate.UNCLEAR, why_not)
+        doubt = self._may_not_send(read, bucket, trigger, customer, queue, age)
+        if doubt is not None:
+            return _unclear(trigger, doubt)
         return _Found(trigger, Fate.LOST, f"{customer.queue.name} and its dead-letter queue are empty, and were")
 
     def _may_not_send(
         self, read: Reader, bucket: Arn, trigger: Trigger, customer: Customer, queue: _Queue, age: timedelta
-    ) -> str:
-        """Why a trigger must not be sent again, though nobody has been told of it; empty where it may be."""
+    ) -> _Doubt | None:
+        """Why a trigger must not be sent again, though nobody seems to have been told; None where it may."""
+        name = customer.queue.name
         if age > queue.retention:
-            return f"it is older than {customer.queue.name} keeps a message"
+            return _Doubt(f"it is older than {name} keeps a message", _BY_HAND)
         if queue.own_key:
-            return f"{customer.queue.name} is encrypted with a key of its own, with which nothing is sent"
-        notifications = read(
+            return _Doubt(f"{name} is encrypted with a key of its own, with which nothing is sent", _BY_HAND)
+        told = read(
             "s3", "GetBucketNotificationConfiguration", Bucket=bucket.name, ExpectedBucketOwner=customer.queue.account
         )
-        if not _routed(notifications, customer.queue, trigger.key):
-            return f"the bucket does not tell {customer.queue.name} of such keys (any more): that must be mended first"
-        target = read.target(str(bucket))
-        key = _marker(trigger.key, trigger.etag)
-        if target is None or read.counters(target, (key,))[key]:
-            return "it was sent again before, and one trigger is sent once"
+        if not _routed(told, customer.queue, trigger.key):
+            return _Doubt(f"the bucket does not tell {name} of such keys (any more)", f"{_MEND}; then {_BY_HAND}")
+        target, marker = read.target(str(bucket)), _marker(trigger.key, trigger.etag)
+        if target is None or read.counters(target, (marker,))[marker]:
+            return _Doubt("it was sent again before, which is done once", _LOGS)
         if not self.idempotent:
-            return "nobody has said that its consumer may be told twice: it is not sent again"
-        return ""
+            return _Doubt("nobody has said that its consumer may be told twice", f"{_DECLARE}; or {_BY_HAND}")
+        return None
 
-    def _proof(self, archive: bytes, trigger: Trigger, *, alone: bool, now: datetime) -> tuple[bool | None, str]:
+    def _proof(self, archive: bytes, trigger: Trigger, *, alone: bool, now: datetime) -> datetime | _Doubt | None:
         """
-        Whether the archive proves that a trigger was processed for its customer; None where it may have been.
+        When a trigger was processed for its customer, as the archive proves; None where it certainly was not.
 
         ``alone``: the bucket has one customer, so that every entry is that one's.
         """
         if not self.timestamp_field or not (self.customer_field or alone):
-            return None, "the configuration does not say where the archive names customer and time"
+            return _Doubt("the configuration does not say where the archive names customer and time", _FIELDS)
         try:
             document = strict_json.loads(archive, limit=LONGEST_BODY)
         except strict_json.NotStrict as error:
-            return None, f"the archive's object cannot be read: {error}"
+            return _Doubt(f"the archive's object cannot be read: {error}", _RESTORE)
         entries = document.get(self.modifications) if isinstance(document, Mapping) else None
         if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
-            return None, f"the archive's object has no list {self.modifications}"
+            return _Doubt(f"the archive's object has no list {self.modifications}", _RESTORE)
         doubts = 0
         for entry in entries:
             if entry.get(self.type_field) != self.processed:
@@ -375,15 +384,12 @@ class S3TriggerStuck(Remediation):
                 doubts += not isinstance(who, str) or not who or who.casefold() == trigger.customer.casefold()
                 continue
             at = _time(entry.get(self.timestamp_field))
-            if at is None or at > now + SKEW:
-                doubts += 1
-            elif at >= trigger.modified:
-                return True, f"processed for {trigger.customer} at {at:%Y-%m-%d %H:%M:%S}, after it was written"
-            else:
-                doubts += at >= trigger.modified - _NEAR
-        if doubts:
-            return None, f"{doubts} entries of the archive's object may or may not be about it"
-        return False, "no entry of the archive's object is about it"
+            if at is not None and trigger.modified <= at <= now + SKEW:
+                return at
+            doubts += at is None or at > trigger.modified - _NEAR
+        return (
+            _Doubt(f"{doubts} entries of the archive's object may or may not be about it", _BY_HAND) if doubts else None
+        )
 
     def _of(self, found: Iterable[_Found], fate: Fate, most: int) -> tuple[_Found, ...]:
         """The oldest of that fate, as many as one plan may name."""
@@ -395,25 +401,24 @@ class S3TriggerStuck(Remediation):
                 chosen.append(each)
         return tuple(chosen)
 
-    def _not_ours(self, found: Sequence[_Found]) -> Refused:
-        """What is to be waited for first, or, where nothing is, what a person must look at."""
+    def _others(self, target: Target, found: Sequence[_Found]) -> Diagnosis:
+        """What only people can judge. Raises Refused while there is something that must come first."""
         for fate, guard in ((Fate.WAITING, "consumer"), (Fate.DEAD, "dead-letters"), (Fate.UNDER_WAY, "in-flight")):
             these = [each for each in found if each.fate is fate]
             if these:
-                first = these[0]
-                return Refused(
+                raise Refused(
                     guard,
-                    f"{_many(len(these))}: {first.why}",
+                    f"{_many(len(these))}: {these[0].why}",
                     numbers={"triggers": len(these), "stuck": len(found)},
                     retry_after=timedelta(minutes=2),
-                    link=str(first.link) if first.link is not None else None,
+                    link=str(these[0].link) if these[0].link is not None else None,
                 )
         reasons = Counter(each.why for each in found)
-        told = "; ".join(f"{count} x {why}" for why, count in sorted(reasons.items()))
-        return Refused(
-            "triggers",
-            f"{_many(len(found))} that only a person can judge ({told}); the oldest is {found[0].trigger.key}",
-            numbers={"stuck": len(found)},
+        return Diagnosis(
+            target=str(target.arn),
+            cause="; ".join(f"{_many(count)}: {why}" for why, count in sorted(reasons.items())),
+            evidence=tuple(f"{each.trigger.key}: {each.why}" for each in found),
+            advice=tuple(dict.fromkeys(each.advice for each in found)),
         )
 
     def _fact(self, triggers: Triggers, trigger: Trigger) -> dict[str, Json]:
@@ -490,23 +495,30 @@ class S3TriggerStuck(Remediation):
     # -- acting ----------------------------------------------------------------------------------------------------
 
     def apply(self, act: Actor, plan: Plan, step: Step) -> None:
-        """Each trigger by itself: read it once more, and what the archive says, and then act on it, or leave it."""
+        """
+        Each trigger by itself: read it once more, and what the archive says, and then act on it, or leave it.
+
+        Raises Refused where all were left: nothing was done, and whatever comes next is not of our making.
+        """
         archive, *others = step.calls
         gets = {call.resource: call for call in others if call.operation == "GetObject"}
         puts = [call for call in others if call.operation == "PutObject"]
         if step.name == "send":
             act.scratch["sent"] = act.now().isoformat()
+        acted = 0
         for key, get in gets.items():
             body = self._unchanged(act, get)
             if body is None:
                 continue
-            proof = self._proof_now(act, archive, get)
+            proven = self._proven_now(act, archive, get)
             for call in others:
-                if call.operation == "DeleteObject" and call.resource == key and proof:
+                if call.operation == "DeleteObject" and call.resource == key and proven:
                     act(puts[0], Key=_stored(get), Body=body)
-                    _delete_if_same(act, call)
-                elif call.operation == "SendMessage" and call.resource == get.before["queue"] and proof is False:
-                    self._send_once(act, call, get)
+                    acted += _delete_if_same(act, call)
+                elif call.operation == "SendMessage" and call.resource == get.before["queue"] and proven is False:
+                    acted += self._send_once(act, call, get)
+        if not acted:
+            raise Refused("same-plan", f"{_many(len(gets))}: none is any more what it was when this was planned")
 
     def _unchanged(self, act: Actor, get: Call) -> bytes | None:
         """A trigger's content, if it is the one that was judged; None where it is gone or was written anew since."""
@@ -522,28 +534,31 @@ class S3TriggerStuck(Remediation):
         same = found["LastModified"].isoformat() == get.before["modified"]  # also where its content is the same
         return body if same and len(body) == get.before["size"] else None
 
-    def _proof_now(self, act: Actor, archive: Call, get: Call) -> bool | None:
+    def _proven_now(self, act: Actor, archive: Call, get: Call) -> bool | None:
+        """What the archive proves now; None where it proves neither."""
         try:
             body = act(archive, Key=_archived(archive.before["prefix"], get.before["change"]))["Body"]
         except Missing:
             return None
-        return self._proof(body, _judged(get), alone=archive.before["alone"], now=act.now())[0]
+        proof = self._proof(body, _judged(get), alone=archive.before["alone"], now=act.now())
+        return None if isinstance(proof, _Doubt) else proof is not None
 
-    def _send_once(self, act: Actor, send: Call, get: Call) -> None:
+    def _send_once(self, act: Actor, send: Call, get: Call) -> bool:
         """
-        Noted before it is sent: whatever dies in between, it is not sent a second time.
+        Send a trigger again, unless it was: noted first, so that whatever dies in between, it is not sent twice.
 
         Only where AWS certainly did not take it the note is taken back.
         """
         marker = _marker(get.params["Key"], get.before["etag"])
         if not act.memory.add(marker, limit=1):
-            return
+            return False
         try:
             act(send, MessageBody=_event(get))
         except NightshiftError as error:
             if not isinstance(error, Ambiguous | Fenced | Undeclared):
                 act.memory.add(marker, -1)
             raise
+        return True
 
     def effect(self, call: Call, answer: Mapping[str, Any]) -> Mapping[str, Json]:
         if call.operation != "DeleteObject":
@@ -711,14 +726,16 @@ def _send(bucket: Arn, queue: str, sends: Iterable[Mapping[str, Json]]) -> Call:
     )
 
 
-def _delete_if_same(act: Actor, delete: Call) -> None:
+def _delete_if_same(act: Actor, delete: Call) -> bool:
     try:
         act(delete)
     except Missing:
-        return  # somebody was quicker
+        return False  # somebody was quicker
     except Rejected as error:
         if error.code not in _CHANGED:
             raise
+        return False
+    return True
 
 
 def _judged(get: Call) -> Trigger:
@@ -772,6 +789,25 @@ def _event(get: Call) -> str:
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
+
+_NAME_IT: Final = "Name its customer in the configuration, with its queues; or delete it, where nobody needs it"
+_RESTORE: Final = "Restore the change's object in the archive, from a version of it or from the backup"
+_FIELDS: Final = "Say in the configuration how the archive calls an entry's customer (customer_field) and time"
+_MEND: Final = "mend the bucket's notifications"
+_BY_HAND: Final = (
+    "see in the consumer's log and mail log whether it was processed for this customer; then delete the trigger, or "
+    "process it by hand (ccoe-customer-contact-manager --action process-sqs-message)"
+)
+_LOGS: Final = (
+    "Look for its change in the consumer's log: it may not write the archive (IAM), not assume the role that sends "
+    "mail, or have reached a quota of SES"
+)
+_DECLARE: Final = "set idempotent = true, if its consumer mails once when it is told twice"
+
+
+def _unclear(trigger: Trigger, doubt: _Doubt) -> _Found:
+    advice = doubt.advice[:1].upper() + doubt.advice[1:]
+    return _Found(trigger, Fate.UNCLEAR, doubt.why, advice=advice)
 
 
 def _many(count: int) -> str:
