@@ -325,6 +325,14 @@ def _object(params: Params, account: Account) -> str:
     return f"{_bucket(params, account)}/{params['Key']}"
 
 
+def _listed(params: Params, account: Account) -> Pairs:
+    yield "s3:ListBucket", _bucket(params, account), (("s3:prefix", params.get("Prefix")),)
+
+
+def _deleted(params: Params, account: Account) -> Pairs:
+    yield "s3:DeleteObject", _object(params, account), (("s3:if-match", params.get("IfMatch")),)
+
+
 def _repository(params: Params, account: Account) -> str:
     return f"arn:{account.partition}:ecr:{account.region}:{params['registryId']}:repository/{params['repositoryName']}"
 
@@ -367,7 +375,13 @@ OPERATIONS: Mapping[str, Rule] = {
     ],
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
+    "s3.DeleteObject": _deleted,
+    "s3.GetBucketNotificationConfiguration": _plain("s3:GetBucketNotification", _bucket),
+    "s3.GetBucketTagging": _plain("s3:GetBucketTagging", _bucket),
+    "s3.GetObject": _plain("s3:GetObject", _object),
     "s3.HeadBucket": _plain("s3:ListBucket", _bucket),
+    "s3.HeadObject": _plain("s3:GetObject", _object),
+    "s3.ListObjectsV2": _listed,
     "s3.PutObject": _plain("s3:PutObject", _object),
     "sns.Publish": _plain("sns:Publish", lambda params, _: str(params["TopicArn"]), "sns"),
     "sqs.CancelMessageMoveTask": _cancel_move,

@@ -29,6 +29,7 @@ from sandbox.faults import Kind
 from sandbox.images import Behaviour
 from sandbox.scenes import NIGHT, UNHEALTHY, Stage, api_target, configuration, release_configuration
 from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.trail import Event
 from sandbox.world import World
@@ -220,7 +221,7 @@ def nights() -> tuple[Night, ...]:
         logging.disable(logging.CRITICAL)
         try:
             releases = (_play_release("release under way", _under_way), _play_release("release complete", _complete))
-            return (*(_play(story) for story in _STORIES), _play_api(), *releases)
+            return (*(_play(story) for story in _STORIES), _play_api(), _play_triggers(), *releases)
         finally:
             logging.disable(logging.NOTSET)
 
@@ -259,6 +260,27 @@ def _play_api() -> Night:
                 stage.minutes(8)
                 _bad_tasks(stage, system)
             return recorded("bad tasks", stage, steps, service=system.api)
+
+
+def _play_triggers() -> Night:
+    """A trigger that was processed and stays, and one that nobody was told of; the answer to its deletion is lost."""
+    with World(NIGHT) as world:
+        system = TransientTrigger(world, customers=("hts",))
+        with Deployment(world, trigger_configuration(system, settings=f"{FIELDS}idempotent = true")) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system.lines["hts"], nightshift)
+            with _noting() as steps:
+                system.deletes_fail = True
+                system.submit()
+                world.faults.add(Kind.TIMEOUT_AFTER, "s3.DeleteObject", times=1)
+                stage.until_settled()
+                system.deletes_fail = False
+                system.lose("hts")
+                system.submit()
+                stage.until(lambda: world.trail.of("sqs.SendMessage", function="nightshift-tick"))
+                stage.until_settled()
+            words = ((system.bucket, "BUCKET"), *(("customers/hts/" + f"CHG-000{n}.json", "TRIGGER") for n in (1, 2)))
+            return recorded("triggers", stage, steps, words=words)
 
 
 def _under_way(on: Stage, system: UsageMetrics) -> None:
@@ -307,8 +329,19 @@ def _noting() -> Iterator[list[tuple[str, Step]]]:
         yield steps
 
 
-def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]], *, service: Service | None = None) -> Night:
-    """What a night has come to by now: to be asked before its world ends. ``service`` is what it was about."""
+def recorded(
+    key: str,
+    on: Stage,
+    steps: Iterable[tuple[str, Step]],
+    *,
+    service: Service | None = None,
+    words: Iterable[tuple[str, str]] = (),
+) -> Night:
+    """
+    What a night has come to by now: to be asked before its world ends.
+
+    ``service`` is what it was about, ``words`` say what else is there, and what that is in general.
+    """
     world, environment = on.world, on.nightshift.environment
     calls = tuple(event for event in world.trail if event.function is not None)
     queues = _queues(world)
@@ -336,7 +369,7 @@ def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]], *, service:
         calls=calls,
         account=account,
         steps=tuple(steps),
-        words=_words(world, on.system, service or on.system.service),
+        words=(*words, *_words(world, on.system, service or on.system.service)),
         names={
             "AWS::DynamoDB::Table": environment.table,
             "AWS::S3::Bucket": environment.quarantine,

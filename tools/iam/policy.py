@@ -198,6 +198,8 @@ _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
 }
 """(what the policy says, what the request says) → whether it holds: the operators that our policies use"""
 _ANY = "ForAnyValue:"
+_NULL = "Null"
+"""whether a request says nothing under a key: the one operator that asks for that"""
 
 
 def holds(condition: Condition, context: Context) -> bool:
@@ -208,11 +210,13 @@ def holds(condition: Condition, context: Context) -> bool:
     request has it.
     """
     compare = _OPERATORS.get(condition.operator.removeprefix(_ANY))
-    if compare is None:
+    if compare is None and condition.operator != _NULL:
         raise NotUnderstood(f"the operator {condition.operator}")
     if condition.key not in context:
         raise NotUnderstood(f"a condition on {condition.key}, of which the request is not known to say anything")
     said = context[condition.key]
+    if compare is None:
+        return str(said is None).lower() in condition.values
     return said is not None and any(compare(wanted, said) for wanted in condition.values)
 
 
