@@ -23,7 +23,7 @@ from nightshift.model import Arn, MetricQuery, Mode, Query, Target
 from nightshift.remediation import Remediation
 
 from infra.acknowledge import acknowledge
-from infra.permissions import Grant, Place, Statement, condense, granted_reads, grants_for, reason, statements
+from infra.permissions import NEVER, Grant, Place, Statement, condense, granted_reads, grants_for, reason, statements
 
 __all__ = [
     "INCIDENT",
@@ -171,7 +171,7 @@ def write_role(
     role = _role(
         scope,
         remediation.name,
-        own=_nothing_else([], {grant.action for grant in grants}),
+        own=[*_nothing_else([], {grant.action for grant in grants}), *_not_of_others(grants)],
         grants=grants,
         role_name=role_name(policy.name, policy.region, remediation.name),
         description=f"Nightshift acts for {remediation.name} with this, under an incident's name.",
@@ -213,6 +213,23 @@ def _nothing_else(own: Sequence[iam.PolicyStatement], others: Iterable[str]) -> 
             )
         )
     return denied
+
+
+def _not_of_others(grants: Iterable[Grant]) -> list[iam.PolicyStatement]:
+    """What must never happen by our hand but to what is named: there it is allowed, and denied everywhere else."""
+    named: dict[str, set[str]] = {}
+    for grant in grants:
+        if grant.action in NEVER:
+            named.setdefault(grant.action, set()).add(grant.resource)
+    return [
+        iam.PolicyStatement(
+            sid=f"NeverOfOthers{number}",
+            effect=iam.Effect.DENY,
+            actions=[action],
+            not_resources=sorted(resources),
+        )
+        for number, (action, resources) in enumerate(sorted(named.items()))
+    ]
 
 
 def _changes(action: str) -> bool:

@@ -60,8 +60,12 @@ WHY = {
     "lambda:ListEventSourceMappings": "which function consumes the queue, and is it enabled?",
     "logs:CreateLogStream": "the function's own log",
     "logs:PutLogEvents": "the function's own log",
-    "s3:ListBucket": "does S3 answer at all? Else no fix is trusted",
-    "s3:PutObject": "poison is stored, before it is deleted from the queue",
+    "s3:DeleteObject": "a trigger that was processed is deleted, if it is still the same",
+    "s3:GetBucketNotification": "does the bucket still tell the queue of its triggers?",
+    "s3:GetBucketTagging": "has it opted in, and is it protected?",
+    "s3:GetObject": "what a trigger is, and what the archive says of its change",
+    "s3:ListBucket": "does S3 answer at all? Else no fix is trusted; which triggers stand, and since when",
+    "s3:PutObject": "poison and triggers are stored, before they are deleted",
     "sns:Publish": "people are told",
     "sqs:CancelMessageMoveTask": "the undo of a move",
     "sqs:ChangeMessageVisibility": "a letter that stays is shown to others again",
@@ -72,7 +76,7 @@ WHY = {
     "sqs:ListQueueTags": "has it opted in, and is it protected?",
     "sqs:ListQueues": "do the queues exist? One call for a thousand",
     "sqs:ReceiveMessage": "letters are looked at before anything is decided; work is taken",
-    "sqs:SendMessage": "letters go home; work is handed out",
+    "sqs:SendMessage": "letters go home; a lost notification is sent once more; work is handed out",
     "sqs:StartMessageMoveTask": "the rest of many letters goes home by SQS's own hand",
     "sts:AssumeRole": "to act, under a write role cut down to one step of one plan",
     "sts:SetSourceIdentity": "under the incident's name, which AWS's trail then shows",
@@ -100,9 +104,10 @@ is not 0. What a call needs is what AWS documents: the service authorization ref
 
 Names in capitals stand for what is called differently in every deployment: `DLQ` and `SOURCE` are a registered
 dead-letter queue and the queue it belongs to, `CLUSTER/SERVICE` is a service, `CONSUMER` a Lambda function that empties
-a queue; `TABLE`, `WORK`, `MISSED`, `REPORTS`, `QUARANTINE`, `KEY` and `LOG` are Nightshift's own. Account and Region
-are left out: they are always the deployment's. A function's role *reads* more than {MANY} resources of one kind by a
-pattern of that kind, because their ARNs do not fit into a role; what is written is always named one by one.
+a queue, `BUCKET` has triggers in it; `TABLE`, `WORK`, `MISSED`, `REPORTS`, `QUARANTINE`, `KEY` and `LOG` are
+Nightshift's own. Account and Region are left out: they are always the deployment's. A function's role *reads* more than
+{MANY} resources of one kind by a pattern of that kind, because their ARNs do not fit into a role; what is written is
+always named one by one.
 
 """
 

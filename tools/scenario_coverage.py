@@ -16,6 +16,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "coverage.md"
 TITLES = {
+    "0.2": "Triggers that stand for more than a quarter of an hour",
+    "0.8": "Stuck trigger: process it once more",
+    "0.9": "Stuck trigger: delete it, where it was processed",
+    "0.10": "Investigate a change that failed",
+    "0.11": "The archive could not be written",
+    "0.12": "Mail could not be sent",
     "0.7": "Stuck trigger: restart the consumer",
     "1.8": "Dead letters of the ETL",
     "2.8": "Startup failures of ECS (told; what cannot start is not restarted)",

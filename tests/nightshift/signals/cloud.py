@@ -90,6 +90,14 @@ class Cloud:
         self.calls.clear()
         return [Arn.parse(one["service"]["serviceArn"]) for one in made]
 
+    def bucket(self, name: str, *keys: str) -> None:
+        """Make a bucket with empty objects in it."""
+        s3 = self.session.client("s3")
+        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+        for key in keys:
+            s3.put_object(Bucket=name, Key=key)
+        self.calls.clear()
+
     def metric_data(self, params: Params) -> dict[str, Any]:
         """What GetMetricData would say: one page, everything complete."""
         start, end = params["StartTime"], params["EndTime"]
