@@ -92,8 +92,8 @@ def night(settings: str = FIELDS, *, thin: bool = True, **more: Any) -> Iterator
 # -- processed, and not deleted ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("0.2", STUCK)
-@pytest.mark.scenario("0.9", STUCK)
+@pytest.mark.scenario("0.2", "s3-trigger-stuck")
+@pytest.mark.scenario("0.9", "s3-trigger-stuck")
 @pytest.mark.parametrize("thin", [True, False])
 def test_triggers_that_were_processed_are_stored_and_deleted(thin: bool) -> None:
     """The consumers cannot delete: what the archive proves to be done for each customer is taken away for them."""
@@ -230,7 +230,7 @@ def test_an_archive_that_cannot_be_read_is_for_a_person(body: bytes | None) -> N
 # -- never told --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("0.8", STUCK)
+@pytest.mark.scenario("0.8", "s3-trigger-stuck")
 @pytest.mark.parametrize("thin", [True, False])
 def test_a_lost_notification_is_sent_once_more(thin: bool) -> None:
     """Both queues are empty and S3 still tells them: the consumer is told in S3's own words, and processes it."""
@@ -255,7 +255,7 @@ def test_nothing_is_sent_again_unless_somebody_says_that_it_may_be() -> None:
         assert "may be told twice" in on.world.mail[-1].text
 
 
-@pytest.mark.scenario("0.10", STUCK)
+@pytest.mark.scenario("0.10", "s3-trigger-stuck")
 def test_a_bucket_that_no_longer_tells_the_queue_is_for_a_person() -> None:
     """A notification that is gone would be gone for the next trigger too: it is reported, and nothing is sent."""
     with night(SENDS) as on:
@@ -314,7 +314,7 @@ def test_a_crash_in_the_middle_sends_nothing_twice(kind: Kind, operation: str) -
         on.world.lambdas.invocations.clear()  # one of them was to die
 
 
-@pytest.mark.scenario("0.11", STUCK)
+@pytest.mark.scenario("0.11", "s3-trigger-stuck")
 def test_a_change_whose_archive_could_not_be_written_is_tried_once_more() -> None:
     """The consumer mailed, could not write the archive, and let the message go: once more, and it is done."""
     with night(SENDS) as on:
@@ -328,7 +328,7 @@ def test_a_change_whose_archive_could_not_be_written_is_tried_once_more() -> Non
         assert on.mailed(change) == ["hts"]
 
 
-@pytest.mark.scenario("0.11", STUCK)
+@pytest.mark.scenario("0.11", "s3-trigger-stuck")
 def test_a_change_whose_archive_still_cannot_be_written_is_for_a_person() -> None:
     """One retry and no other: then a person is told, and the trigger stands."""
     with night(SENDS) as on:
@@ -343,7 +343,7 @@ def test_a_change_whose_archive_still_cannot_be_written_is_for_a_person() -> Non
 # -- whose it is -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("0.7", STUCK)
+@pytest.mark.scenario("0.7", "s3-trigger-stuck")
 def test_a_consumer_that_hangs_is_restarted_first() -> None:
     """The messages wait: that is the service's own incident, to which this one is linked. Then they are processed."""
     with night(SENDS) as on:
@@ -358,7 +358,7 @@ def test_a_consumer_that_hangs_is_restarted_first() -> None:
         assert on.mailed(change) == ["hts", "htsnonprod"]
 
 
-@pytest.mark.scenario("0.12", STUCK)
+@pytest.mark.scenario("0.12", "s3-trigger-stuck")
 def test_a_change_whose_mail_failed_waits_for_the_dead_letters() -> None:
     """Its message died: the dead-letter queue's incident sends it home, and nothing is sent beside it."""
     with night(SENDS, letters='healthy_for = "PT25M"\n') as on:
