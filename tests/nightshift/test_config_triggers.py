@@ -1,0 +1,77 @@
+"""A bucket's triggers in the configuration: each customer's own queue, or the file is wrong and says where."""
+
+from __future__ import annotations
+
+import pytest
+from nightshift.config import ConfigErrors, Policy, from_json, parse_toml, to_json
+from nightshift.model import Arn
+
+SQS = "arn:aws:sqs:eu-central-1:123456789012"
+ECS = "arn:aws:ecs:eu-central-1:123456789012:service/prod"
+HEAD = """
+name = "prod"
+account = "123456789012"
+region = "eu-central-1"
+[notify]
+emails = ["oncall@example.com"]
+[remediations.s3-trigger-stuck]
+[[systems]]
+name = "changes"
+[[systems.targets]]
+arn = "arn:aws:s3:::metadata"
+"""
+TRIGGERS = """
+[systems.targets.triggers]
+prefix = "customers/"
+archive = "archive/"
+"""
+
+
+def customer(name: str, **other: str) -> str:
+    """A customer's table."""
+    named = {"queue": f"{SQS}:{name}", "dead_letters": f"{SQS}:{name}-dlq", "consumer": f"{ECS}/{name}"} | other
+    lines = "\n".join(f'{key} = "{value}"' for key, value in {"name": name, **named}.items())
+    return f"[[systems.targets.triggers.customers]]\n{lines}\n"
+
+
+def parsed(text: str) -> Policy:
+    """Read a file."""
+    return parse_toml(text, path="prod.toml")
+
+
+def test_a_bucket_says_where_its_triggers_stand_and_who_is_told() -> None:
+    """Each customer is found by its name alone; what it names counts as linked; JSON says the same as TOML."""
+    policy = parsed(HEAD + TRIGGERS + customer("hts") + customer("other"))
+    [target] = policy.targets
+    assert target.triggers is not None
+    hts = target.triggers.customer("hts")
+    assert hts is not None
+    assert (hts.queue, hts.consumer) == (Arn.parse(f"{SQS}:hts"), Arn.parse(f"{ECS}/hts"))
+    assert target.triggers.customer("HTS") is None
+    assert Arn.parse(f"{SQS}:other-dlq") in target.linked
+    assert from_json(to_json(policy)) == policy
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        (HEAD, "no enabled remediation takes the kind s3:bucket"),
+        (HEAD + TRIGGERS, "customers: is missing"),
+        (HEAD + TRIGGERS + customer("hts") + customer("hts"), '"hts" is another customer\'s'),
+        (HEAD + TRIGGERS + customer("hts") + customer("other", queue=f"{SQS}:hts"), "is named already"),
+        (HEAD + TRIGGERS + customer("hts", dead_letters=f"{SQS}:hts"), "is named already"),
+        (HEAD + TRIGGERS + customer("hts", consumer=f"{SQS}:x"), "is of kind sqs:queue"),
+        (HEAD + TRIGGERS + customer("hts", queue="arn:aws:sqs:us-east-1:123456789012:hts"), "its region is us-east-1"),
+        (HEAD + TRIGGERS.replace("archive/", "customers/old/") + customer("hts"), "are not apart"),
+        (HEAD + TRIGGERS.replace("customers/", "cust*/") + customer("hts"), "does not fit"),
+        (HEAD + TRIGGERS + customer("h/s"), "does not fit"),
+        (HEAD.replace("s3:::metadata", "s3:::metadata/x") + TRIGGERS + customer("hts"), "does not name one s3:bucket"),
+        (HEAD.replace("arn:aws:s3:::metadata", f"{SQS}:q") + TRIGGERS + customer("hts"), "has no triggers"),
+    ],
+)
+def test_what_could_send_a_message_to_the_wrong_queue_is_no_configuration(text: str, says: str) -> None:
+    """It is said, with the line."""
+    with pytest.raises(ConfigErrors) as error:
+        parsed(text)
+    assert says in str(error.value)
+    assert error.value.line
