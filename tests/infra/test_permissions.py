@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from nightshift import signals, surroundings
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Target
+from nightshift.model import Arn, Customer, Target, Triggers
 from nightshift.remediations import REMEDIATIONS
 
 from infra.permissions import (
@@ -30,13 +30,18 @@ SERVICE = Arn.parse("arn:aws:ecs:eu-central-1:111122223333:service/apps/worker")
 DLQ = Target(arn=QUEUE, group="g", source=SOURCE, consumer=SERVICE)
 ROLE = Arn.parse("arn:aws:iam::111122223333:role/worker")
 WORKER = Target(arn=SERVICE, group="g", queue=SOURCE, roles=(ROLE,))
+BUCKET = Arn.parse("arn:aws:s3:::changes")
+TRIGGERS = Target(
+    arn=BUCKET, group="g", triggers=Triggers("customers/", "archive/", (Customer("hts", SOURCE, QUEUE, SERVICE),))
+)
+LISTED = Arn.parse("arn:aws:s3:::changes/customers/")
 
 
 @pytest.mark.parametrize("remediation", REMEDIATIONS, ids=lambda each: each.name)
 def test_every_action_that_a_remediation_declares_has_a_resource(remediation: type) -> None:
     """Adding an action without saying on what it is allowed fails here, not at three in the morning."""
     declared = {*remediation.reads, *remediation.writes, *remediation.delegates}  # type: ignore[attr-defined]
-    targets = [target for target in (DLQ, WORKER) if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
+    targets = [target for target in (DLQ, WORKER, TRIGGERS) if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
     if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
         granted.add("lambda:GetFunctionConcurrency")
@@ -46,12 +51,12 @@ def test_every_action_that_a_remediation_declares_has_a_resource(remediation: ty
 def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
     for kind in signals.KINDS.values():
-        arn = {"sqs": QUEUE, "ecs": SERVICE}.get(kind.service)
+        arn = {"sqs": QUEUE, "ecs": SERVICE, "s3": LISTED}.get(kind.service)
         assert arn is not None, f"no example of {kind.names} in this test"
         for action in kind.actions:
             assert granted_reads(action, arn, PLACE)
     for names, actions in surroundings.ACTIONS.items():
-        arn = SERVICE if names.startswith("ecs") else QUEUE
+        arn = {"ecs": SERVICE, "s3": BUCKET}.get(names.partition(":")[0], QUEUE)
         for action in actions:
             assert granted_reads(action, arn, PLACE)
 
@@ -80,6 +85,16 @@ def test_an_unknown_action_is_refused() -> None:
 def test_an_action_is_allowed_on_the_narrowest_resource(action: str, resources: set[str]) -> None:
     """The target, what it names, or what belongs to it; ``*`` where AWS offers nothing else."""
     assert {grant.resource for grant in grants_for([action], [DLQ], PLACE, who="x")} == resources
+
+
+def test_only_triggers_are_deleted_and_only_by_their_version() -> None:
+    """Under their prefix, with the version that was meant; and sent to their customers' queues alone."""
+    (grant,) = grants_for(["s3:DeleteObject"], [TRIGGERS, DLQ], PLACE, who="x")
+    assert grant == Grant("s3:DeleteObject", f"{BUCKET}/customers/*", (("Null", "s3:if-match", "false"),))
+    assert {each.resource for each in grants_for(["sqs:SendMessage"], [TRIGGERS], PLACE, who="x")} == {str(SOURCE)}
+    assert {each.resource for each in grants_for(["s3:PutObject"], [TRIGGERS], PLACE, who="x")} == {
+        "arn:aws:s3:::q/triggers/*"
+    }
 
 
 def test_only_the_roles_that_a_target_names_are_passed_on_and_only_to_ecs() -> None:
@@ -171,6 +186,8 @@ def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
     targets = [
         DLQ,
         WORKER,
+        TRIGGERS,
+        Target(arn=LISTED, group="g"),
         Target(arn=lambda_, group="g"),
         Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/t"), group="g"),
         Target(arn=Arn.parse("arn:aws:events:eu-central-1:111122223333:rule/r"), group="g"),
