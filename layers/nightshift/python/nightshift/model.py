@@ -32,6 +32,7 @@ __all__ = [
     "Intent",
     "Json",
     "Ledger",
+    "Look",
     "MetricQuery",
     "Mode",
     "Observation",
@@ -579,6 +580,15 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at a sick target measured: its finding's first signal, and the threshold of that."""
+
+    at: datetime
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """
     One record per target and failure.
@@ -586,7 +596,10 @@ class Incident:
     ``look_at`` is when to look again; ``deadline`` when to stop trying and say so. ``notices`` names the transitions a
     person was already told of. ``hold_until`` is when a guardrail that said "later" is asked again. ``lent`` says that
     something temporary of ours is out. ``scratch`` is the remediation's own memory between steps (JSON).
-    ``remind_at`` is when the next level hears of one that has ended and that nobody has acknowledged.
+    ``trend`` is what the newest sick looks in a row measured before anything was done. ``controls`` are the targets of
+    the same system that were sick in the same way when we acted and had not been treated: what became of them says
+    what would have become of this one. ``remind_at`` is when the next
+    level hears of one that has ended and that nobody has acknowledged.
     """
 
     id: str
@@ -610,6 +623,8 @@ class Incident:
     calls: tuple[CallRecord, ...] = ()
     ledger: Ledger = Ledger()
     links: tuple[str, ...] = ()
+    trend: tuple[Look, ...] = ()
+    controls: tuple[str, ...] = ()
     healthy_looks: int = 0
     sick_looks: int = 0
     unknown_looks: int = 0

@@ -220,6 +220,8 @@ class Remediation(BaseModel, ABC):
     """IAM actions that AWS performs in our name while serving those calls"""
     cures_deployments: ClassVar[bool] = False
     """whether a deployment of the target itself can be the failure, and so does not hold us back"""
+    mends_itself: ClassVar[bool] = True
+    """whether a first signal that nears its threshold, look by look, means that the target recovers"""
     auto_tag: ClassVar[str] = ""
     """the tag (with the value "enabled") without which a person is asked, whatever the modes allow; none: no tag"""
     freeze_safe: ClassVar[bool] = False
