@@ -28,6 +28,11 @@ class LectureCustomer(ApiService):
         self.make_api(BACKEND, balancer=f"lecture-{customer}-alb", group=f"lecture-{customer}-backend", tasks=tasks)
 
     @property
+    def execution_role(self) -> str:
+        """The role with which ECS starts the tasks."""
+        return f"arn:aws:iam::{self.world.account}:role/lecture-{self.customer}-ecs-role"
+
+    @property
     def tags(self) -> dict[str, str]:
         """Whose it is, besides."""
         return {**super().tags, "customer": self.customer}
