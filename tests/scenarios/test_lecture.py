@@ -312,7 +312,7 @@ def test_health_is_as_many_tasks_as_should_run(tmp_path: Path) -> None:
 # -- what is cured for a customer as for anybody ---------------------------------------------------------------------
 
 
-@pytest.mark.scenario("2.5", CAPACITY)
+@pytest.mark.scenario("2.5", "ecs-capacity-short")
 def test_a_customer_under_load_is_lent_a_task_and_gives_it_back(tmp_path: Path) -> None:
     """Three tasks for an hour in its cluster; the others keep two."""
     with night(tmp_path, warm=62) as on:
@@ -327,7 +327,7 @@ def test_a_customer_under_load_is_lent_a_task_and_gives_it_back(tmp_path: Path) 
         assert set(on.written) == {("ecs.UpdateService", "lecture-dhbw-cluster")}
 
 
-@pytest.mark.scenario("2.11", CAPACITY)
+@pytest.mark.scenario("2.11", "ecs-capacity-short")
 def test_a_customers_leak_is_told_and_not_multiplied(tmp_path: Path) -> None:
     """Memory rises with the age of its tasks: more of them would leak, too, and nobody else's tasks are looked at."""
     with night(tmp_path, warm=0) as on:
