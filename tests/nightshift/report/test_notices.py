@@ -173,7 +173,7 @@ def test_a_service_is_told_with_its_system(redriven: Make, backdrop: Backdrop) -
     assert subjects == {
         f"FIXED: lecture-backend-service of {name} - Dead letters pile up [SEV3]" for name in ("dhbw", "edt")
     }
-    long = redriven(target=arn.format("a") + "x" * 90, group="a-customer-with-a-long-name")
+    long = redriven(target=arn.format("a") + "x" * 40, group="a-customer-with-a-long-name")
     (notice,) = transition(None, long, context=backdrop())
     assert notice.subject.startswith("FIXED: lecture-...xxxxxxxxx of a-customer-with-a-long-name - ")
     assert "[SEV3]" in notice.subject
