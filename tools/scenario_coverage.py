@@ -23,6 +23,9 @@ TITLES = {
     "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
     "4.4": "Unhealthy hosts",
     "2.1": "P0 to P3: who is told, and how soon they must respond",
+    "2.2": "Switch between customers: one's trouble is no other's",
+    "2.3": "How every customer is",
+    "4.1": "The health check: as many tasks run as should",
     "2.5": "Scale an ECS service",
     "2.11": "High CPU or memory",
     "4.3": "High latency (where CPU is the cause)",
@@ -35,7 +38,7 @@ TITLES = {
     "4.12": "Maintenance window, change freeze",
 }
 """the runbooks' scenarios, by their number in the reference (runbook.row)"""
-SPINE = {"calendar", "escalation", "severities"}
+SPINE = {"calendar", "escalation", "health", "registry", "severities", "storm"}
 """what stands for a scenario though it is no remediation: parts of the spine, which all remediations share"""
 _HEAD = """# Coverage
 

@@ -326,7 +326,7 @@ class Call:
         return _text(_essence(self))
 
 
-_IAM_SERVICES = {"elbv2": "elasticloadbalancing"}
+_IAM_SERVICES = {"elbv2": "elasticloadbalancing", "resourcegroupstaggingapi": "tag"}
 _IAM_NAMES = {
     ("s3", "ListObjectsV2"): "ListBucket",
     ("s3", "HeadObject"): "GetObject",
