@@ -21,6 +21,8 @@ from sandbox.world import World
 
 DATABASE = "rollup-database"
 API = "delivery-standard"
+PATHS = ("/v1/usage", "/v1/usage/daily", "/v1/customers/4711", "/v1/export")
+"""what is asked of the API"""
 _ENDPOINTS = ("/v1/usage", "/v1/usage/daily", "/v1/customers", "/v1/export", "/health")
 
 
@@ -53,6 +55,12 @@ class UsageMetrics(QueueService):
         if self._target_group is None:
             raise LookupError("this system was made without its API")
         return self._target_group
+
+    @property
+    def log_group(self) -> str:
+        """The ARN of the API's log group."""
+        log = self.target_group.log
+        return self.world.arn("logs", f"log-group:{log.name if log else ''}")
 
     @property
     def api(self) -> Service:
@@ -103,6 +111,18 @@ class UsageMetrics(QueueService):
         """This share of the requests fails in the application, whatever the tasks' health."""
         self.target_group.errors = share
 
+    def fail_path(self, path: str, share: float) -> None:
+        """This share of the requests to one path fails."""
+        self.target_group.failing_paths[path] = share
+
+    def slow_path(self, path: str, seconds: float) -> None:
+        """Answers to one path take so much longer."""
+        self.target_group.slow_paths[path] = seconds
+
+    def slow_dependency(self, seconds: float) -> None:
+        """What the API calls answers so much later: every answer takes longer, and no CPU is used for it."""
+        self.target_group.slow = seconds
+
     def leak_memory(self, percent_per_hour: float) -> None:
         """The API's tasks leak: memory rises with their age until they are replaced, or killed."""
         self.api.leak_percent_per_hour = percent_per_hour
@@ -142,6 +162,8 @@ class UsageMetrics(QueueService):
                 arn=group["TargetGroupArn"],
                 load_balancer_arn=balancer["LoadBalancerArn"],
                 service=service,
+                paths=PATHS,
+                log=world.insights.add(f"/ecs/{API}-{cluster.rpartition('-')[2]}"),
             )
         )
 
