@@ -53,6 +53,7 @@ ANYWHERE: Mapping[str, str] = {
     "elasticloadbalancing:DescribeTargetHealth": "Elastic Load Balancing scopes no Describe action",
     "lambda:GetAccountSettings": "it is about the account, not about a function",
     "lambda:ListEventSourceMappings": "AWS has no resource type for listing event source mappings",
+    "logs:GetQueryResults": "a query is named by its identifier alone, which only who began it is told",
     "sqs:ListQueues": "it is about the account, not about a queue",
     "xray:PutTelemetryRecords": "AWS has no resource type for sending traces",
     "xray:PutTraceSegments": "AWS has no resource type for sending traces",
@@ -325,6 +326,13 @@ def _function_logs(target: Target, place: Place) -> Iterable[tuple[str, Conditio
             yield place.arn("logs", f"log-group:/aws/lambda/{arn.name}:*"), ()
 
 
+def _requests_log(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The one log group that a service's target names, and no other: logs hold what nobody meant to be read."""
+    del place
+    if target.log_group is not None:
+        yield f"{target.log_group}:*", ()
+
+
 def _stacks(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """Which stack owns a target is in its tags, which are read at that moment: any of this account and Region."""
     del target
@@ -391,6 +399,7 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:PutFunctionConcurrency": _of("lambda:function", "arn"),
     "lambda:UpdateAlias": _of("lambda:function", "arn"),
     "logs:FilterLogEvents": _function_logs,
+    "logs:StartQuery": _requests_log,
     # -- DynamoDB
     "dynamodb:DescribeTable": _of("dynamodb:table", "arn"),
     "dynamodb:UpdateTable": _of("dynamodb:table", "arn"),

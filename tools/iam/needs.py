@@ -367,6 +367,10 @@ OPERATIONS: Mapping[str, Rule] = {
     ],
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
+    "logs.GetQueryResults": _plain("logs:GetQueryResults"),
+    "logs.StartQuery": _plain(
+        "logs:StartQuery", lambda params, account: account.arn("logs", f"log-group:{params['logGroupName']}:*")
+    ),
     "s3.HeadBucket": _plain("s3:ListBucket", _bucket),
     "s3.PutObject": _plain("s3:PutObject", _object),
     "sns.Publish": _plain("sns:Publish", lambda params, _: str(params["TopicArn"]), "sns"),

@@ -97,8 +97,7 @@ class EcsErrorsHigh(ReportOnly):
                 return Unknown("requests failed, and too few have come in since to tell whether they still do")
             case State.QUIET:
                 return Healthy(f"too few requests to tell: fewer than {self.requests} in five minutes")
-            case State.WELL:
-                return Healthy(f"at most {self.percent:.0f} % of requests fail")
+        return Healthy(f"at most {self.percent:.0f} % of requests fail")
 
     def _finding(self, target: Target, answered: Answered) -> Finding:
         worst = max((part.value or 0.0) for part in answered.parts[-3:])

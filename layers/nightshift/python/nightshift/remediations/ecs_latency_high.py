@@ -130,8 +130,7 @@ class EcsLatencyHigh(Remediation):
                 return Unknown("answers took too long, and too few have been given since to tell whether they still do")
             case State.QUIET:
                 return Healthy(f"too few requests to tell: fewer than {self.requests} in five minutes")
-            case State.WELL:
-                return Healthy(f"95 of 100 answers take at most {self.seconds:g} s")
+        return Healthy(f"95 of 100 answers take at most {self.seconds:g} s")
 
     def _finding(self, target: Target, parts: tuple[Part, ...]) -> Finding:
         worst = max((part.value or 0.0) for part in parts[-3:])
