@@ -114,8 +114,8 @@ roles = ["{system.execution_role}"]
 # -- errors ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("4.2", ERRORS)
-@pytest.mark.scenario("4.10", ERRORS)
+@pytest.mark.scenario("4.2", "ecs-errors-high")
+@pytest.mark.scenario("4.10", "ecs-errors-high")
 def test_one_path_that_fails_is_named_in_the_report() -> None:
     """By the application's own log, counted once: its path and its numbers, no message and no customer."""
     with night() as on:
@@ -133,7 +133,7 @@ def test_one_path_that_fails_is_named_in_the_report() -> None:
         assert (on.queries, len(on.nightshift.all)) == (1, 1)
 
 
-@pytest.mark.scenario("4.2", ERRORS)
+@pytest.mark.scenario("4.2", "ecs-errors-high")
 def test_requests_that_fail_everywhere_point_to_what_all_paths_share() -> None:
     """No release, no sick task, no load: a dependency, and people are told to look there."""
     with night() as on:
@@ -144,7 +144,7 @@ def test_requests_that_fail_everywhere_point_to_what_all_paths_share() -> None:
         assert on.written == []
 
 
-@pytest.mark.scenario("4.2", ERRORS)
+@pytest.mark.scenario("4.2", "ecs-errors-high")
 def test_tasks_that_are_killed_for_their_memory_are_named_as_the_cause() -> None:
     """The report says so, and no query over logs is paid for."""
     with night() as on:
@@ -158,7 +158,7 @@ def test_tasks_that_are_killed_for_their_memory_are_named_as_the_cause() -> None
         assert (on.queries, on.written) == (0, [])
 
 
-@pytest.mark.scenario("4.2", ERRORS)
+@pytest.mark.scenario("4.2", "ecs-errors-high")
 def test_errors_wait_for_what_the_service_needs_and_close_when_that_is_well_again() -> None:
     """The aggregator that it depends on is sick itself: linked, held, and recovered with it."""
     needs = 'depends_on = ["{system.service_arn}"]'
@@ -228,7 +228,7 @@ def test_without_a_log_group_the_report_says_what_is_missing() -> None:
 # -- latency ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("4.3", LATENCY)
+@pytest.mark.scenario("4.3", "ecs-latency-high")
 def test_a_service_short_of_cpu_is_lent_to_and_latency_closes_by_itself() -> None:
     """High CPU is another incident's, which lends a task: when that helps, this one is recovered."""
     with night() as on:
@@ -241,8 +241,8 @@ def test_a_service_short_of_cpu_is_lent_to_and_latency_closes_by_itself() -> Non
         assert on.queries == 0
 
 
-@pytest.mark.scenario("4.3", LATENCY)
-@pytest.mark.scenario("4.9", LATENCY)
+@pytest.mark.scenario("4.3", "ecs-latency-high")
+@pytest.mark.scenario("4.9", "ecs-latency-high")
 def test_leaking_tasks_that_are_slow_are_restarted_once() -> None:
     """Memory has risen by itself for an hour: new tasks, one after the other, and answers are quick again."""
     with night(warm=0) as on:
@@ -257,7 +257,7 @@ def test_leaking_tasks_that_are_slow_are_restarted_once() -> None:
         assert on.queries == 0
 
 
-@pytest.mark.scenario("4.3", LATENCY)
+@pytest.mark.scenario("4.3", "ecs-latency-high")
 def test_a_leak_whose_restart_does_not_help_is_handed_over_once() -> None:
     """What it calls is slow, too: one restart, one report, no second restart."""
     with night(warm=0) as on:
@@ -275,8 +275,8 @@ def test_a_leak_whose_restart_does_not_help_is_handed_over_once() -> None:
         assert on.written == ["ecs.UpdateService"]
 
 
-@pytest.mark.scenario("4.3", LATENCY)
-@pytest.mark.scenario("4.10", LATENCY)
+@pytest.mark.scenario("4.3", "ecs-latency-high")
+@pytest.mark.scenario("4.10", "ecs-latency-high")
 def test_one_slow_path_is_named_in_the_report() -> None:
     """The code behind it, and nothing is restarted."""
     with night() as on:
@@ -287,7 +287,7 @@ def test_one_slow_path_is_named_in_the_report() -> None:
         assert (on.queries, on.written) == (1, [])
 
 
-@pytest.mark.scenario("4.3", LATENCY)
+@pytest.mark.scenario("4.3", "ecs-latency-high")
 def test_answers_that_are_slow_everywhere_point_to_what_all_paths_share() -> None:
     """CPU is calm, so more tasks would not help: people are told, and nothing is done."""
     with night() as on:
