@@ -133,6 +133,11 @@ class TargetGroup:
             for number in range(min(requests, SAMPLES))
         ]
 
+    @property
+    def quick(self) -> bool:
+        """Whether answers take less than a second without load, and do not fail."""
+        return self.seconds * self._swapping() + self.slow < 1 and not self.errors
+
     def _swapping(self) -> float:
         """Tasks whose memory is nearly full collect garbage more than they work: up to sixty times as slow."""
         full = [self.service.memory_percent(task) for task in self.service.running]
