@@ -53,7 +53,6 @@ ANYWHERE: Mapping[str, str] = {
     "elasticloadbalancing:DescribeTargetHealth": "Elastic Load Balancing scopes no Describe action",
     "lambda:GetAccountSettings": "it is about the account, not about a function",
     "lambda:ListEventSourceMappings": "AWS has no resource type for listing event source mappings",
-    "logs:GetQueryResults": "a query is named by its identifier alone, which only who began it is told",
     "sqs:ListQueues": "it is about the account, not about a queue",
     "xray:PutTelemetryRecords": "AWS has no resource type for sending traces",
     "xray:PutTraceSegments": "AWS has no resource type for sending traces",
@@ -399,6 +398,7 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:PutFunctionConcurrency": _of("lambda:function", "arn"),
     "lambda:UpdateAlias": _of("lambda:function", "arn"),
     "logs:FilterLogEvents": _function_logs,
+    "logs:GetQueryResults": _requests_log,
     "logs:StartQuery": _requests_log,
     # -- DynamoDB
     "dynamodb:DescribeTable": _of("dynamodb:table", "arn"),

@@ -69,6 +69,7 @@ class LogInsights:
     def __init__(self, agenda: Agenda, seam: Seam) -> None:
         self.groups: dict[str, RequestLog] = {}
         self.never_ready = False
+        self.asked: dict[str, str] = {}  # the log group that each query is over
         self._agenda = agenda
         self._queries: dict[str, _Query] = {}
         seam.fake("logs", StartQuery=self._start, GetQueryResults=self._results)
@@ -87,6 +88,7 @@ class LogInsights:
         events = group.events(params["startTime"], params["endTime"])
         number = new_id()
         self._queries[number] = _Query(self._agenda.ms + TAKES_MS, answer(params["queryString"], events), len(events))
+        self.asked[number] = group.name
         return {"queryId": number}
 
     def _results(self, call: Call) -> Answer:

@@ -359,6 +359,7 @@ def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]], *, service:
         homes=homes,
         stacks={stack.name: stack.arn for stack in world.stacks.all.values()},
         roles=_roles(world),
+        queries=world.insights.asked,
         scalable={each.resource: each.arn for each in world.autoscaling.all.values()},
     )
     return Night(
