@@ -325,6 +325,13 @@ def _function_logs(target: Target, place: Place) -> Iterable[tuple[str, Conditio
             yield place.arn("logs", f"log-group:/aws/lambda/{arn.name}:*"), ()
 
 
+def _requests_log(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The one log group that a service's target names, and no other: logs hold what nobody meant to be read."""
+    del place
+    if target.log_group is not None:
+        yield f"{target.log_group}:*", ()
+
+
 def _stacks(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """Which stack owns a target is in its tags, which are read at that moment: any of this account and Region."""
     del target
@@ -391,6 +398,8 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:PutFunctionConcurrency": _of("lambda:function", "arn"),
     "lambda:UpdateAlias": _of("lambda:function", "arn"),
     "logs:FilterLogEvents": _function_logs,
+    "logs:GetQueryResults": _requests_log,
+    "logs:StartQuery": _requests_log,
     # -- DynamoDB
     "dynamodb:DescribeTable": _of("dynamodb:table", "arn"),
     "dynamodb:UpdateTable": _of("dynamodb:table", "arn"),

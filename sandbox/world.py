@@ -41,6 +41,7 @@ from sandbox.consumers import Dependencies
 from sandbox.events import Bus
 from sandbox.fakes.autoscaling import Autoscaling
 from sandbox.fakes.ecs_services import EcsServices
+from sandbox.fakes.log_insights import LogInsights
 from sandbox.fakes.metric_data import MetricData
 from sandbox.fakes.move_tasks import MoveTasks
 from sandbox.fakes.stacks import Stacks
@@ -95,6 +96,7 @@ class World:
         self.images = Images(self.agenda, self.seam, account, region)
         self.ecs = EcsServices(self.agenda, self.images, self.seam, self.dice("ecs"), (account, region))
         self.target_groups = TargetGroups(self.seam)
+        self.insights = LogInsights(self.agenda, self.seam)
         self.meters.all += [self.target_groups.measure, self.meters.measure_services(self.ecs.all)]
         self.autoscaling = Autoscaling(self.agenda, self.ecs, self.metrics, self.seam, (account, region))
         self.stacks = Stacks(self.agenda, self.seam, (account, region))

@@ -49,6 +49,8 @@ WHY = {
     "ecs:DescribeTaskDefinition": "which roles going back would pass on",
     "ecs:StopServiceDeployment": "the cure: ECS ends a bad release that is under way, and goes back",
     "ecs:UpdateService": "the cure: a forced new deployment of what runs; more tasks, for a while; the release before",
+    "logs:GetQueryResults": "what a count of requests by path has come to",
+    "logs:StartQuery": "which paths fail or are slow: fifteen minutes of the log that the target names",
     "iam:PassRole": "ECS takes a task definition with roles only from whoever may pass them on",
     "kms:Decrypt": "what is read is encrypted",
     "kms:DescribeKey": "which key it is: IAM knows keys by nothing but their ARN",

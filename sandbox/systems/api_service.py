@@ -33,6 +33,12 @@ class ApiService(EcsSystem):
         return self.target_group.service
 
     @property
+    def log_group(self) -> str:
+        """The ARN of the API's log group."""
+        log = self.target_group.log
+        return self.world.arn("logs", f"log-group:{log.name if log else ''}")
+
+    @property
     def healthy(self) -> int:
         """How many of its tasks the load balancer calls healthy."""
         return [state for _, state, _ in self.target_group.targets].count("healthy")
@@ -71,6 +77,18 @@ class ApiService(EcsSystem):
         """This share of the requests fails in the application, whatever the tasks' health."""
         self.target_group.errors = share
 
+    def fail_path(self, path: str, share: float) -> None:
+        """This share of the requests to one path fails."""
+        self.target_group.failing_paths[path] = share
+
+    def slow_path(self, path: str, seconds: float) -> None:
+        """Answers to one path take so much longer."""
+        self.target_group.slow_paths[path] = seconds
+
+    def slow_dependency(self, seconds: float) -> None:
+        """What the API calls answers so much later: every answer takes longer, and no CPU is used for it."""
+        self.target_group.slow = seconds
+
     def leak_memory(self, percent_per_hour: float) -> None:
         """The API's tasks leak: memory rises with their age until they are replaced, or killed."""
         self.api.leak_percent_per_hour = percent_per_hour
@@ -82,7 +100,9 @@ class ApiService(EcsSystem):
 
     # -- building
 
-    def make_api(self, name: str, *, balancer: str, group: str, tasks: int = 2) -> None:
+    def make_api(
+        self, name: str, *, balancer: str, group: str, tasks: int = 2, paths: tuple[str, ...] = ("/",), log: str = ""
+    ) -> None:
         """The load balancer, its target group and the service; the first two have names of their own in the account."""
         world = self.world
         subnets = [each["SubnetId"] for each in world.client("ec2").describe_subnets()["Subnets"][:2]]
@@ -109,5 +129,7 @@ class ApiService(EcsSystem):
                 arn=to["TargetGroupArn"],
                 load_balancer_arn=made["LoadBalancerArn"],
                 service=service,
+                paths=paths,
+                log=world.insights.add(log or f"/ecs/{group}"),
             )
         )

@@ -18,6 +18,8 @@ from sandbox.world import World
 
 DATABASE = "rollup-database"
 API = "delivery-standard"
+PATHS = ("/v1/usage", "/v1/usage/daily", "/v1/customers/4711", "/v1/export")
+"""what is asked of the API"""
 _ENDPOINTS = ("/v1/usage", "/v1/usage/daily", "/v1/customers", "/v1/export", "/health")
 
 
@@ -43,7 +45,8 @@ class UsageMetrics(QueueService, ApiService):
         )
         super().__init__(world, shape, usage_events(dice), malformed_events(dice), is_malformed)
         if api:
-            self.make_api(API, balancer=f"{shape.cluster}-alb", group=API)
+            group, log = API if env == "prod" else f"{API}-{env}", f"/ecs/{API}-{env}"
+            self.make_api(API, balancer=f"{shape.cluster}-alb", group=group, paths=PATHS, log=log)
 
     # -- causes, of the events
 

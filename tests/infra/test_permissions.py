@@ -29,7 +29,8 @@ SOURCE = Arn.parse("arn:aws:sqs:eu-central-1:111122223333:orders")
 SERVICE = Arn.parse("arn:aws:ecs:eu-central-1:111122223333:service/apps/worker")
 DLQ = Target(arn=QUEUE, group="g", source=SOURCE, consumer=SERVICE)
 ROLE = Arn.parse("arn:aws:iam::111122223333:role/worker")
-WORKER = Target(arn=SERVICE, group="g", queue=SOURCE, roles=(ROLE,))
+LOG = Arn.parse("arn:aws:logs:eu-central-1:111122223333:log-group:/ecs/worker")
+WORKER = Target(arn=SERVICE, group="g", queue=SOURCE, roles=(ROLE,), log_group=LOG)
 
 
 @pytest.mark.parametrize("remediation", REMEDIATIONS, ids=lambda each: each.name)
@@ -180,6 +181,12 @@ def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
     assert found
     assert all(kinds)
     assert definition(action).required <= frozenset().union(*kinds)
+
+
+@pytest.mark.parametrize("action", ["logs:StartQuery", "logs:GetQueryResults"])
+def test_only_the_log_that_a_target_names_may_be_queried(action: str) -> None:
+    """Logs hold what nobody meant to be read: where none is named, none is granted."""
+    assert grants_for([action], [WORKER, DLQ], PLACE, who="x") == {Grant(action, f"{LOG}:*")}
 
 
 def test_nothing_that_changes_anything_may_be_allowed_everywhere() -> None:

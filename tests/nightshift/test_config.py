@@ -123,6 +123,7 @@ DLQ = "arn:aws:sqs:eu-central-1:111122223333:orders-dlq"
 QUEUE = "arn:aws:sqs:eu-central-1:111122223333:orders"
 SERVICE = "arn:aws:ecs:eu-central-1:111122223333:service/shop/worker"
 ALB = "arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/app/shop/50dc6c495c0c9188"
+LOG = "arn:aws:logs:eu-central-1:111122223333:log-group:/ecs/shop"
 GROUP = "arn:aws:elasticloadbalancing:eu-central-1:111122223333:targetgroup/shop/6d0ecf831eec9f09"
 
 HEAD = """\
@@ -455,6 +456,14 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
     "a role of another account": (f'queue = "{QUEUE}"', 'roles = ["arn:aws:iam::999922223333:role/x"]', "roles", "targets[1].roles[0]: arn:aws:iam::999922223333:role/x is no role of this account"),
     "a role that is none": (f'queue = "{QUEUE}"', f'roles = ["{DLQ}"]', "roles", "is no role of this account. A role is arn:aws:iam::ACCOUNT:role/NAME"),
     "roles of a queue": (f'source = "{QUEUE}"', 'roles = ["arn:aws:iam::111122223333:role/x"]', "roles", "a target of kind sqs:queue has no roles. Remove them"),
+    "a log group of a queue": (f'source = "{QUEUE}"', f'log_group = "{LOG}"', "log_group", "a target of kind sqs:queue has no log_group"),
+    "a log group that is none": (f'queue = "{QUEUE}"', f'log_group = "{DLQ}"', "log_group", "A log_group is of kind logs:log-group"),
+    "a log group with its streams": (f'queue = "{QUEUE}"', f'log_group = "{LOG}:*"', "log_group", "wildcard"),
+    "a log group with a stream": (f'queue = "{QUEUE}"', f'log_group = "{LOG}:log-stream:x"', "log_group", "is more than the log group. Remove what follows its name"),
+    "what a queue depends on": (f'source = "{QUEUE}"', f'depends_on = ["{SERVICE}"]', "depends_on", "targets[0].depends_on[0]: "),
+    "a queue to depend on": (f'queue = "{QUEUE}"', f'depends_on = ["{QUEUE}"]', "depends_on", "Only an ECS service depends on another one"),
+    "what depends on itself": (f'queue = "{QUEUE}"', f'depends_on = ["{SERVICE}"]', "depends_on", "is nothing that"),
+    "what depends on another account": (f'queue = "{QUEUE}"', 'depends_on = ["arn:aws:ecs:eu-central-1:999922223333:service/prod/db"]', "depends_on", "is nothing that"),
     "a service with a source": (f'queue = "{QUEUE}"', f'source = "{QUEUE}"', "source", "targets[1].source: a target of kind ecs:service has no source. Remove it: only sqs:queue"),
     "its own source": (f'source = "{QUEUE}"', f'source = "{DLQ}"', "source", "source: is the target itself"),
     "a system without targets": ("[[systems]]", '[[systems]]\nname = "empty"\n[[systems]]', "[[systems]]", "systems[0].targets: is missing"),

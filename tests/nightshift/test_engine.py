@@ -10,7 +10,7 @@ from botocore.exceptions import ReadTimeoutError
 from nightshift.calendar import Calendar, Dates, Day, Freeze, Window
 from nightshift.config import Limits, Storm
 from nightshift.engine import _unclear
-from nightshift.errors import StoreUnavailable, Unsent
+from nightshift.errors import Denied, Refused, StoreUnavailable, Unsent
 from nightshift.guardrails import Brake, _within
 from nightshift.incidents import Event
 from nightshift.model import (
@@ -21,6 +21,7 @@ from nightshift.model import (
     Finding,
     Healthy,
     Incident,
+    Json,
     Ledger,
     Mode,
     Observation,
@@ -346,6 +347,42 @@ def test_what_only_people_can_cure_is_told_with_what_to_do(account: Account) -> 
     here.minutes(10)
     assert len(here.ids) == 1
     assert account.mails() == []
+
+
+class Thorough(Toy):
+    """A toy that finds out more right before it is told, which takes a while."""
+
+    def detail(self, read: Reader, target: Target, diagnosis: Diagnosis, notes: dict[str, Json]) -> Diagnosis:
+        if "began" not in notes:
+            notes["began"] = read.now().isoformat()
+            raise Refused("evidence", "on its way", retry_after=MINUTE)
+        return replace(diagnosis, evidence=(*diagnosis.evidence, f"counted since {notes['began']}"))
+
+
+class Blind(Toy):
+    """A toy that may not find out more."""
+
+    def detail(self, read: Reader, target: Target, diagnosis: Diagnosis, notes: dict[str, Json]) -> Diagnosis:
+        raise Denied("logs:StartQuery", "AccessDeniedException")
+
+
+def test_what_is_dear_to_find_out_is_begun_once_and_told(account: Account) -> None:
+    """Right before people are told; what it has begun stands on the record until then."""
+    here = night(account, Thorough(advises=ADVICE))
+    here.look()
+    assert here.incident.open
+    assert here.until_closed().verdict is Verdict.ESCALATED
+    [mail] = account.mails()
+    assert f"counted since {START.isoformat()}" in " ".join(mail.split())
+
+
+def test_what_cannot_be_found_out_does_not_keep_the_rest_from_being_told(account: Account) -> None:
+    """The report says what is missing."""
+    here = night(account, Blind(advises=ADVICE))
+    assert here.until_closed().verdict is Verdict.ESCALATED
+    [mail] = account.mails()
+    assert "logs:StartQuery" in mail
+    assert "since Monday" in mail
 
 
 @pytest.mark.parametrize("mode", Mode)

@@ -55,7 +55,7 @@ class Account:
 
     ``keys`` says with which customer key a resource is encrypted, ``homes`` which queues a dead-letter queue's letters
     came from, ``stacks`` the ARN of a CloudFormation stack by its name, ``roles`` those that a task definition names,
-    ``scalable`` the ARN of a scalable target by what it scales.
+    ``scalable`` the ARN of a scalable target by what it scales, ``queries`` the log group that a query is over.
     """
 
     account: str
@@ -66,6 +66,7 @@ class Account:
     stacks: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     scalable: Mapping[str, str] = field(default_factory=dict)
+    queries: Mapping[str, str] = field(default_factory=dict)
 
     def arn(self, service: str, resource: str) -> str:
         """An ARN of this account and Region."""
@@ -280,6 +281,14 @@ def _tasks(params: Params, account: Account) -> Pairs:
     yield "ecs:ListTasks", ANYWHERE, (("ecs:cluster", account.arn("ecs", f"cluster/{_cluster(params)}")),)
 
 
+def _log_of_query(params: Params, account: Account) -> str:
+    """A query's identifier does not say its log group. Raises NotUnderstood for one that nobody began here."""
+    number = str(params["queryId"])
+    if number not in account.queries:
+        raise NotUnderstood(f"the query {number}, whose log group nobody knows")
+    return account.arn("logs", f"log-group:{account.queries[number]}:*")
+
+
 def _stopped_task(params: Params, account: Account) -> str:
     task = str(params["task"])
     return task if task.startswith("arn:") else account.arn("ecs", f"task/{_cluster(params)}/{task}")
@@ -367,6 +376,10 @@ OPERATIONS: Mapping[str, Rule] = {
     ],
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
+    "logs.GetQueryResults": _plain("logs:GetQueryResults", _log_of_query),
+    "logs.StartQuery": _plain(
+        "logs:StartQuery", lambda params, account: account.arn("logs", f"log-group:{params['logGroupName']}:*")
+    ),
     "s3.HeadBucket": _plain("s3:ListBucket", _bucket),
     "s3.PutObject": _plain("s3:PutObject", _object),
     "sns.Publish": _plain("sns:Publish", lambda params, _: str(params["TopicArn"]), "sns"),

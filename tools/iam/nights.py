@@ -199,6 +199,8 @@ looks = 1
 history = "PT20M"
 lease = "PT20M"
 """
+ERRORS, LATENCY = "ecs-errors-high", "ecs-latency-high"
+_BRIEF = 'history = "PT20M"\nsuspect = "PT5M"'
 _SETTINGS = 'sample = 10\nrate = 1\nhealthy_for = "PT5M"'
 _STORIES = (
     _Story("letters", _letters, warm=8, thin=False),
@@ -220,7 +222,7 @@ def nights() -> tuple[Night, ...]:
         logging.disable(logging.CRITICAL)
         try:
             releases = (_play_release("release under way", _under_way), _play_release("release complete", _complete))
-            return (*(_play(story) for story in _STORIES), _play_api(), *releases)
+            return (*(_play(story) for story in _STORIES), _play_api(), _play_answers(), *releases)
         finally:
             logging.disable(logging.NOTSET)
 
@@ -259,6 +261,35 @@ def _play_api() -> Night:
                 stage.minutes(8)
                 _bad_tasks(stage, system)
             return recorded("bad tasks", stage, steps, service=system.api)
+
+
+def _play_answers() -> Night:
+    """The night of an API that leaks and is restarted; and of which then one path fails and another is slow."""
+    with World(NIGHT, thin=True) as world:
+        system = UsageMetrics(world)
+        system.requests(600)
+        world.run(timedelta(minutes=10))
+        enabled = "".join(f'[remediations.{name}]\nmode = "auto"\n{_BRIEF}\n' for name in (ERRORS, LATENCY))
+        toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", f"{enabled}\n[[systems]]", 1)
+        toml += api_target(system) + f'log_group = "{system.log_group}"\n'
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(10)
+                system.api.settle(timedelta(minutes=50))
+                system.leak_memory(50)
+                stage.until(lambda: world.trail.of("ecs.UpdateService"))
+                system.leak_memory(0)
+                stage.until_settled()
+                system.fail_path("/v1/export", 0.6)
+                stage.until(lambda: world.trail.of("logs.GetQueryResults"))
+                stage.until_settled()
+                system.fail_path("/v1/export", 0.0)
+                system.slow_path("/v1/export", 3.0)
+                stage.until(lambda: len(world.trail.of("logs.StartQuery")) > 1)
+                stage.until_settled()
+            return recorded("answers", stage, steps, service=system.api)
 
 
 def _under_way(on: Stage, system: UsageMetrics) -> None:
@@ -328,6 +359,7 @@ def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]], *, service:
         homes=homes,
         stacks={stack.name: stack.arn for stack in world.stacks.all.values()},
         roles=_roles(world),
+        queries=world.insights.asked,
         scalable={each.resource: each.arn for each in world.autoscaling.all.values()},
     )
     return Night(
@@ -381,5 +413,6 @@ def _words(world: World, system: QueueService, service: Service) -> tuple[tuple[
         **{f"{shape.cluster}/{task.id}": "CLUSTER/TASK" for task in service.tasks},
         shape.cluster: "CLUSTER",
         f"function:{FUNCTION}": "function:CONSUMER",
+        **{f"log-group:{name}": "log-group:LOG" for name in world.insights.groups},
     }
     return tuple(sorted(found.items(), key=lambda item: -len(item[0])))

@@ -257,6 +257,16 @@ class TargetTable(_Table):
         max_length=4,
         description="of an ECS service: the roles its task definitions name, which a rollback passes on to its tasks",
     )
+    depends_on: tuple[_Arn, ...] = Field(
+        default=(),
+        max_length=8,
+        description="of an ECS service: other ECS services, registered too, that it cannot serve without",
+    )
+    log_group: _Arn | None = Field(
+        default=None,
+        description="of an ECS service: the CloudWatch log group with a line of JSON for each request (path, "
+        "statusCode, duration in ms), of which a report counts fifteen minutes by path",
+    )
     maintenance: _Maintenance = ()
 
 
@@ -509,6 +519,7 @@ def _written(target: Target) -> dict[str, Any]:
         "protected": target.protected,
         "remediations": list(target.remediations),
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
+        **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         "maintenance": list(target.maintenance),
         **mode,
         **links,
@@ -680,6 +691,7 @@ _LINKS = {
     "queue": (("ecs:service", "lambda:function"), ("sqs:queue",)),
     "load_balancer": (("ecs:service",), ("elasticloadbalancing:loadbalancer",)),
     "target_group": (("ecs:service",), ("elasticloadbalancing:targetgroup",)),
+    "log_group": (("ecs:service",), ("logs:log-group",)),
 }
 """what may have the link, and what it may point to"""
 
@@ -861,6 +873,9 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
         elif key == "load_balancer" and not arn.resource.startswith("loadbalancer/app/"):
             remedy = "Only application load balancers (loadbalancer/app/…) say how requests were answered: remove it"
             problems.add((*loc, key), f"{arn} is no application load balancer", remedy)
+        elif key == "log_group" and arn.resource.count(":") > 1:
+            problems.add((*loc, key), f"{arn} is more than the log group", "Remove what follows its name (:*)")
+    _check_needed(target, loc, problems)
     for n, role in enumerate(target.roles):
         if target.arn.kind != "ecs:service":
             problems.add((*loc, "roles"), f"a target of kind {target.arn.kind} has no roles", "Remove them")
@@ -870,6 +885,14 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     for one, other in (("load_balancer", "target_group"), ("target_group", "load_balancer")):
         if getattr(target, one) is not None and getattr(target, other) is None:
             problems.add((*loc, one), f"has no {other} beside it", f"Name the {other} too: metrics need both")
+
+
+def _check_needed(target: Target, loc: Loc, problems: _Problems) -> None:
+    for n, needed in enumerate(target.depends_on):
+        home = (needed.account, needed.region) == (target.arn.account, target.arn.region)
+        if {target.arn.kind, needed.kind} != {"ecs:service"} or needed == target.arn or not home:
+            remedy = "Only an ECS service depends on another one that is registered too: name that, or remove it"
+            problems.add((*loc, "depends_on", n), f"{needed} is nothing that {target.arn} can depend on", remedy)
 
 
 def _check_listed(

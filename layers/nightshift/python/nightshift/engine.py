@@ -408,6 +408,13 @@ class Engine:
         spoken = refusals(self._facts(case, incident, _nothing(incident), continuing=False), NOT_NOW)
         if spoken:
             return self._held(case, incident, spoken[0])
+        notes = dict(incident.scratch)
+        try:
+            diagnosis = case.remediation.detail(case.reading, case.target, diagnosis, notes)
+        except Refused as refused:
+            return self._held(case, replace(incident, scratch=notes), _refusal(refused))
+        except AwsError as error:  # what cannot be read must not keep the rest from being told
+            diagnosis = replace(diagnosis, evidence=(*diagnosis.evidence, f"more could not be read: {error}"))
         plan = incident.plan if incident.attempts else None  # what was tried before stays told
         incident = replace(incident, diagnosis=diagnosis, plan=plan, severity=finding.severity, refusal=None)
         return self._close(case, incident, Close(Verdict.ESCALATED, f"only people can cure this: {diagnosis.cause}"))

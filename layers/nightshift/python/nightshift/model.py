@@ -151,7 +151,8 @@ class Target:
     ``group`` is the system it belongs to. ``consumer`` (of a dead-letter queue or queue) is the service that drains it,
     ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
     ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``roles`` are those that
-    its task definitions name. ``maintenance`` names the windows in which people work on it.
+    its task definitions name, ``depends_on`` registered services that it cannot serve without, ``log_group`` where it
+    logs its requests. ``maintenance`` names the windows in which people work on it.
     """
 
     arn: Arn
@@ -165,6 +166,8 @@ class Target:
     load_balancer: Arn | None = None
     target_group: Arn | None = None
     roles: tuple[Arn, ...] = ()
+    depends_on: tuple[Arn, ...] = ()
+    log_group: Arn | None = None
     maintenance: tuple[str, ...] = ()
 
     @property
