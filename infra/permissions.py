@@ -43,6 +43,7 @@ ANYWHERE: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingActivities": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingPolicies": "AWS has no resource type for it",
+    "cloudwatch:DescribeAlarms": "AWS leaves composite alarms out for whoever may not describe all of them",
     "cloudwatch:GetMetricData": "AWS has no resource type for metrics",
     "cloudwatch:ListMetrics": "AWS has no resource type for metrics",
     "dynamodb:DescribeLimits": "it is about the account, not about a table",
@@ -364,6 +365,7 @@ _SCOPES: Mapping[str, Scope] = {
     "s3:PutObject": _quarantine,
     # -- what stands around a target
     "cloudformation:DescribeStacks": _stacks,
+    "cloudwatch:ListTagsForResource": _of("cloudwatch:alarm", "arn"),
     "ecs:ListTagsForResource": _of("ecs:service", *_SERVICE),
     "sqs:ListQueueTags": _of("sqs:queue", "arn"),
     # -- ECS

@@ -25,6 +25,8 @@ TITLES = {
     "2.1": "P0 to P3: who is told, and how soon they must respond",
     "2.5": "Scale an ECS service",
     "2.11": "High CPU or memory",
+    "2.13": "Metrics of applications and infrastructure: an alarm for each",
+    "2.14": "Security metrics: failed authentications, odd API use, trails, security groups",
     "4.3": "High latency (where CPU is the cause)",
     "4.8": "Scale out, and in again what was lent",
     "4.2": "High error rate (where a release is the cause)",
@@ -66,6 +68,7 @@ def _name(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     return {
+        "ALARM": "alarm-raised",
         "DLQ": "sqs-dlq-backlog",
         "STALLED": "ecs-service-stalled",
         "UNHEALTHY": "ecs-targets-unhealthy",

@@ -59,6 +59,26 @@ def test_tags_of_a_service(account: Account) -> None:
     assert tags_of(account.aws, SERVICE) == {"a": "b"}
 
 
+def test_tags_of_an_alarm(account: Account) -> None:
+    """As name to value."""
+    cloudwatch = account.aws.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="tagged",
+        Namespace="AWS/SQS",
+        MetricName="x",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+        Tags=[{"Key": "a", "Value": "b"}],
+    )
+    [alarm] = cloudwatch.describe_alarms()["MetricAlarms"]
+    assert tags_of(account.aws, Arn.parse(alarm["AlarmArn"])) == {"a": "b"}
+    account.wire.fail("cloudwatch:ListTagsForResource", "AccessDenied", status=403)
+    assert isinstance(tags_of(account.aws, Arn.parse(alarm["AlarmArn"])), Unread)
+
+
 def test_tags_of_what_nobody_can_read(account: Account) -> None:
     """Unknown, not untagged."""
     assert isinstance(tags_of(account.aws, Arn.parse(f"arn:aws:sns:{REGION}:{ACCOUNT}:topic")), Unread)

@@ -341,7 +341,11 @@ OPERATIONS: Mapping[str, Rule] = {
     "application-autoscaling.DescribeScalingPolicies": _plain("application-autoscaling:DescribeScalingPolicies"),
     "application-autoscaling.RegisterScalableTarget": _limits,
     "cloudformation.DescribeStacks": _plain("cloudformation:DescribeStacks", _stack),
+    "cloudwatch.DescribeAlarms": _plain("cloudwatch:DescribeAlarms"),
     "cloudwatch.GetMetricData": _plain("cloudwatch:GetMetricData"),
+    "cloudwatch.ListTagsForResource": _plain(
+        "cloudwatch:ListTagsForResource", lambda params, _: str(params["ResourceARN"])
+    ),
     "dynamodb.BatchGetItem": _batch_get,
     "dynamodb.DeleteItem": _item("DeleteItem", "Key"),
     "dynamodb.GetItem": _item("GetItem", "Key"),

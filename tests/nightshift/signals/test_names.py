@@ -11,6 +11,7 @@ import botocore
 import pytest
 from nightshift.model import Arn, MetricQuery
 from nightshift.signals import (
+    alarm_name,
     balancer_metric,
     group_metric,
     names,
@@ -137,3 +138,11 @@ def test_no_other_load_balancer_has_these_metrics(resource: str) -> None:
         balancer_metric(replace(BALANCER, resource=resource), "RequestCount", "Sum")
     with pytest.raises(ValueError, match="not a target group"):
         group_metric(BALANCER, BALANCER, "RequestCount", "Sum")
+
+
+def test_an_alarms_name_is_all_of_it() -> None:
+    """Colons and slashes are parts of it; what is no alarm, or has no name, is refused."""
+    assert alarm_name(Arn("aws", "cloudwatch", REGION, ACCOUNT, "alarm:team/5xx:api")) == "team/5xx:api"
+    for resource in ("alarm:", "dashboard/alarm:x"):
+        with pytest.raises(ValueError, match="not an alarm"):
+            alarm_name(Arn("aws", "cloudwatch", REGION, ACCOUNT, resource))

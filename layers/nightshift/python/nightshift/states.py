@@ -15,6 +15,7 @@ from nightshift.model import Arn, Healthy, MetricQuery, ResourceRead, Target, Un
 from nightshift.remediation import Reader, Readings, Series, Unread
 
 __all__ = [
+    "alarm",
     "began",
     "messages",
     "minutes",
@@ -39,6 +40,11 @@ def queue(read: Reader, arn: Arn) -> Mapping[str, Any]:
 def service(read: Reader, arn: Arn) -> Mapping[str, Any]:
     """An ECS service. Raises Unreadable, or Missing where it does not exist."""
     return _resource(read, ResourceRead("ecs.service", str(arn)), "ecs:DescribeServices")
+
+
+def alarm(read: Reader, arn: Arn) -> Mapping[str, Any]:
+    """An alarm, metric or composite. Raises Unreadable, or Missing where it does not exist."""
+    return _resource(read, ResourceRead("cloudwatch.alarm", str(arn)), "cloudwatch:DescribeAlarms")
 
 
 def seen_service(target: Target, seen: Readings) -> Mapping[str, Any] | Healthy | Unknown:

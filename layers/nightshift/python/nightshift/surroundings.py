@@ -18,6 +18,7 @@ from nightshift.signals import queue_url
 __all__ = ["ACTIONS", "changes", "tags_of"]
 
 ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "cloudwatch:alarm": ("cloudwatch:ListTagsForResource",),
     "sqs:queue": ("sqs:ListQueueTags",),
     "ecs:service": ("ecs:ListTagsForResource", "ecs:DescribeServices"),
     "*": ("cloudformation:DescribeStacks",),
@@ -34,6 +35,9 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
         if arn.service == "ecs":
             answer = aws.read("ecs", "ListTagsForResource", resourceArn=str(arn))
             return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}
+        if arn.kind == "cloudwatch:alarm":
+            answer = aws.read("cloudwatch", "ListTagsForResource", ResourceARN=str(arn))
+            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", ())}
     except AwsError as error:
         return Unread(str(error))
     return Unread(f"nobody has taught Nightshift how to read tags of {arn.kind}")

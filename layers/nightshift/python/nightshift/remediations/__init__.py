@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nightshift.remediation import Remediation
+from nightshift.remediations.alarm_raised import AlarmRaised
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
@@ -17,5 +18,6 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsTargetsUnhealthy,  # waits while tasks are missing: that is the one before
     EcsCapacityShort,  # the last of a service's own: more tasks of what hangs or leaks are no cure
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
+    AlarmRaised,  # what nobody can cure here is told last
 )
 """All of them, in the order in which a person would fix them. What a configuration does not name is not deployed."""

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING
 
 from nightshift.model import Arn, MetricQuery, Query, ResourceRead
 from nightshift.remediation import Readings, Unread
+from nightshift.signals.alarms import alarm_pieces
 from nightshift.signals.batch import Answer, Piece
 from nightshift.signals.metrics import metric_pieces
 from nightshift.signals.names import (
+    alarm_name,
     balancer_metric,
     group_metric,
     queue_arn,
@@ -41,6 +43,7 @@ __all__ = [
     "KINDS",
     "Kind",
     "actions",
+    "alarm_name",
     "balancer_metric",
     "blind_services",
     "gather",
@@ -68,6 +71,7 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "cloudwatch.alarm": Kind("cloudwatch:alarm", ("cloudwatch:DescribeAlarms",), alarm_pieces),
     "sqs.exists": Kind("sqs:queue", ("sqs:ListQueues",), exists_pieces),
     "sqs.queue": Kind("sqs:queue", ("sqs:GetQueueAttributes",), attribute_pieces),
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),

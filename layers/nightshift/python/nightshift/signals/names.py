@@ -17,6 +17,7 @@ import re
 from nightshift.model import Arn, MetricQuery
 
 __all__ = [
+    "alarm_name",
     "balancer_metric",
     "group_metric",
     "queue_arn",
@@ -76,6 +77,13 @@ def queue_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period:
     if arn.kind != "sqs:queue":
         raise ValueError(f"not a queue: {arn}")
     return MetricQuery("AWS/SQS", metric, (("QueueName", arn.resource),), stat, period, minutes)
+
+
+def alarm_name(arn: Arn) -> str:
+    """The whole name of an alarm, which may have colons and slashes in it. Raises ValueError for what is no alarm."""
+    if arn.kind != "cloudwatch:alarm" or not (name := arn.resource.removeprefix("alarm:")):
+        raise ValueError(f"not an alarm: {arn}")
+    return name
 
 
 def split_service_arn(arn: Arn) -> tuple[str, str]:
