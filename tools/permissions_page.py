@@ -59,6 +59,8 @@ WHY = {
     "kms:ReEncryptFrom": "DynamoDB asks for it of whoever uses an encrypted table",
     "kms:ReEncryptTo": "DynamoDB asks for it of whoever uses an encrypted table",
     "lambda:GetFunctionConcurrency": "has somebody switched the consumer off?",
+    "lambda:GetFunctionConfiguration": "does AWS say that the function has failed, and how long may a call take?",
+    "lambda:ListTags": "is the function's stack being changed right now? Then it is told later",
     "lambda:ListEventSourceMappings": "which function consumes the queue, and is it enabled?",
     "logs:CreateLogStream": "the function's own log",
     "logs:PutLogEvents": "the function's own log",

@@ -18,6 +18,7 @@ PAGE = ROOT / "docs" / "coverage.md"
 TITLES = {
     "0.7": "Stuck trigger: restart the consumer",
     "1.8": "Dead letters of the ETL",
+    "2.6": "Lambda functions: state, memory and timeout (recommended, never changed)",
     "2.8": "Startup failures of ECS (told; what cannot start is not restarted)",
     "3.4": "Messages in the dead-letter queue",
     "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
@@ -68,6 +69,7 @@ def _name(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     return {
+        "FAILING": "lambda-failing",
         "ALARM": "alarm-raised",
         "DLQ": "sqs-dlq-backlog",
         "STALLED": "ecs-service-stalled",

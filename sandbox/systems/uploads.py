@@ -4,10 +4,13 @@ What reports are about, of runbook 2: a trail whose events are counted, and the 
 Nothing here is cured by Nightshift. What goes wrong is measured as AWS measures it, so that whoever looks finds it.
 """
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sandbox.clock import Order
+from sandbox.metrics import Sample
+from sandbox.seam import Answer, AwsError, Call
 from sandbox.world import World
 
 TRAIL = "CloudTrailMetrics"
@@ -19,15 +22,49 @@ AT_NIGHT = "somebody-at-the-door"
 TEST = "penetration-test"
 
 
+FUNCTION = "etl"
+
+
+@dataclass
+class Function:
+    """
+    A Lambda function, as it is set up and as it fares.
+
+    A call that takes longer than ``timeout`` fails at it, one that needs more than ``memory`` fails at once; what is
+    more than may run at once is turned away, and then neither a call nor an error.
+    """
+
+    changed: datetime
+    timeout: int = 30  # seconds
+    memory: int = 256  # MB
+    reserved: int | None = None
+    state: str = "Active"
+    updated: str = "Successful"
+    calls: int = 60  # a minute
+    takes: float = 1.0  # seconds
+    needs: int = 100  # MB
+    failing: float = 0.0  # share of calls that its code fails
+    insights: bool = False  # whether Lambda Insights measures its memory
+    account_full: bool = False  # whether others use up the account's concurrency
+
+
 class Uploads:
-    """A customer's content: who tries to get in, and what is counted of it."""
+    """A customer's content: who tries to get in, what is counted of it, and the function that takes uploads in."""
 
     def __init__(self, world: World) -> None:
         self.world = world
         self.failed_sign_ins = 0  # a minute; no event, no data: as a metric filter without a default value counts
         self.group_changes = 0
         self.test_announced: bool | None = False  # None: whoever reports it has stopped
+        self.function = Function(changed=world.now - timedelta(days=9))
         world.every(timedelta(minutes=1), self._count, order=Order.METERS)
+        world.every(timedelta(minutes=1), self._run, order=Order.METERS)
+        world.seam.fake(
+            "lambda",
+            GetFunctionConfiguration=self._configuration,
+            GetFunctionConcurrency=self._concurrency,
+            ListTags=lambda _: {"Tags": {}},
+        )
         for name, metric in ((SIGN_INS, "ConsoleSignInFailures"), (GROUPS, "SecurityGroupChanges")):
             self.alarm(name, Namespace=TRAIL, MetricName=metric, TreatMissingData="notBreaching")
         self.alarm(TEST, Namespace="Custom/Calendar", MetricName="PenetrationTest", Threshold=1)
@@ -64,3 +101,62 @@ class Uploads:
         ):
             if value is not None:
                 self.world.metrics.of(namespace, metric).put(minute, value)
+
+    # -- the function
+
+    @property
+    def function_arn(self) -> str:
+        """The function's ARN."""
+        return self.world.arn("lambda", f"function:{FUNCTION}")
+
+    def _run(self) -> None:
+        """A minute of the function's calls, as Lambda measures them."""
+        function = self.function
+        if not function.calls or function.state == "Inactive":
+            return
+        seconds = min(function.takes, function.timeout)
+        most = 0 if function.account_full else 1000 if function.reserved is None else function.reserved
+        ran = min(function.calls, int(most * 60 / seconds))
+        broken = function.takes > function.timeout or function.needs > function.memory or function.state == "Failed"
+        errors = ran if broken else round(ran * function.failing)
+        figures: dict[str, float | Sample] = {"Throttles": float(function.calls - ran)}
+        if ran:
+            at_once = min(most, max(1, round(ran * seconds / 60)))
+            figures |= {
+                "Invocations": float(ran),
+                "Errors": float(errors),
+                "ConcurrentExecutions": float(at_once),
+                "Duration": Sample.of([1000.0 * seconds] * ran),
+            }
+        minute = self.world.agenda.ms // 60_000 - 1
+        for name, value in figures.items():
+            self.world.metrics.of("AWS/Lambda", name, {"FunctionName": FUNCTION}).put(minute, value)
+        if ran and function.insights:
+            used = min(100.0, 100 * function.needs / function.memory)
+            self.world.metrics.of("LambdaInsights", "memory_utilization", {"function_name": FUNCTION}).put(minute, used)
+
+    def _known(self, call: Call) -> Function:
+        if call.params["FunctionName"] != FUNCTION:
+            raise AwsError("ResourceNotFoundException", "Function not found", 404)
+        return self.function
+
+    def _configuration(self, call: Call) -> Answer:
+        function = self._known(call)
+        return {
+            "FunctionName": FUNCTION,
+            "FunctionArn": self.function_arn,
+            "Timeout": function.timeout,
+            "MemorySize": function.memory,
+            "State": function.state,
+            "StateReason": "some text of AWS",
+            **({"StateReasonCode": "SubnetOutOfIPAddresses"} if function.state == "Failed" else {}),
+            "LastUpdateStatus": function.updated,
+            **({"LastUpdateStatusReasonCode": "ImageAccessDenied"} if function.updated == "Failed" else {}),
+            "LastModified": f"{function.changed.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000+0000",
+            "RevisionId": "0b4e8a2c-6a5f-4b59-8f3e-1d2f3a4b5c6d",
+            "Environment": {"Variables": {"DATABASE_PASSWORD": "hunter2"}},
+        }
+
+    def _concurrency(self, call: Call) -> Answer:
+        reserved = self._known(call).reserved
+        return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}

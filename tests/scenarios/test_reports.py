@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from nightshift.model import Incident, Severity, Verdict
@@ -14,6 +15,8 @@ from sandbox.systems.uploads import AT_NIGHT, GROUPS, SIGN_INS, TEST, Uploads
 from sandbox.world import World
 
 ALARM = "alarm-raised"
+FAILING = "lambda-failing"
+FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:etl"
 
 
 @dataclass(frozen=True)
@@ -202,3 +205,111 @@ def test_what_is_told_is_quiet_until_it_was_well_and_then_is_told_again() -> Non
             on.minutes(60)
         assert [incident.verdict for incident in on.nightshift.all] == [Verdict.ESCALATED] * 2
         assert len(on.world.mail.about("ESCALATED")) == 2
+
+
+# -- a function fails --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("2.6", FAILING)
+def test_calls_that_run_into_their_timeout_are_told_with_the_one_command_that_changes_it() -> None:
+    """Once; the command names nothing else and the revision that was read, and the environment stays unread."""
+    with watched(FAILING, FUNCTION) as on:
+        on.system.function.takes = 45
+        on.minutes(20)
+        on.told(
+            "etl: calls run into its timeout of 30 seconds",
+            "aws lambda update-function-configuration --function-name etl --timeout 60 --revision-id 0b4e8a2c",
+            "Lambda Insights is off",
+            "never add --environment",
+        )
+        on.minutes(60)
+        assert len(on.nightshift.all) == 1
+        assert "hunter2" not in on.mail
+
+
+@pytest.mark.scenario("2.6", FAILING)
+def test_memory_that_is_full_is_told_where_it_is_measured() -> None:
+    """Twice as much is recommended, and nothing about the timeout."""
+    with watched(FAILING, FUNCTION) as on:
+        on.system.function.insights = True
+        on.system.function.needs = 400
+        on.minutes(20)
+        on.told("etl: its memory is full", "it used 100 % of its 256 MB", "--function-name etl --memory-size 512")
+        assert "--timeout" not in on.mail
+
+
+@pytest.mark.scenario("2.6", FAILING)
+def test_a_change_shortly_before_is_named_as_a_suspect() -> None:
+    """With what there was before; no timeout or memory is recommended for code that fails."""
+    with watched(FAILING, FUNCTION) as on:
+        on.system.function.changed = on.world.now
+        on.system.function.failing = 0.3
+        on.minutes(20)
+        on.told("it was changed at 2026-11-19 01:10 UTC: a suspect", "list-versions-by-function --function-name etl")
+        assert "update-function-configuration" not in on.mail
+
+
+@pytest.mark.scenario("2.6", FAILING)
+@pytest.mark.parametrize("reserved", [1, None])
+def test_calls_that_are_turned_away_are_told_with_whose_concurrency_is_used_up(reserved: int | None) -> None:
+    """Its own, or the account's."""
+    with watched(FAILING, FUNCTION) as on:
+        on.system.function.reserved = reserved
+        on.system.function.account_full = reserved is None
+        on.system.function.takes = 5
+        on.minutes(20)
+        on.told("calls are turned away, because " + ("its reserved concurrency of 1" if reserved else "the account's"))
+
+
+@pytest.mark.scenario("2.6", FAILING)
+@pytest.mark.parametrize("part", ["state", "updated"])
+def test_what_aws_itself_calls_failed_is_told_by_its_code(part: str) -> None:
+    """Also where nobody calls it; AWS's text is not quoted."""
+    with watched(FAILING, FUNCTION) as on:
+        on.system.function.calls = 0
+        setattr(on.system.function, part, "Failed")
+        on.minutes(5)
+        on.told("SubnetOutOfIPAddresses" if part == "state" else "ImageAccessDenied")
+        assert "some text of AWS" not in on.mail
+
+
+@pytest.mark.scenario("2.13", FAILING)
+def test_calls_that_nearly_time_out_are_told_before_they_do() -> None:
+    """Nothing fails yet."""
+    with watched(FAILING, FUNCTION) as on:
+        on.system.function.takes = 29
+        on.minutes(20)
+        on.told("take nearly as long as its timeout of 30 seconds", "--timeout 60")
+        assert on.incident.severity is Severity.SEV3
+
+
+@pytest.mark.scenario("2.6", FAILING)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"reserved": 0},
+        {"state": "Inactive"},
+        {"calls": 0},
+        {"calls": 1, "failing": 0.4},
+        {"failing": 0.04},
+    ],
+    ids=["stopped on purpose", "idle", "never called", "too few calls", "a few failures"],
+)
+def test_what_is_no_failure_is_not_told(changes: dict[str, Any]) -> None:
+    """A deliberate stop, an idle function, too little to call a rate."""
+    with watched(FAILING, FUNCTION) as on:
+        for name, value in changes.items():
+            setattr(on.system.function, name, value)
+        on.minutes(60)
+        assert on.nightshift.all == []
+
+
+@pytest.mark.scenario("2.6", FAILING)
+def test_a_burst_that_is_over_is_not_told() -> None:
+    """Five minutes of failures, and then all is well: nobody is woken for what was."""
+    with watched(FAILING, FUNCTION) as on:
+        on.system.function.failing = 1.0
+        on.minutes(4)
+        on.system.function.failing = 0.0
+        on.minutes(60)
+        assert on.nightshift.all == []

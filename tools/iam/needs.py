@@ -370,6 +370,8 @@ OPERATIONS: Mapping[str, Rule] = {
         ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
     ],
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
+    "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _function),
+    "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
     "s3.HeadBucket": _plain("s3:ListBucket", _bucket),
     "s3.PutObject": _plain("s3:PutObject", _object),

@@ -295,18 +295,20 @@ def _play_release(key: str, perform: Callable[[Stage, UsageMetrics], None]) -> N
 
 
 def _play_reports() -> Night:
-    """A night of what is only told: an alarm is raised."""
+    """A night of what is only told: an alarm is raised, a function fails."""
     with World(NIGHT) as world:
         system, uploads = DocumentManagement(world), Uploads(world)
-        enabled = "[remediations.alarm-raised]\n\n[[systems]]"
+        enabled = "[remediations.alarm-raised]\n[remediations.lambda-failing]\n\n[[systems]]"
         toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", enabled)
-        toml += f'[[systems.targets]]\narn = "{uploads.alarm_arn(SIGN_INS)}"\n'
+        for arn in (uploads.alarm_arn(SIGN_INS), uploads.function_arn):
+            toml += f'[[systems.targets]]\narn = "{arn}"\n'
         with Deployment(world, toml) as nightshift:
             nightshift.resume()
             stage = Stage(world, system, nightshift)
             with _noting() as steps:
                 stage.minutes(2)
                 uploads.failed_sign_ins = 9
+                uploads.function.failing = 1.0
                 stage.until_settled()
             return recorded("reports", stage, steps, words={SIGN_INS: "ALARM"})
 

@@ -260,6 +260,7 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
     """
     raised = [alarm for alarm in alarms if alarm.state == "ALARM"]
     named = [dimensions for alarm in raised for dimensions in alarm.dimensions]
+    functions = {each.get("FunctionName") for each in named}
     arns = {alarm.arn for alarm in raised}
     queues = {each.get("QueueName") for each in named}
     services = {(each.get("ClusterName"), each.get("ServiceName")) for each in named}
@@ -271,6 +272,8 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
             case "ecs:service":
                 cluster, _, service = target.arn.resource.removeprefix("service/").partition("/")
                 return (cluster, service) in services
+            case "lambda:function":
+                return target.arn.name in functions
             case "cloudwatch:alarm":
                 return str(target.arn) in arns
         return False

@@ -17,6 +17,7 @@ from nightshift.remediation import Reader, Readings, Series, Unread
 __all__ = [
     "alarm",
     "began",
+    "function",
     "messages",
     "minutes",
     "number",
@@ -45,6 +46,11 @@ def service(read: Reader, arn: Arn) -> Mapping[str, Any]:
 def alarm(read: Reader, arn: Arn) -> Mapping[str, Any]:
     """An alarm, metric or composite. Raises Unreadable, or Missing where it does not exist."""
     return _resource(read, ResourceRead("cloudwatch.alarm", str(arn)), "cloudwatch:DescribeAlarms")
+
+
+def function(read: Reader, arn: Arn) -> Mapping[str, Any]:
+    """A Lambda function, without its environment. Raises Unreadable, or Missing where it does not exist."""
+    return _resource(read, ResourceRead("lambda.function", str(arn)), "lambda:GetFunctionConfiguration")
 
 
 def seen_service(target: Target, seen: Readings) -> Mapping[str, Any] | Healthy | Unknown:

@@ -21,6 +21,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "cloudwatch:alarm": ("cloudwatch:ListTagsForResource",),
     "sqs:queue": ("sqs:ListQueueTags",),
     "ecs:service": ("ecs:ListTagsForResource", "ecs:DescribeServices"),
+    "lambda:function": ("lambda:ListTags",),
     "*": ("cloudformation:DescribeStacks",),
 }
 """the IAM actions that looking around needs, by the kind of what is looked at"""
@@ -38,6 +39,8 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
         if arn.kind == "cloudwatch:alarm":
             answer = aws.read("cloudwatch", "ListTagsForResource", ResourceARN=str(arn))
             return {tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", ())}
+        if arn.kind == "lambda:function":
+            return dict(aws.read("lambda", "ListTags", Resource=str(arn)).get("Tags", {}))
     except AwsError as error:
         return Unread(str(error))
     return Unread(f"nobody has taught Nightshift how to read tags of {arn.kind}")
