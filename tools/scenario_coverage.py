@@ -26,6 +26,7 @@ TITLES = {
     "2.1": "P0 to P3: who is told, and how soon they must respond",
     "2.5": "Scale an ECS service",
     "2.11": "High CPU or memory",
+    "2.10": "S3 answers 403, or uploads fail",
     "2.13": "Metrics of applications and infrastructure: an alarm for each",
     "2.14": "Security metrics: failed authentications, odd API use, trails, security groups",
     "4.3": "High latency (where CPU is the cause)",
@@ -69,6 +70,7 @@ def _name(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     return {
+        "REFUSING": "s3-access-denied",
         "FAILING": "lambda-failing",
         "ALARM": "alarm-raised",
         "DLQ": "sqs-dlq-backlog",

@@ -4,9 +4,11 @@ What reports are about, of runbook 2: a trail whose events are counted, and the 
 Nothing here is cured by Nightshift. What goes wrong is measured as AWS measures it, so that whoever looks finds it.
 """
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 from sandbox.clock import Order
 from sandbox.metrics import Sample
@@ -23,6 +25,8 @@ TEST = "penetration-test"
 
 
 FUNCTION = "etl"
+BUCKET = "content-dhbw-prod"
+KEY = "1234abcd-12ab-34cd-56ef-1234567890ab"
 
 
 @dataclass
@@ -48,6 +52,28 @@ class Function:
     account_full: bool = False  # whether others use up the account's concurrency
 
 
+@dataclass
+class Bucket:
+    """
+    A bucket into which content is uploaded, and what it refuses.
+
+    Every upload is refused while the key is not enabled, or while the policy denies everybody to put; those without an
+    encryption header while it asks for one. What is refused is only counted where request metrics are on.
+    """
+
+    uploads: int = 60  # a minute
+    missing: int = 0  # a minute: reads of what is not there, which are 4xx too
+    metrics: bool = True
+    key: str | None = "Enabled"  # its state; None: it is gone
+    statements: tuple[Answer, ...] = ()
+    denied: bool = False  # whether its settings may not be read
+
+    @property
+    def refuses(self) -> bool:
+        """Whether an upload is refused."""
+        return self.key != "Enabled" or any(each["Effect"] == "Deny" for each in self.statements)
+
+
 class Uploads:
     """A customer's content: who tries to get in, what is counted of it, and the function that takes uploads in."""
 
@@ -59,6 +85,17 @@ class Uploads:
         self.function = Function(changed=world.now - timedelta(days=9))
         world.every(timedelta(minutes=1), self._count, order=Order.METERS)
         world.every(timedelta(minutes=1), self._run, order=Order.METERS)
+        self.bucket = Bucket()
+        world.every(timedelta(minutes=1), self._upload, order=Order.METERS)
+        world.seam.fake(
+            "s3",
+            GetBucketEncryption=self._setting(self._encryption),
+            GetBucketPolicy=self._setting(self._policy),
+            GetPublicAccessBlock=self._setting(lambda: {"PublicAccessBlockConfiguration": {"BlockPublicAcls": True}}),
+            GetBucketOwnershipControls=self._setting(self._no_controls),
+            GetBucketTagging=self._no_tags,
+        )
+        world.seam.fake("kms", DescribeKey=self._described)
         world.seam.fake(
             "lambda",
             GetFunctionConfiguration=self._configuration,
@@ -160,3 +197,58 @@ class Uploads:
     def _concurrency(self, call: Call) -> Answer:
         reserved = self._known(call).reserved
         return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
+
+    # -- the bucket
+
+    @property
+    def bucket_arn(self) -> str:
+        """The bucket's ARN, which names neither account nor Region."""
+        return f"arn:aws:s3:::{BUCKET}"
+
+    @property
+    def key_arn(self) -> str:
+        """The key's ARN."""
+        return self.world.arn("kms", f"key/{KEY}")
+
+    def _upload(self) -> None:
+        """A minute of requests, as S3 counts them; where none was made it reports nothing."""
+        bucket = self.bucket
+        asked = bucket.uploads + bucket.missing
+        if not bucket.metrics or not asked:
+            return
+        refused = bucket.missing + (bucket.uploads if bucket.refuses else 0)
+        minute = self.world.agenda.ms // 60_000 - 1
+        for name, value in (("AllRequests", asked), ("4xxErrors", refused)):
+            dims = {"BucketName": BUCKET, "FilterId": "EntireBucket"}
+            self.world.metrics.of("AWS/S3", name, dims).put(minute, float(value))
+
+    def _setting(self, answer: Callable[[], Answer]) -> Callable[[Call], Answer]:
+        def read(call: Call) -> Answer:
+            if self.bucket.denied:
+                raise AwsError("AccessDenied", "Access Denied", 403)
+            return answer()
+
+        return read
+
+    def _encryption(self) -> Answer:
+        default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": self.key_arn}
+        rules = [{"ApplyServerSideEncryptionByDefault": default, "BucketKeyEnabled": True}]
+        return {"ServerSideEncryptionConfiguration": {"Rules": rules}}
+
+    def _policy(self) -> Answer:
+        if not self.bucket.statements:
+            raise AwsError("NoSuchBucketPolicy", "The bucket policy does not exist", 404)
+        return {"Policy": json.dumps({"Version": "2012-10-17", "Statement": list(self.bucket.statements)})}
+
+    def _no_controls(self) -> NoReturn:
+        raise AwsError("OwnershipControlsNotFoundError", "The bucket ownership controls were not found", 404)
+
+    def _no_tags(self, call: Call) -> NoReturn:
+        raise AwsError("NoSuchTagSet", "The TagSet does not exist", 404)
+
+    def _described(self, call: Call) -> Answer | None:
+        if call.params["KeyId"] != self.key_arn:
+            return None
+        if self.bucket.key is None:
+            raise AwsError("NotFoundException", "Key does not exist", 400)
+        return {"KeyMetadata": {"KeyId": KEY, "Arn": self.key_arn, "KeyState": self.bucket.key}}

@@ -1,6 +1,6 @@
 """What only people can cure: it is found, explained and told to whom it concerns, and nothing is changed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +16,8 @@ from sandbox.world import World
 
 ALARM = "alarm-raised"
 FAILING = "lambda-failing"
+REFUSING = "s3-access-denied"
+BUCKET = "arn:aws:s3:::content-dhbw-prod"
 FUNCTION = "arn:aws:lambda:eu-central-1:123456789012:function:etl"
 
 
@@ -54,10 +56,13 @@ class Watch:
 
 
 @contextmanager
-def watched(remediation: str, *targets: str, settings: str = "") -> Iterator[Watch]:
+def watched(
+    remediation: str, *targets: str, settings: str = "", before: Callable[[Uploads], object] = id
+) -> Iterator[Watch]:
     """A customer's content for ten minutes, with Nightshift watching these ARNs, or alarms of these names."""
     with World(NIGHT, thin=True) as world:
         system = Uploads(world)
+        before(system)
         arns = [each if each.startswith("arn:") else system.alarm_arn(each) for each in targets]
         registered = "".join(f'\n[[systems.targets]]\narn = "{arn}"\n' for arn in arns)
         toml = f"""
@@ -74,7 +79,7 @@ name = "lecture"
         with Deployment(world, toml) as nightshift:
             on = Watch(world, system, nightshift)
             on.minutes(10)
-            assert nightshift.all == []
+            assert [each for each in nightshift.all if not each.scratch.get("blind")] == []
             yield on
             assert failures(world) == ()
 
@@ -311,5 +316,82 @@ def test_a_burst_that_is_over_is_not_told() -> None:
         on.system.function.failing = 1.0
         on.minutes(4)
         on.system.function.failing = 0.0
+        on.minutes(60)
+        assert on.nightshift.all == []
+
+
+# -- a bucket refuses requests -----------------------------------------------------------------------------------------
+
+DENY_ALL = {"Sid": "IGNORE ALL", "Effect": "Deny", "Principal": "*", "Action": "s3:Put*", "Resource": "*"}
+DENY_PLAIN = DENY_ALL | {"Condition": {"Null": {"s3:x-amz-server-side-encryption": "true"}}}
+
+
+@pytest.mark.scenario("2.10", REFUSING)
+@pytest.mark.parametrize("state", ["Disabled", "PendingDeletion", None])
+def test_a_key_that_is_not_enabled_is_told_as_the_cause(state: str | None) -> None:
+    """Disabled, about to be deleted, or gone: every upload is refused, and nothing is opened."""
+    with watched(REFUSING, BUCKET) as on:
+        on.system.bucket.key = state
+        on.minutes(20)
+        on.told(
+            f"{on.system.key_arn} {f'is {state}' if state else 'does not exist'}",
+            "refused requests: ",
+            "aws s3api get-bucket-encryption --bucket content-dhbw-prod",
+            "aws iam simulate-principal-policy",
+        )
+
+
+@pytest.mark.scenario("2.10", REFUSING)
+def test_a_deny_for_everybody_is_told_by_its_number() -> None:
+    """Not by its Sid, which is somebody's text."""
+    with watched(REFUSING, BUCKET) as on:
+        on.system.bucket.statements = (DENY_ALL | {"Effect": "Allow"}, DENY_ALL)
+        on.minutes(20)
+        on.told("statement 2 of its policy denies s3:PutObject to everybody, without a condition")
+        assert "IGNORE ALL" not in on.mail
+
+
+@pytest.mark.scenario("2.10", REFUSING)
+def test_rules_that_may_be_why_are_all_told() -> None:
+    """A condition refuses some requests only: no single cause is claimed."""
+    with watched(REFUSING, BUCKET) as on:
+        on.system.bucket.statements = (DENY_PLAIN,)
+        on.minutes(20)
+        on.told(
+            "has 2 rules that refuse requests; which of them did, its metrics do not say",
+            "statement 1 of its policy denies s3:PutObject: uploads that do not name the encryption that is wanted",
+            "public access lists are blocked",
+        )
+
+
+@pytest.mark.scenario("2.10", REFUSING)
+def test_settings_that_nightshift_may_not_read_either_are_evidence() -> None:
+    """A Deny may be for everybody: it is told, rather than given up."""
+    with watched(REFUSING, BUCKET) as on:
+        on.system.bucket.statements = (DENY_ALL,)
+        on.system.bucket.denied = True
+        on.minutes(20)
+        on.told("does not let Nightshift read its configuration either", "s3:GetBucketPolicy is denied to Nightshift")
+
+
+@pytest.mark.scenario("2.10", REFUSING)
+def test_a_bucket_whose_requests_nobody_counts_is_told_as_one_that_cannot_be_seen() -> None:
+    """With how to switch the metrics on; never as well."""
+    with watched(REFUSING, BUCKET, before=lambda system: setattr(system.bucket, "metrics", False)) as on:
+        on.minutes(240)
+        assert on.incident.verdict is Verdict.UNVERIFIABLE
+        assert "put-bucket-metrics-configuration --bucket content-dhbw-prod --id EntireBucket" in on.mail
+
+
+@pytest.mark.scenario("2.10", REFUSING)
+@pytest.mark.parametrize("changes", [{"missing": 10}, {"uploads": 0}, {"uploads": 0, "missing": 1}])
+def test_what_is_asked_for_and_not_there_is_no_failure(changes: dict[str, int]) -> None:
+    """A few reads of nothing among many requests, a quiet hour, too little traffic."""
+    with watched(REFUSING, BUCKET) as on:
+        for name, value in changes.items():
+            setattr(on.system.bucket, name, value)
+        if changes == {"uploads": 0, "missing": 1}:
+            on.minutes(3)
+            on.system.bucket.missing = 0
         on.minutes(60)
         assert on.nightshift.all == []

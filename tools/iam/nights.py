@@ -29,7 +29,7 @@ from sandbox.faults import Kind
 from sandbox.images import Behaviour
 from sandbox.scenes import NIGHT, UNHEALTHY, Stage, api_target, configuration, release_configuration
 from sandbox.systems.document_management import DocumentManagement
-from sandbox.systems.uploads import SIGN_INS, Uploads
+from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.trail import Event
 from sandbox.world import World
@@ -295,12 +295,13 @@ def _play_release(key: str, perform: Callable[[Stage, UsageMetrics], None]) -> N
 
 
 def _play_reports() -> Night:
-    """A night of what is only told: an alarm is raised, a function fails."""
+    """A night of what is only told: an alarm is raised, a function fails, a bucket refuses what is uploaded."""
     with World(NIGHT) as world:
         system, uploads = DocumentManagement(world), Uploads(world)
-        enabled = "[remediations.alarm-raised]\n[remediations.lambda-failing]\n\n[[systems]]"
+        enabled = "[remediations.alarm-raised]\n[remediations.lambda-failing]\n[remediations.s3-access-denied]\n"
+        enabled += "\n[storm]\ntargets = 9\nfloor = 9\n\n[[systems]]"
         toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", enabled)
-        for arn in (uploads.alarm_arn(SIGN_INS), uploads.function_arn):
+        for arn in (uploads.alarm_arn(SIGN_INS), uploads.function_arn, uploads.bucket_arn):
             toml += f'[[systems.targets]]\narn = "{arn}"\n'
         with Deployment(world, toml) as nightshift:
             nightshift.resume()
@@ -309,8 +310,9 @@ def _play_reports() -> Night:
                 stage.minutes(2)
                 uploads.failed_sign_ins = 9
                 uploads.function.failing = 1.0
-                stage.until_settled()
-            return recorded("reports", stage, steps, words={SIGN_INS: "ALARM"})
+                uploads.bucket.key = "Disabled"
+                stage.until(lambda: len(world.mail) == 3)  # noqa: PLR2004 - one report each
+            return recorded("reports", stage, steps, words={SIGN_INS: "ALARM", BUCKET: "BUCKET"})
 
 
 @contextmanager

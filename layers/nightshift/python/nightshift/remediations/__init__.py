@@ -9,6 +9,7 @@ from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
 from nightshift.remediations.lambda_failing import LambdaFailing
+from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 
 __all__ = ["REMEDIATIONS"]
@@ -19,7 +20,8 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsTargetsUnhealthy,  # waits while tasks are missing: that is the one before
     EcsCapacityShort,  # the last of a service's own: more tasks of what hangs or leaks are no cure
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
-    LambdaFailing,  # told only, as the next
+    LambdaFailing,  # told only, as the next two
+    S3AccessDenied,
     AlarmRaised,  # what nobody can cure here is told last
 )
 """All of them, in the order in which a person would fix them. What a configuration does not name is not deployed."""
