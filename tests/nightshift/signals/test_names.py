@@ -13,6 +13,7 @@ from nightshift.model import Arn, MetricQuery
 from nightshift.signals import (
     alarm_name,
     balancer_metric,
+    function_metric,
     group_metric,
     names,
     queue_arn,
@@ -146,3 +147,13 @@ def test_an_alarms_name_is_all_of_it() -> None:
     for resource in ("alarm:", "dashboard/alarm:x"):
         with pytest.raises(ValueError, match="not an alarm"):
             alarm_name(Arn("aws", "cloudwatch", REGION, ACCOUNT, resource))
+
+
+def test_a_functions_metric_is_of_all_its_versions() -> None:
+    """By its name alone."""
+    function = Arn("aws", "lambda", REGION, ACCOUNT, "function:etl")
+    assert function_metric(function, "Errors", "Sum", 10) == MetricQuery(
+        "AWS/Lambda", "Errors", (("FunctionName", "etl"),), "Sum", 60, 10
+    )
+    with pytest.raises(ValueError, match="not a function"):
+        function_metric(Arn("aws", "lambda", REGION, ACCOUNT, "layer:etl"), "Errors", "Sum")
