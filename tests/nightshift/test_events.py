@@ -60,6 +60,7 @@ def why(event: object) -> str:
 ALARMS: Mapping[str, tuple[Told, tuple[Target, ...]]] = {
     "one metric": (Told(), (QUEUE,)),
     "a service's": (Told(metrics=(WORKER,)), (SERVICE,)),
+    "a function's": (Told(metrics=(Metric({"FunctionName": "worker"}),)), (FUNCTION,)),
     "a dimension too many": (Told(metrics=(Metric({**WORKER.dimensions, "TaskId": "x"}),)), (SERVICE,)),
     "metric math": (Told(metrics=(Metric(expression="m2/m3"), OTHER, LETTERS)), (QUEUE,)),
     "anomaly detection": (Told(metrics=(LETTERS, Metric(expression="ANOMALY_DETECTION_BAND(m1, 2)"))), (QUEUE,)),

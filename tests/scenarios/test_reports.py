@@ -45,6 +45,10 @@ class Watch:
         """Let so many minutes pass."""
         self.world.run(timedelta(minutes=count))
 
+    def until_told(self) -> None:
+        """Let time pass until a report is sent."""
+        self.world.run_until(lambda: len(self.world.mail) > 0, timedelta(minutes=30))
+
     def told(self, *texts: str) -> None:
         """It ended with people being told, once, of all of this; and nothing was changed under any name of ours."""
         assert self.incident.verdict is Verdict.ESCALATED
@@ -57,10 +61,10 @@ class Watch:
 
 @contextmanager
 def watched(
-    remediation: str, *targets: str, settings: str = "", before: Callable[[Uploads], object] = id
+    remediation: str, *targets: str, settings: str = "", before: Callable[[Uploads], object] = id, thin: bool = True
 ) -> Iterator[Watch]:
     """A customer's content for ten minutes, with Nightshift watching these ARNs, or alarms of these names."""
-    with World(NIGHT, thin=True) as world:
+    with World(NIGHT, thin=thin) as world:
         system = Uploads(world)
         before(system)
         arns = [each if each.startswith("arn:") else system.alarm_arn(each) for each in targets]
@@ -395,3 +399,21 @@ def test_what_is_asked_for_and_not_there_is_no_failure(changes: dict[str, int]) 
             on.system.bucket.missing = 0
         on.minutes(60)
         assert on.nightshift.all == []
+
+
+# -- the cloud it is played on -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("remediation, target", [(ALARM, AT_NIGHT), (FAILING, FUNCTION), (REFUSING, BUCKET)])
+def test_the_thin_cloud_answers_as_the_full_one_does(remediation: str, target: str) -> None:
+    """The same calls with the same ends in the same minutes, and the same report."""
+    played = []
+    for thin in (True, False):
+        with watched(remediation, target, thin=thin) as on:
+            on.system.group_changes = 9
+            on.system.function.failing = 1.0
+            on.system.bucket.key = "Disabled"
+            on.until_told()
+            calls = [(event.at, event.function, event.name, event.error) for event in on.world.trail if event.function]
+            played.append((calls, on.mail))
+    assert played[0] == played[1]

@@ -297,7 +297,8 @@ def test_alarms_on_expressions_and_bands_are_told_as_what_they_are(
 
 def test_a_composite_alarm_says_which_parts_are_raised() -> None:
     """By name or by ARN, each once; what is gone or cannot be read is said too."""
-    found = diagnose(composite(), a={"StateValue": "ALARM"}, **{"b/c": Unread("throttled")})
+    others: dict[str, Any] = {"a": {"StateValue": "ALARM"}, "b/c": Unread("throttled")}
+    found = diagnose(composite(), None, **others)
     assert found.cause == "the alarms that it is made of say so"
     assert found.evidence == ("the alarm a is ALARM", "the alarm b/c is not readable", "the alarm d is not there")
 

@@ -340,7 +340,9 @@ def test_what_is_over_when_the_cause_is_sought_waits() -> None:
         assert refused.value.retry_after == timedelta(minutes=1)
 
 
-_ANY = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.just({"LogGroup": []})
+_ANY: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.just({"LogGroup": []})
+)
 
 
 @given(st.dictionaries(st.sampled_from([*PLAIN, "LoggingConfig", "ReservedConcurrentExecutions"]), _ANY))

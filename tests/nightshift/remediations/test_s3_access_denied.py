@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
@@ -20,7 +19,7 @@ from tests.nightshift.remediations.account import NOW
 
 TARGET = Target(Arn.parse("arn:aws:s3:::content"), "group")
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/1"
-DENY: Mapping[str, Any] = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "*"}
+DENY: dict[str, Any] = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", "Resource": "*"}
 NOT_SET = {
     "GetBucketEncryption": "ServerSideEncryptionConfigurationNotFoundError",
     "GetBucketPolicy": "NoSuchBucketPolicy",
@@ -90,7 +89,8 @@ def test_a_bucket_whose_requests_nobody_counts_is_unknown() -> None:
         "--metrics-configuration Id=EntireBucket switches request metrics on"
     ) in seen.reason
     assert isinstance(detect([1.0], [], []), Healthy)
-    for figures in ((Unread("no"), []), ([], Unread("no")), ([], [], Unread("no"))):
+    every: tuple[tuple[Any, ...], ...] = ((Unread("no"), []), ([], Unread("no")), ([], [], Unread("no")))
+    for figures in every:
         assert detect(*figures) == Unknown("no")
 
 
