@@ -23,6 +23,7 @@ __all__ = [
     "MANY",
     "NEVER",
     "PATTERNS",
+    "UNDIVIDED",
     "WILDCARDS",
     "WORST",
     "Conditions",
@@ -43,6 +44,7 @@ ANYWHERE: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingActivities": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingPolicies": "AWS has no resource type for it",
+    "cloudwatch:DescribeAlarms": "AWS leaves composite alarms out for whoever may not describe all of them",
     "cloudwatch:GetMetricData": "AWS has no resource type for metrics",
     "cloudwatch:ListMetrics": "AWS has no resource type for metrics",
     "dynamodb:DescribeLimits": "it is about the account, not about a table",
@@ -58,6 +60,13 @@ ANYWHERE: Mapping[str, str] = {
     "xray:PutTraceSegments": "AWS has no resource type for sending traces",
 }
 """The only actions that may be allowed on ``*``, each with the reason that the acknowledgement of cdk-nag quotes."""
+
+UNDIVIDED = frozenset({"cloudwatch:DescribeAlarms"})
+"""
+Of those, the ones that AWS does scope to resources, and answers in full only for whoever may do them on all.
+
+Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+"""
 
 PATTERNS: Mapping[str, str] = {
     "application-autoscaling:*:scalable-target/": (
@@ -369,8 +378,15 @@ _SCOPES: Mapping[str, Scope] = {
     "kms:GenerateDataKey": _key_of_queue("source"),
     # -- S3: what was set apart
     "s3:PutObject": _quarantine,
+    # -- S3: a bucket that is a target
+    "s3:GetBucketOwnershipControls": _of("s3:bucket", "arn"),
+    "s3:GetBucketPolicy": _of("s3:bucket", "arn"),
+    "s3:GetBucketPublicAccessBlock": _of("s3:bucket", "arn"),
+    "s3:GetBucketTagging": _of("s3:bucket", "arn"),
+    "s3:GetEncryptionConfiguration": _of("s3:bucket", "arn"),
     # -- what stands around a target
     "cloudformation:DescribeStacks": _stacks,
+    "cloudwatch:ListTagsForResource": _of("cloudwatch:alarm", "arn"),
     "ecs:ListTagsForResource": _of("ecs:service", *_SERVICE),
     "sqs:ListQueueTags": _of("sqs:queue", "arn"),
     # -- ECS
@@ -393,6 +409,7 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:GetAlias": _of("lambda:function", *_SERVICE),
     "lambda:GetFunction": _of("lambda:function", *_SERVICE),
     "lambda:GetFunctionConcurrency": _of("lambda:function", *_SERVICE),
+    "lambda:ListTags": _of("lambda:function", *_SERVICE),
     "lambda:GetFunctionConfiguration": _of("lambda:function", *_SERVICE),
     "lambda:ListVersionsByFunction": _of("lambda:function", *_SERVICE),
     "lambda:PutFunctionConcurrency": _of("lambda:function", "arn"),

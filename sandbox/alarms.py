@@ -51,23 +51,29 @@ class Alarms:
         self._bus = bus
         self._place = place
         self._known: dict[str, tuple[str, str, str, datetime]] = {}
-        seam.after("cloudwatch", "PutMetricAlarm", self._put)
+        seam.after("cloudwatch", "PutMetricAlarm", lambda call, _: self.put(call.params["AlarmName"]))
         seam.after("cloudwatch", "DeleteAlarms", self._delete)
         seam.after("cloudwatch", "SetAlarmState", self._set)
         agenda.every(timedelta(minutes=1), self._judge_all, order=Order.ALARMS)
 
     @property
-    def _all(self) -> dict[str, Any]:
+    def backend(self) -> Any:
+        """Where moto keeps them."""
         account, region = self._place
-        return cloudwatch_backends[account][region].alarms
+        return cloudwatch_backends[account][region]
+
+    @property
+    def all(self) -> dict[str, Any]:
+        """Every alarm, by its name."""
+        return dict(self.backend.alarms)
 
     def state(self, name: str) -> str:
         """The state of an alarm."""
-        return str(self._all[name].state_value)
+        return str(self.all[name].state_value)
 
-    def _put(self, call: Call, _answer: Answer) -> None:
-        name = call.params["AlarmName"]
-        alarm = self._all[name]
+    def put(self, name: str) -> None:
+        """An alarm was made, or set anew: it keeps its state, or has none yet."""
+        alarm = self.all[name]
         state = self._known.get(name) or (
             "INSUFFICIENT_DATA",
             "Unchecked: Initial alarm creation",
@@ -77,20 +83,24 @@ class Alarms:
         alarm.state_value, alarm.state_reason, alarm.state_reason_data, alarm.state_updated_timestamp = state
         self._known[name] = state
 
+    def change(self, name: str, state: str, reason: str, reason_data: str) -> None:
+        """Change the state of an alarm, and say so on the bus."""
+        self._change(self.all[name], state, reason, reason_data)
+
     def _delete(self, call: Call, _answer: Answer) -> None:
         for name in call.params["AlarmNames"]:
             self._known.pop(name, None)
 
     def _set(self, call: Call, _answer: Answer) -> None:
         params = call.params
-        alarm = self._all[params["AlarmName"]]
+        alarm = self.all[params["AlarmName"]]
         self._change(alarm, params["StateValue"], params["StateReason"], params.get("StateReasonData", ""))
 
     def _judge_all(self) -> None:
         if not self._known:
             return
         for name in list(self._known):
-            alarm = self._all.get(name)
+            alarm = self.all.get(name)
             watched = _watched(alarm) if alarm is not None else None
             if alarm is not None and watched is not None:
                 self._judge(alarm, watched)

@@ -40,6 +40,7 @@ from sandbox.clock import Agenda, Entry, Order
 from sandbox.consumers import Dependencies
 from sandbox.events import Bus
 from sandbox.fakes.autoscaling import Autoscaling
+from sandbox.fakes.composite_alarms import CompositeAlarms
 from sandbox.fakes.ecs_services import EcsServices
 from sandbox.fakes.log_insights import LogInsights
 from sandbox.fakes.metric_data import MetricData
@@ -102,6 +103,7 @@ class World:
         self.stacks = Stacks(self.agenda, self.seam, (account, region))
         self.events = Bus(self.agenda, self.seam, (account, region))
         self.alarms = Alarms(self.agenda, self.metrics, self.events, self.seam, (account, region))
+        CompositeAlarms(self.agenda, self.alarms, self.seam)
         self.lambdas = Lambdas(self.agenda, self.queues, self.seam, (account, region))
         self.events.receivers.append(self.lambdas.deliver)
         self.cloud = ThinCloud(self) if thin else None

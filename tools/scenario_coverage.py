@@ -18,6 +18,7 @@ PAGE = ROOT / "docs" / "coverage.md"
 TITLES = {
     "0.7": "Stuck trigger: restart the consumer",
     "1.8": "Dead letters of the ETL",
+    "2.6": "Lambda functions: state, memory and timeout (recommended, never changed)",
     "2.8": "Startup failures of ECS (told; what cannot start is not restarted)",
     "3.4": "Messages in the dead-letter queue",
     "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
@@ -29,6 +30,9 @@ TITLES = {
     "2.5": "Scale an ECS service",
     "2.11": "High CPU or memory",
     "4.3": "High latency",
+    "2.10": "S3 answers 403, or uploads fail",
+    "2.13": "Metrics of applications and infrastructure: an alarm for each",
+    "2.14": "Security metrics: failed authentications, odd API use, trails, security groups",
     "4.8": "Scale out, and in again what was lent",
     "4.2": "High error rate",
     "4.10": "Log queries by path, as evidence",
@@ -70,6 +74,9 @@ def _name(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     return {
+        "REFUSING": "s3-access-denied",
+        "FAILING": "lambda-failing",
+        "ALARM": "alarm-raised",
         "DLQ": "sqs-dlq-backlog",
         "STALLED": "ecs-service-stalled",
         "UNHEALTHY": "ecs-targets-unhealthy",

@@ -12,6 +12,7 @@ from infra.permissions import (
     _SCOPES,
     ANYWHERE,
     NEVER,
+    UNDIVIDED,
     WORST,
     Grant,
     Place,
@@ -31,13 +32,17 @@ DLQ = Target(arn=QUEUE, group="g", source=SOURCE, consumer=SERVICE)
 ROLE = Arn.parse("arn:aws:iam::111122223333:role/worker")
 LOG = Arn.parse("arn:aws:logs:eu-central-1:111122223333:log-group:/ecs/worker")
 WORKER = Target(arn=SERVICE, group="g", queue=SOURCE, roles=(ROLE,), log_group=LOG)
+ALARM = Target(arn=Arn.parse("arn:aws:cloudwatch:eu-central-1:111122223333:alarm:a"), group="g")
+BUCKET = Target(arn=Arn.parse("arn:aws:s3:::b"), group="g")
+FUNCTION = Target(arn=Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl"), group="g")
 
 
 @pytest.mark.parametrize("remediation", REMEDIATIONS, ids=lambda each: each.name)
 def test_every_action_that_a_remediation_declares_has_a_resource(remediation: type) -> None:
     """Adding an action without saying on what it is allowed fails here, not at three in the morning."""
     declared = {*remediation.reads, *remediation.writes, *remediation.delegates}  # type: ignore[attr-defined]
-    targets = [target for target in (DLQ, WORKER) if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
+    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION)
+    targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
     if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
         granted.add("lambda:GetFunctionConcurrency")
@@ -46,13 +51,14 @@ def test_every_action_that_a_remediation_declares_has_a_resource(remediation: ty
 
 def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
+    examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION)}
     for kind in signals.KINDS.values():
-        arn = {"sqs": QUEUE, "ecs": SERVICE}.get(kind.service)
+        arn = examples.get(kind.names)
         assert arn is not None, f"no example of {kind.names} in this test"
         for action in kind.actions:
             assert granted_reads(action, arn, PLACE)
     for names, actions in surroundings.ACTIONS.items():
-        arn = SERVICE if names.startswith("ecs") else QUEUE
+        arn = QUEUE if names == "*" else examples[names]
         for action in actions:
             assert granted_reads(action, arn, PLACE)
 
@@ -150,8 +156,13 @@ def test_every_pattern_has_its_reason() -> None:
 
 @pytest.mark.parametrize("action", sorted(ANYWHERE))
 def test_what_may_be_allowed_everywhere_has_no_resource_in_aws(action: str) -> None:
-    """By AWS's own data; tasks of Fargate are the one exception, and their cluster is a condition."""
-    assert not definition(action).resources or action == "ecs:ListTasks"
+    """
+    By AWS's own data, but for two: tasks of Fargate, whose cluster is a condition, and alarms.
+
+    AWS leaves composite alarms out for whoever may not describe all of them; it is only read.
+    """
+    assert not definition(action).resources or action in {"ecs:ListTasks", *UNDIVIDED}
+    assert all(definition(each).reads for each in UNDIVIDED)
 
 
 @pytest.mark.parametrize("action", sorted({*_SCOPES, *WORST, *(each for each in NEVER if "*" not in each)}))
@@ -168,11 +179,12 @@ def test_what_changes_anything_says_what_it_would_mean_at_worst() -> None:
 @pytest.mark.parametrize("action", sorted(set(_SCOPES) - ANYWHERE.keys()))
 def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
     """A permission on another kind of resource looks like one and is none."""
-    lambda_ = Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl")
     targets = [
         DLQ,
         WORKER,
-        Target(arn=lambda_, group="g"),
+        ALARM,
+        BUCKET,
+        FUNCTION,
         Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/t"), group="g"),
         Target(arn=Arn.parse("arn:aws:events:eu-central-1:111122223333:rule/r"), group="g"),
     ]

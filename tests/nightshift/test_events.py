@@ -29,6 +29,7 @@ SCHEDULE = OTHERS["schedule"]
 QUEUE = Target(Arn.parse(queue_arn("orders-dlq")), "system")
 SERVICE = Target(Arn.parse(f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/prod/worker"), "system")
 FUNCTION = Target(Arn.parse(f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:worker"), "system")
+ALARM = Target(Arn.parse(Told().arn), "system")
 ALL = (QUEUE, SERVICE, FUNCTION)
 WORKER = Metric({"ClusterName": "prod", "ServiceName": "worker"})
 LETTERS = Metric({"QueueName": "orders-dlq"})
@@ -59,6 +60,7 @@ def why(event: object) -> str:
 ALARMS: Mapping[str, tuple[Told, tuple[Target, ...]]] = {
     "one metric": (Told(), (QUEUE,)),
     "a service's": (Told(metrics=(WORKER,)), (SERVICE,)),
+    "a function's": (Told(metrics=(Metric({"FunctionName": "worker"}),)), (FUNCTION,)),
     "a dimension too many": (Told(metrics=(Metric({**WORKER.dimensions, "TaskId": "x"}),)), (SERVICE,)),
     "metric math": (Told(metrics=(Metric(expression="m2/m3"), OTHER, LETTERS)), (QUEUE,)),
     "anomaly detection": (Told(metrics=(LETTERS, Metric(expression="ANOMALY_DETECTION_BAND(m1, 2)"))), (QUEUE,)),
@@ -382,3 +384,12 @@ def test_any_work_is_understood_or_rejected(body: str) -> None:
     except EventRejected:
         return
     assert bool(work.incident) != bool(work.look)
+
+
+@BY_EVERY_WAY
+def test_an_alarm_that_is_a_target_is_spoken_of_by_its_arn(way: Callable[[Told], Event]) -> None:
+    """Whatever it measures, composite ones too; only while it is raised, and no other alarm."""
+    for told in (Told(), Told(metrics=())):
+        assert ALARM in alarm_targets(heard(way(told)).alarms, [ALARM])
+    assert alarm_targets(heard(way(Told(state="OK"))).alarms, [ALARM]) == ()
+    assert alarm_targets(heard(way(Told(name="other"))).alarms, [ALARM]) == ()

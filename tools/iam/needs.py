@@ -350,7 +350,11 @@ OPERATIONS: Mapping[str, Rule] = {
     "application-autoscaling.DescribeScalingPolicies": _plain("application-autoscaling:DescribeScalingPolicies"),
     "application-autoscaling.RegisterScalableTarget": _limits,
     "cloudformation.DescribeStacks": _plain("cloudformation:DescribeStacks", _stack),
+    "cloudwatch.DescribeAlarms": _plain("cloudwatch:DescribeAlarms"),
     "cloudwatch.GetMetricData": _plain("cloudwatch:GetMetricData"),
+    "cloudwatch.ListTagsForResource": _plain(
+        "cloudwatch:ListTagsForResource", lambda params, _: str(params["ResourceARN"])
+    ),
     "dynamodb.BatchGetItem": _batch_get,
     "dynamodb.DeleteItem": _item("DeleteItem", "Key"),
     "dynamodb.GetItem": _item("GetItem", "Key"),
@@ -375,11 +379,18 @@ OPERATIONS: Mapping[str, Rule] = {
         ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
     ],
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
+    "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _function),
+    "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
     "logs.GetQueryResults": _plain("logs:GetQueryResults", _log_of_query),
     "logs.StartQuery": _plain(
         "logs:StartQuery", lambda params, account: account.arn("logs", f"log-group:{params['logGroupName']}:*")
     ),
+    "s3.GetBucketEncryption": _plain("s3:GetEncryptionConfiguration", _bucket),
+    "s3.GetBucketOwnershipControls": _plain("s3:GetBucketOwnershipControls", _bucket),
+    "s3.GetBucketPolicy": _plain("s3:GetBucketPolicy", _bucket),
+    "s3.GetBucketTagging": _plain("s3:GetBucketTagging", _bucket),
+    "s3.GetPublicAccessBlock": _plain("s3:GetBucketPublicAccessBlock", _bucket),
     "s3.HeadBucket": _plain("s3:ListBucket", _bucket),
     "s3.PutObject": _plain("s3:PutObject", _object),
     "sns.Publish": _plain("sns:Publish", lambda params, _: str(params["TopicArn"]), "sns"),

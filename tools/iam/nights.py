@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
@@ -29,6 +29,7 @@ from sandbox.faults import Kind
 from sandbox.images import Behaviour
 from sandbox.scenes import NIGHT, UNHEALTHY, Stage, api_target, configuration, release_configuration
 from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.trail import Event
 from sandbox.world import World
@@ -222,7 +223,7 @@ def nights() -> tuple[Night, ...]:
         logging.disable(logging.CRITICAL)
         try:
             releases = (_play_release("release under way", _under_way), _play_release("release complete", _complete))
-            return (*(_play(story) for story in _STORIES), _play_api(), _play_answers(), *releases)
+            return (*(_play(story) for story in _STORIES), _play_api(), _play_answers(), *releases, _play_reports())
         finally:
             logging.disable(logging.NOTSET)
 
@@ -324,6 +325,27 @@ def _play_release(key: str, perform: Callable[[Stage, UsageMetrics], None]) -> N
             return recorded(key, stage, steps, service=system.api)
 
 
+def _play_reports() -> Night:
+    """A night of what is only told: an alarm is raised, a function fails, a bucket refuses what is uploaded."""
+    with World(NIGHT) as world:
+        system, uploads = DocumentManagement(world), Uploads(world)
+        enabled = "[remediations.alarm-raised]\n[remediations.lambda-failing]\n[remediations.s3-access-denied]\n"
+        enabled += "\n[storm]\ntargets = 9\nfloor = 9\n\n[[systems]]"
+        toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", enabled)
+        for arn in (uploads.alarm_arn(SIGN_INS), uploads.function_arn, uploads.bucket_arn):
+            toml += f'[[systems.targets]]\narn = "{arn}"\n'
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(2)
+                uploads.failed_sign_ins = 9
+                uploads.function.failing = 1.0
+                uploads.bucket.key = "Disabled"
+                stage.until(lambda: len(world.mail) == 3)  # noqa: PLR2004 - one report each
+            return recorded("reports", stage, steps, words={SIGN_INS: "ALARM", BUCKET: "BUCKET"})
+
+
 @contextmanager
 def _noting() -> Iterator[list[tuple[str, Step]]]:
     """Note every step that is carried out, with the incident that it is for, in the order of their sessions."""
@@ -338,8 +360,19 @@ def _noting() -> Iterator[list[tuple[str, Step]]]:
         yield steps
 
 
-def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]], *, service: Service | None = None) -> Night:
-    """What a night has come to by now: to be asked before its world ends. ``service`` is what it was about."""
+def recorded(
+    key: str,
+    on: Stage,
+    steps: Iterable[tuple[str, Step]],
+    *,
+    service: Service | None = None,
+    words: Mapping[str, str] | None = None,
+) -> Night:
+    """
+    What a night has come to by now: to be asked before its world ends.
+
+    ``service`` is what it was about, ``words`` what else has a name of its own in it.
+    """
     world, environment = on.world, on.nightshift.environment
     calls = tuple(event for event in world.trail if event.function is not None)
     queues = _queues(world)
@@ -368,7 +401,7 @@ def recorded(key: str, on: Stage, steps: Iterable[tuple[str, Step]], *, service:
         calls=calls,
         account=account,
         steps=tuple(steps),
-        words=_words(world, on.system, service or on.system.service),
+        words=_words(world, on.system, service or on.system.service, words or {}),
         names={
             "AWS::DynamoDB::Table": environment.table,
             "AWS::S3::Bucket": environment.quarantine,
@@ -402,9 +435,12 @@ def _dead_letter_queue(policy: str) -> str:
     return str(json.loads(policy)["deadLetterTargetArn"])
 
 
-def _words(world: World, system: QueueService, service: Service) -> tuple[tuple[str, str], ...]:
+def _words(
+    world: World, system: QueueService, service: Service, more: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
     shape = system.shape
     found = {
+        **more,
         **{each.arn.rpartition("/")[2]: "SCALABLE" for each in world.autoscaling.all.values()},
         shape.dead_letter_queue: "DLQ",
         shape.queue: "SOURCE",

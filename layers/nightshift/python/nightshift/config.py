@@ -102,6 +102,7 @@ _REMEDY_DURATION = (
 )
 
 _SHAPES = {
+    "cloudwatch:alarm": (re.compile(r"alarm:[!-~]{1,255}", re.ASCII), "alarm:<alarm name>"),
     "ecs:service": (re.compile(r"service/[\w-]{1,255}/[\w-]{1,255}", re.ASCII), "service/<cluster>/<service>"),
     "lambda:function": (re.compile(r"function:[\w-]{1,140}(:[\w$-]{1,128})?", re.ASCII), "function:<name>"),
     "sqs:queue": (re.compile(r"[\w-]{1,80}|[\w-]{1,75}\.fifo", re.ASCII), "<queue name>"),

@@ -255,10 +255,13 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
     """
     The registered targets that the metrics of these alarms speak of, if they are in state ALARM.
 
-    None, where they name no registered target (a composite alarm, say): the next sweep looks at everything anyway, so
-    no resource has to be guessed.
+    An alarm that is a target itself is spoken of by its name. None, where they name no registered target: the next
+    sweep looks at everything anyway, so no resource has to be guessed.
     """
-    named = [dimensions for alarm in alarms if alarm.state == "ALARM" for dimensions in alarm.dimensions]
+    raised = [alarm for alarm in alarms if alarm.state == "ALARM"]
+    named = [dimensions for alarm in raised for dimensions in alarm.dimensions]
+    functions = {each.get("FunctionName") for each in named}
+    arns = {alarm.arn for alarm in raised}
     queues = {each.get("QueueName") for each in named}
     services = {(each.get("ClusterName"), each.get("ServiceName")) for each in named}
 
@@ -269,6 +272,10 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
             case "ecs:service":
                 cluster, _, service = target.arn.resource.removeprefix("service/").partition("/")
                 return (cluster, service) in services
+            case "lambda:function":
+                return target.arn.name in functions
+            case "cloudwatch:alarm":
+                return str(target.arn) in arns
         return False
 
     return tuple(target for target in targets if spoken_of(target))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from nightshift.remediation import Remediation
+from nightshift.remediations.alarm_raised import AlarmRaised
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
 from nightshift.remediations.ecs_latency_high import EcsLatencyHigh
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
+from nightshift.remediations.lambda_failing import LambdaFailing
+from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 
 __all__ = ["REMEDIATIONS"]
@@ -21,5 +24,8 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
     EcsErrorsHigh,  # and this is only told
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
+    LambdaFailing,  # told only, as the next two
+    S3AccessDenied,
+    AlarmRaised,  # what nobody can cure here is told last
 )
 """All of them, in the order in which a person would fix them. What a configuration does not name is not deployed."""
