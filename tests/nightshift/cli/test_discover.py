@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -59,7 +60,7 @@ def told(desk: Desk, *words: str, code: int = 0) -> dict[str, Any]:
     return document
 
 
-def backend(desk: Desk, *, customer: str = "dhbw", groups: int = 1, **tags: str) -> str:
+def backend(desk: Desk, *, customer: str = "dhbw", groups: int = 1, tags: Mapping[str, str] | None = None) -> str:
     """Let there be a customer's service, behind a load balancer if it has target groups."""
     client = desk.cloud.session.client
     cluster, made = f"lecture-{customer}-cluster", []
@@ -88,7 +89,7 @@ def backend(desk: Desk, *, customer: str = "dhbw", groups: int = 1, **tags: str)
             taskDefinition="task",
             desiredCount=2,
             loadBalancers=made,
-            tags=[{"key": key, "value": value} for key, value in {"customer": customer, **tags}.items()],
+            tags=[{"key": key, "value": value} for key, value in {"customer": customer, **(tags or {})}.items()],
         )["service"]["serviceArn"]
     )
 
@@ -121,7 +122,7 @@ def test_a_customers_service_is_printed_as_it_would_be_registered(desk: Desk) ->
 
 def test_what_is_printed_can_be_put_into_the_file_as_it_stands(desk: Desk) -> None:
     """Then it is registered and only watched: no mode, no roles; and discovery has nothing more to say."""
-    backend(desk, **{OPT_IN_TAG[0]: OPT_IN_TAG[1]})
+    backend(desk, tags=dict([OPT_IN_TAG]))
     dead_letters(desk, "orders")
     printed = desk.run("discover", *TAG, "--config", str(desk.config)).stdout
     policy = parse_toml(TOML + printed, path="prod.toml")
@@ -200,11 +201,11 @@ def test_every_tag_that_is_said_must_be_there(desk: Desk) -> None:
 )
 def test_whether_it_consents_is_said(desk: Desk, tags: dict[str, str], said: str) -> None:
     """Whoever registers it sees what a mode would mean; what a tag says stays in its line."""
-    backend(desk, **tags)
+    backend(desk, tags=tags)
     [proposed] = told(desk)["proposed"]
     assert said in proposed["about"][-1]
     printed = desk.run("discover", *TAG, "--config", str(desk.config)).stdout
-    assert parse_toml(TOML + printed, path="prod.toml")
+    assert len(parse_toml(TOML + printed, path="prod.toml").groups["dhbw"]) == 1
 
 
 # -- wrong turns -------------------------------------------------------------------------------------------------------
