@@ -394,8 +394,8 @@ def _groups(read: Reader, balancer: Mapping[str, Any], listeners: Sequence[_List
     advice = (
         "See who closed it: " + _trail("RevokeSecurityGroupIngress"),
         f"What is let in now: {look}",
-        "Let in again whoever should reach it and nobody else, from the stack that owns the group; who that is, its team "
-        + "must say. Nightshift never opens a security group.",
+        "Let in again whoever should reach it, and nobody else, from the stack that owns the group.",
+        "Nightshift never opens a security group: who should reach it, its team must say.",
     )
     if ports and shut == ports:
         cause = f"the load balancer's security groups let nobody in at {' and '.join(map(_port, ports))}"
@@ -443,8 +443,8 @@ def _certificates(read: Reader, listeners: Sequence[_Listener] | None, group: Ar
         return _Part(shown, unread=unshown)
     advice = (
         f"Read why: aws acm describe-certificate --certificate-arn {bad[0]}",
-        "Have it renewed or issued again (its DNS validation record must still be there), and put it on the listener: "
-        + "aws elbv2 modify-listener --listener-arn LISTENER --certificates CertificateArn=NEW",
+        "Have it renewed or issued again: the record by which ACM validates it must still be there.",
+        "Put the new one on the listener: aws elbv2 modify-listener --listener-arn LISTENER --certificates CertificateArn=NEW",
     )
     what = (
         f"{len(bad)} of {len(bad) + good} certificates that could be read {'is' if len(bad) == 1 else 'are'} not valid"
