@@ -444,7 +444,7 @@ def _certificates(read: Reader, listeners: Sequence[_Listener] | None, group: Ar
     advice = (
         f"Read why: aws acm describe-certificate --certificate-arn {bad[0]}",
         "Have it renewed or issued again: the record by which ACM validates it must still be there.",
-        "Put the new one on the listener: aws elbv2 modify-listener --listener-arn LISTENER --certificates CertificateArn=NEW",
+        "Put it on the listener: aws elbv2 modify-listener --listener-arn LISTENER --certificates CertificateArn=NEW",
     )
     what = (
         f"{len(bad)} of {len(bad) + good} certificates that could be read {'is' if len(bad) == 1 else 'are'} not valid"
