@@ -131,7 +131,7 @@ class UsageMetrics(QueueService):
     def lead_elsewhere(self) -> None:
         """Somebody lets the listeners lead to another target group, in which there is nothing."""
         vpc = self.world.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
-        other = self._make_group(f"{API}-blue", vpc, [])
+        other = self._make_group(f"{API}-blue", vpc, [{"Key": "team", "Value": "metrics"}])
         self._change_listeners({"Type": "forward", "TargetGroupArn": other["TargetGroupArn"]})
 
     def show_maintenance_page(self) -> None:

@@ -232,7 +232,7 @@ class DnsTable(_Table):
     """The name by which people reach a service."""
 
     zone: str = Field(
-        pattern="^Z[A-Z0-9]{1,31}$", description="the id of its hosted zone in Route 53, as in Z0123456789"
+        pattern="^[A-Z0-9]{4,32}$", description="the id of its hosted zone in Route 53, as in Z0123456789"
     )
     name: str = Field(
         pattern=r"^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)+$", max_length=253, description="as in api.example.com"
@@ -525,6 +525,7 @@ def _written(target: Target) -> dict[str, Any]:
         "remediations": list(target.remediations),
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
         "maintenance": list(target.maintenance),
+        **({"dns": {"zone": target.dns.zone, "name": target.dns.name}} if target.dns else {}),
         **mode,
         **links,
     }
