@@ -22,6 +22,7 @@ TITLES = {
     "3.4": "Messages in the dead-letter queue",
     "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
     "4.4": "Unhealthy hosts",
+    "4.5": "No traffic: listeners, security groups, certificate, DNS (told; nothing is ever opened)",
     "2.1": "P0 to P3: who is told, and how soon they must respond",
     "2.5": "Scale an ECS service",
     "2.11": "High CPU or memory",
@@ -70,6 +71,7 @@ def _name(node: ast.expr) -> str:
         "STALLED": "ecs-service-stalled",
         "UNHEALTHY": "ecs-targets-unhealthy",
         "RELEASE": "ecs-deployment-bad",
+        "TRAFFIC": "alb-traffic-missing",
     }[ast.unparse(node)]
 
 

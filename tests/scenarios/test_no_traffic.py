@@ -10,11 +10,10 @@ from nightshift.model import Incident, Severity, Verdict
 
 from sandbox.deployment import Deployment
 from sandbox.faults import Kind
-from sandbox.scenes import NIGHT, Stage, api_configuration, failures
-from sandbox.systems.usage_metrics import NAME, UsageMetrics
+from sandbox.scenes import NIGHT, TRAFFIC, Stage, api_configuration, api_name, failures
+from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.world import World
 
-TRAFFIC = "alb-traffic-missing"
 WEEK = timedelta(days=7)
 
 
@@ -61,8 +60,7 @@ def staged(
         before(system)
         world.run(timedelta(minutes=10))  # a load balancer that has never reported is one that cannot be seen
         enabled = f'[remediations.{TRAFFIC}]\nmode = "{mode}"\n{settings}\n[[systems]]'
-        named = f'dns = {{ zone = "{system.zone}", name = "{NAME}" }}\n' if system.zone else ""
-        toml = api_configuration(system, mode=mode).replace("[[systems]]", enabled, 1) + named
+        toml = api_configuration(system, mode=mode).replace("[[systems]]", enabled, 1) + api_name(system)
         with Deployment(world, toml) as nightshift:
             nightshift.resume()
             on = Api(world, system, nightshift)
@@ -125,7 +123,7 @@ CAUSES: dict[str, tuple[Callable[[UsageMetrics], object], Callable[[UsageMetrics
 }
 
 
-@pytest.mark.scenario("4.5", "alb-traffic-missing")
+@pytest.mark.scenario("4.5", TRAFFIC)
 @pytest.mark.parametrize("cause", CAUSES)
 def test_what_keeps_requests_away_is_told_once_and_nothing_is_written(cause: str) -> None:
     """Escalated with the cause, how to see who did it and what to do; nothing of the account is changed for it."""
@@ -146,7 +144,7 @@ def test_what_keeps_requests_away_is_told_once_and_nothing_is_written(cause: str
         assert "0.0.0.0/0" not in "".join(on.incident.diagnosis.advice)
 
 
-@pytest.mark.scenario("4.5", "alb-traffic-missing")
+@pytest.mark.scenario("4.5", TRAFFIC)
 def test_it_is_seen_within_twenty_minutes_and_not_before_a_quarter_of_an_hour() -> None:
     """Fifteen minutes without a request, and two looks."""
     with staged() as on:
@@ -156,7 +154,7 @@ def test_it_is_seen_within_twenty_minutes_and_not_before_a_quarter_of_an_hour() 
         assert timedelta(minutes=15) < on.world.now - began < timedelta(minutes=22)
 
 
-@pytest.mark.scenario("4.5", "alb-traffic-missing")
+@pytest.mark.scenario("4.5", TRAFFIC)
 def test_what_is_watched_only_is_told_in_full() -> None:
     """Mode observe: there is nothing to be done by us, so the report is the same."""
     with staged(mode="observe") as on:
@@ -166,7 +164,7 @@ def test_what_is_watched_only_is_told_in_full() -> None:
         assert "let nobody in at port 80" in on.told
 
 
-@pytest.mark.scenario("4.5", "alb-traffic-missing")
+@pytest.mark.scenario("4.5", TRAFFIC)
 def test_what_could_not_be_read_is_said_and_not_taken_as_well() -> None:
     """No leave to read security groups: the report names the action, and blames nothing that was not seen."""
     with staged() as on:
@@ -181,7 +179,7 @@ def test_what_could_not_be_read_is_said_and_not_taken_as_well() -> None:
 # -- what is no such thing ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("4.5", "alb-traffic-missing")
+@pytest.mark.scenario("4.5", TRAFFIC)
 def test_where_this_hour_was_quiet_last_week_too_nobody_is_woken() -> None:
     """Silence at night is no failure."""
     with staged(quiet=True) as on:
@@ -190,7 +188,7 @@ def test_where_this_hour_was_quiet_last_week_too_nobody_is_woken() -> None:
         assert on.nightshift.all == []
 
 
-@pytest.mark.scenario("4.5", "alb-traffic-missing")
+@pytest.mark.scenario("4.5", TRAFFIC)
 def test_a_service_without_a_week_behind_it_is_not_called_sick() -> None:
     """There is nothing to compare its silence with."""
     with staged(past=False) as on:
@@ -199,7 +197,7 @@ def test_a_service_without_a_week_behind_it_is_not_called_sick() -> None:
         assert on.nightshift.all == []
 
 
-@pytest.mark.scenario("4.5", "alb-traffic-missing")
+@pytest.mark.scenario("4.5", TRAFFIC)
 def test_a_service_that_was_stopped_on_purpose_is_left_alone() -> None:
     """Desired count 0 is somebody's decision."""
     with staged() as on:

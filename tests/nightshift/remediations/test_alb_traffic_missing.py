@@ -1,4 +1,4 @@
-"""Silence: believed only against last week and while the tasks are reported; then the way of a request, part by part."""
+"""Silence: believed only against last week and while tasks are reported; then the way of a request, part by part."""
 
 from __future__ import annotations
 
