@@ -273,7 +273,7 @@ def _play_api() -> Night:
 
 def _play_silence() -> Night:
     """Nobody comes any more to a service that has a name and speaks TLS: all of the way is looked along."""
-    with World(NIGHT) as world:
+    with World(NIGHT, thin=True) as world:
         system = UsageMetrics(world)
         system.requests(200)
         system.has_a_past()
@@ -412,4 +412,6 @@ def _words(world: World, system: QueueService, service: Service) -> tuple[tuple[
         shape.cluster: "CLUSTER",
         f"function:{FUNCTION}": "function:CONSUMER",
     }
+    if isinstance(system, UsageMetrics) and system.zone:
+        found[system.zone] = "ZONE"
     return tuple(sorted(found.items(), key=lambda item: -len(item[0])))
