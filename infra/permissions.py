@@ -48,9 +48,14 @@ ANYWHERE: Mapping[str, str] = {
     "cloudwatch:GetMetricData": "AWS has no resource type for metrics",
     "cloudwatch:ListMetrics": "AWS has no resource type for metrics",
     "dynamodb:DescribeLimits": "it is about the account, not about a table",
+    "ec2:DescribeSecurityGroups": "EC2 scopes no Describe action",
     "ecs:DescribeTaskDefinition": "AWS has no resource type for reading task definitions",
     "ecs:ListTaskDefinitions": "AWS has no resource type for reading task definitions",
     "ecs:ListTasks": "its resource is the container instance, which Fargate has none of; the cluster is a condition",
+    "elasticloadbalancing:DescribeListenerCertificates": "Elastic Load Balancing scopes no Describe action",
+    "elasticloadbalancing:DescribeListeners": "Elastic Load Balancing scopes no Describe action",
+    "elasticloadbalancing:DescribeLoadBalancers": "Elastic Load Balancing scopes no Describe action",
+    "elasticloadbalancing:DescribeRules": "Elastic Load Balancing scopes no Describe action",
     "elasticloadbalancing:DescribeTargetGroups": "Elastic Load Balancing scopes no Describe action",
     "elasticloadbalancing:DescribeTargetHealth": "Elastic Load Balancing scopes no Describe action",
     "lambda:GetAccountSettings": "it is about the account, not about a function",
@@ -69,6 +74,7 @@ Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Des
 """
 
 PATTERNS: Mapping[str, str] = {
+    "acm:*:certificate/": "which certificates a listener shows is its owner's choice of that moment; only described",
     "application-autoscaling:*:scalable-target/": (
         "scalable targets have names of AWS's making; which kind of them is a condition, which one is in the plan"
     ),
@@ -361,6 +367,18 @@ def _passed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
         yield str(role), (("StringEquals", "iam:PassedToService", "ecs-tasks.amazonaws.com"),)
 
 
+def _certificates(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """Which certificates the listeners of a load balancer show is read at that moment: any of this account's."""
+    if target.load_balancer is not None:
+        yield place.arn("acm", "certificate/*"), ()
+
+
+def _zone(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The hosted zone of the name by which people reach a service; zones have no Region and no account."""
+    if target.dns is not None:
+        yield f"arn:{place.partition}:route53:::hostedzone/{target.dns.zone}", ()
+
+
 _SCOPES: Mapping[str, Scope] = {
     **dict.fromkeys(ANYWHERE, _anywhere),
     # -- SQS: taking from the dead-letter queue, giving to the queue that the letters came from
@@ -389,6 +407,9 @@ _SCOPES: Mapping[str, Scope] = {
     "cloudwatch:ListTagsForResource": _of("cloudwatch:alarm", "arn"),
     "ecs:ListTagsForResource": _of("ecs:service", *_SERVICE),
     "sqs:ListQueueTags": _of("sqs:queue", "arn"),
+    # -- the way of a request to a service
+    "acm:DescribeCertificate": _certificates,
+    "route53:ListResourceRecordSets": _zone,
     # -- ECS
     "application-autoscaling:RegisterScalableTarget": _limits_of_service,
     "ecs:DescribeClusters": _cluster,

@@ -6,15 +6,17 @@ becomes unhealthy, and ECS replaces its task after a while; with every target un
 fails open and still sends traffic. A task that never becomes healthy keeps its deployment from completing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from sandbox.clock import Agenda, Order
+from sandbox.clock import Agenda, Order, to_ms
 from sandbox.fakes.log_insights import Line, RequestLog
+from sandbox.front_doors import OPEN, Passage
 from sandbox.images import Behaviour
-from sandbox.metrics import Metrics, Sample
+from sandbox.metrics import MINUTE_MS, Metrics, Sample
 from sandbox.seam import Answer, Call, Seam
 from sandbox.services import Service, Task
 
@@ -47,6 +49,7 @@ class TargetGroup:
     slow: float = 0.0  # seconds that every answer takes longer, for what the tasks call: it costs no CPU
     paths: tuple[str, ...] = ("/",)  # what is asked for, in turn
     log: RequestLog | None = None
+    door: Callable[[], Passage] = lambda: OPEN  # how far requests come that are offered
     _unhealthy_since: dict[str, int] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -94,9 +97,15 @@ class TargetGroup:
         self._put("UnHealthyHostCount", minute, float(unhealthy))
         requests = round(self.per_minute * self.dice.uniform(0.95, 1.05))
         answering = healthy or sum(self._answers(task) for task, state, _ in self.targets if state == "unhealthy")
-        load = self.per_minute / (self.task_per_minute * answering) if answering else 0.0
+        passage = self.door()
+        offered = self.per_minute if passage.arrives else 0.0
+        load = offered / (self.task_per_minute * answering) if answering else 0.0
         self.service.load = min(load, 1.0)
-        if not requests:
+        if not requests or not passage.connects:
+            return
+        self._put_own("NewConnectionCount", minute, requests)
+        if not passage.arrives:
+            self._put_own(passage.answer, minute, requests)
             return
         if not healthy and not unhealthy:
             self._put_own("HTTPCode_ELB_5XX_Count", minute, requests)
@@ -120,6 +129,22 @@ class TargetGroup:
         self._put_own("RequestCount", minute, requests)
         if self.log is not None and answering:
             self.log.write(minute, self._lines(times, max(share - by_path, 0.0)))
+
+    def remember(self, span: timedelta, *, quiet: tuple[datetime, datetime] | None = None) -> None:
+        """
+        The past is as if the present load had come all the time, but for a quiet span; only what is reported of it.
+
+        To be told before anything is measured: a series of equal minutes costs as much as one of them.
+        """
+        now = self.agenda.ms // MINUTE_MS
+        start = now - round(span.total_seconds() / 60)
+        gap = [to_ms(each) // MINUTE_MS for each in quiet] if quiet else [now, now]
+        for name, value in (("HealthyHostCount", self.service.desired), ("UnHealthyHostCount", 0)):
+            self.metrics.of(NAMESPACE, name, self.dims).put(start, float(value), now)
+        requests = float(round(self.per_minute))
+        for begins, ends in ((start, gap[0]), (gap[1], now)):
+            if requests and begins < ends:
+                self.metrics.of(NAMESPACE, "RequestCount", self.dims).put(begins, requests, ends)
 
     def _times(self, load: float, requests: int, *, hanging: bool) -> list[float]:
         if hanging:

@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "permissions.md"
 
 WHY = {
+    "acm:DescribeCertificate": "is what a listener shows to clients valid?",
     "application-autoscaling:DescribeScalableTargets": "does autoscaling scale the service, and within which limits?",
     "application-autoscaling:DescribeScalingPolicies": "would autoscaling use a higher limit?",
     "application-autoscaling:RegisterScalableTarget": "the cure where autoscaling is at its maximum: a higher one",
@@ -38,6 +39,7 @@ WHY = {
     "dynamodb:PutItem": "open incidents, keep pointers, brake and heartbeat",
     "dynamodb:Query": "what is open, what is due, what was told",
     "dynamodb:UpdateItem": "claim and save an incident",
+    "ec2:DescribeSecurityGroups": "whom does the load balancer's security group let in? It is never opened",
     "ecr:DescribeImages": "would a restart ship new code? Then it is refused",
     "ecs:DescribeServiceRevisions": "which images run, where no task says so",
     "ecs:DescribeServices": "does the service run, and is it being deployed?",
@@ -46,6 +48,10 @@ WHY = {
     "ecs:ListTagsForResource": "has it opted in, and is it protected?",
     "ecs:ListTasks": "which tasks run, and which have stopped",
     "ecs:StopTask": "the cure: one bad task, while the others are well; ECS starts another one in its place",
+    "elasticloadbalancing:DescribeListenerCertificates": "which certificates does a listener show?",
+    "elasticloadbalancing:DescribeListeners": "where does the load balancer take requests?",
+    "elasticloadbalancing:DescribeLoadBalancers": "is the load balancer itself well, and whom may it let in?",
+    "elasticloadbalancing:DescribeRules": "does any rule lead requests to the service?",
     "elasticloadbalancing:DescribeTargetHealth": "which task is unhealthy, and why",
     "ecs:DescribeServiceDeployments": "was the deployment stopped, where the answer was lost?",
     "ecs:DescribeTaskDefinition": "which roles going back would pass on",
@@ -71,6 +77,7 @@ WHY = {
     "s3:GetBucketPublicAccessBlock": "what does the bucket refuse to the public?",
     "s3:GetBucketTagging": "is the bucket's stack being changed right now? Then it is told later",
     "s3:GetEncryptionConfiguration": "which key is the bucket encrypted with?",
+    "route53:ListResourceRecordSets": "does its name lead to the load balancer?",
     "s3:ListBucket": "does S3 answer at all? Else no fix is trusted",
     "s3:PutObject": "poison is stored, before it is deleted from the queue",
     "sns:Publish": "people are told",

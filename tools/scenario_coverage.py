@@ -23,6 +23,7 @@ TITLES = {
     "3.4": "Messages in the dead-letter queue",
     "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
     "4.4": "Unhealthy hosts",
+    "4.5": "No traffic: listeners, security groups, certificate, DNS (told; nothing is ever opened)",
     "2.1": "P0 to P3: who is told, and how soon they must respond",
     "2.2": "Switch between customers: one's trouble is no other's",
     "2.3": "How every customer is",
@@ -81,6 +82,7 @@ def _name(node: ast.expr) -> str:
         "STALLED": "ecs-service-stalled",
         "UNHEALTHY": "ecs-targets-unhealthy",
         "RELEASE": "ecs-deployment-bad",
+        "TRAFFIC": "alb-traffic-missing",
     }[ast.unparse(node)]
 
 

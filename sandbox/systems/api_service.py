@@ -2,23 +2,38 @@
 An ECS service behind a load balancer, and its requests: what every API is, whatever else its system has.
 
 Causes     it hangs, it fails its health checks or requests, it leaks memory, a bad release, no task can be
-           started, more load than it can carry
+           started, more load than it can carry; before it: no requests come, listeners that are gone, lead
+           elsewhere or show a maintenance page, a closed security group, an expired certificate, a name that
+           leads elsewhere
 """
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
+from sandbox.certificates import self_signed
 from sandbox.images import Behaviour
 from sandbox.load_balancers import TargetGroup
 from sandbox.services import Deployment, Service
 from sandbox.systems.ecs_system import OPT_IN, EcsSystem
 
 
+_ANYBODY = [
+    {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]} for port in (80, 443)
+]
+
+
 class ApiService(EcsSystem):
     """A system with an API. One that calls :meth:`make_api` never has none."""
 
     _target_group: TargetGroup | None = None
+    name = "api.example.com"
+    """by which people come to the API, once it is served by its name"""
+    zone = ""
+    """the hosted zone of that name"""
+    security_group = ""
+    """who may come to the load balancer"""
 
     @property
     def target_group(self) -> TargetGroup:
@@ -48,6 +63,10 @@ class ApiService(EcsSystem):
     def requests(self, per_minute: float) -> None:
         """Requests come in at this rate from now on."""
         self.target_group.per_minute = per_minute
+
+    def has_a_past(self, *, quiet: tuple[datetime, datetime] | None = None) -> None:
+        """The present load has come for eight days, but for a quiet span."""
+        self.target_group.remember(timedelta(days=8), quiet=quiet)
 
     def hang_api(self, tasks: int | None = None) -> None:
         """Running tasks of the API stop answering (all, or the first few); ECS replaces them when it notices."""
@@ -98,6 +117,68 @@ class ApiService(EcsSystem):
         self.push(self.api, behaviour)
         return self.api.deploy()
 
+    # -- causes, before the API
+
+    def lose_listeners(self) -> None:
+        """Somebody deletes the load balancer's listeners."""
+        elb = self.world.client("elbv2")
+        for listener in self._listeners():
+            elb.delete_listener(ListenerArn=listener)
+
+    def lead_elsewhere(self) -> None:
+        """Somebody lets the listeners lead to another target group, in which there is nothing."""
+        vpc = self.world.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
+        other = self._make_group(f"{self.api.name}-blue", vpc, [{"Key": "team", "Value": "metrics"}])
+        self._change_listeners({"Type": "forward", "TargetGroupArn": other["TargetGroupArn"]})
+
+    def show_maintenance_page(self) -> None:
+        """Somebody lets the listeners answer everything themselves, and forgets it."""
+        page = {"StatusCode": "503", "ContentType": "text/plain", "MessageBody": "back soon"}
+        self._change_listeners({"Type": "fixed-response", "FixedResponseConfig": page})
+
+    def close_security_group(self) -> None:
+        """Somebody takes everybody's leave to come to the load balancer."""
+        self.world.client("ec2").revoke_security_group_ingress(GroupId=self.security_group, IpPermissions=_ANYBODY)
+
+    def serve_https(self, valid: timedelta = timedelta(days=90)) -> None:
+        """The load balancer speaks TLS, with a certificate that is valid so long; port 80 only sends people there."""
+        elb, [plain] = self.world.client("elbv2"), self._listeners()
+        https = {"Port": "443", "Protocol": "HTTPS", "StatusCode": "HTTP_301"}
+        pem, key = self_signed(self.name, self.world.now, self.world.now + valid)
+        certificate = self.world.client("acm").import_certificate(Certificate=pem, PrivateKey=key)["CertificateArn"]
+        elb.create_listener(
+            LoadBalancerArn=self.target_group.load_balancer_arn,
+            Protocol="HTTPS",
+            Port=443,
+            Certificates=[{"CertificateArn": certificate}],
+            DefaultActions=[{"Type": "forward", "TargetGroupArn": self.target_group.arn}],
+        )
+        elb.modify_listener(ListenerArn=plain, DefaultActions=[{"Type": "redirect", "RedirectConfig": https}])
+
+    def serve_by_name(self) -> None:
+        """People come by a name from now on, which leads to the load balancer."""
+        zone = self.world.client("route53").create_hosted_zone(Name="example.com", CallerReference=self.cluster)
+        self.zone = zone["HostedZone"]["Id"].rpartition("/")[2]
+        balancer = self.target_group.load_balancer_arn
+        [described] = self.world.client("elbv2").describe_load_balancers(LoadBalancerArns=[balancer])["LoadBalancers"]
+        self.change_name(described["DNSName"])
+
+    def change_name(self, to: str) -> None:
+        """Somebody lets the name lead to something else."""
+        alias = {"HostedZoneId": "Z2P70J7EXAMPLE", "DNSName": to, "EvaluateTargetHealth": False}
+        record = {"Name": self.name, "Type": "A", "AliasTarget": alias}
+        self.world.client("route53").change_resource_record_sets(
+            HostedZoneId=self.zone, ChangeBatch={"Changes": [{"Action": "UPSERT", "ResourceRecordSet": record}]}
+        )
+
+    def _listeners(self) -> list[str]:
+        found = self.world.client("elbv2").describe_listeners(LoadBalancerArn=self.target_group.load_balancer_arn)
+        return [each["ListenerArn"] for each in found["Listeners"]]
+
+    def _change_listeners(self, action: dict[str, Any]) -> None:
+        for listener in self._listeners():
+            self.world.client("elbv2").modify_listener(ListenerArn=listener, DefaultActions=[action])
+
     # -- building
 
     def make_api(
@@ -109,10 +190,15 @@ class ApiService(EcsSystem):
         vpc = world.client("ec2").describe_vpcs()["Vpcs"][0]["VpcId"]
         elb = world.client("elbv2")
         tags = [{"Key": key, "Value": value} for key, value in OPT_IN.items()]
-        made: dict[str, Any] = elb.create_load_balancer(Name=balancer, Subnets=subnets, Tags=tags)["LoadBalancers"][0]
-        to: dict[str, Any] = elb.create_target_group(
-            Name=group, Protocol="HTTP", Port=3000, VpcId=vpc, TargetType="ip", HealthCheckPath="/health", Tags=tags
-        )["TargetGroups"][0]
+        self.security_group = self._make_security_group(balancer, vpc)
+        made: dict[str, Any] = elb.create_load_balancer(
+            Name=balancer,
+            Subnets=subnets,
+            SecurityGroups=[self.security_group],
+            Scheme="internet-facing",
+            Tags=tags,
+        )["LoadBalancers"][0]
+        to = self._make_group(group, vpc, tags)
         elb.create_listener(
             LoadBalancerArn=made["LoadBalancerArn"],
             Protocol="HTTP",
@@ -121,6 +207,7 @@ class ApiService(EcsSystem):
         )
         attached = {"targetGroupArn": to["TargetGroupArn"], "containerName": name, "containerPort": 3000}
         service = self.make_service(name, tasks, load_balancer=attached)
+        way = made["LoadBalancerArn"], to["TargetGroupArn"]
         self._target_group = world.target_groups.add(
             TargetGroup(
                 agenda=world.agenda,
@@ -129,7 +216,20 @@ class ApiService(EcsSystem):
                 arn=to["TargetGroupArn"],
                 load_balancer_arn=made["LoadBalancerArn"],
                 service=service,
+                door=lambda: world.front_doors.passage(*way, (self.zone, self.name) if self.zone else None),
                 paths=paths,
                 log=world.insights.add(log or f"/ecs/{group}"),
             )
         )
+
+    def _make_security_group(self, name: str, vpc: str) -> str:
+        ec2 = self.world.client("ec2")
+        made = ec2.create_security_group(GroupName=name, Description="who may come to the load balancer", VpcId=vpc)
+        ec2.authorize_security_group_ingress(GroupId=made["GroupId"], IpPermissions=_ANYBODY)
+        return str(made["GroupId"])
+
+    def _make_group(self, name: str, vpc: str, tags: list[dict[str, str]]) -> dict[str, Any]:
+        made: dict[str, Any] = self.world.client("elbv2").create_target_group(
+            Name=name, Protocol="HTTP", Port=3000, VpcId=vpc, TargetType="ip", HealthCheckPath="/health", Tags=tags
+        )["TargetGroups"][0]
+        return made

@@ -20,6 +20,7 @@ from moto.ecs.models import ecs_backends
 
 from sandbox.seam import Answer, AwsError, Call, Outcome, answered, new_id, refused
 from sandbox.thin.client import ThinClient, ThinSession
+from sandbox.thin.doors import Doors
 from sandbox.thin.dynamodb import DynamoDb
 from sandbox.thin.queues import Sqs
 
@@ -42,6 +43,7 @@ class ThinCloud:
         self._answers: dict[tuple[str, str], Callable[[Call], Answer]] = {
             **{("dynamodb", name): _of_params(do) for name, do in tables.operations.items()},
             **{("sqs", name): do for name, do in Sqs(lambda: world.queues.backend, world.region).operations.items()},
+            **Doors(world.account, world.region).operations,
             ("cloudformation", "DescribeStacks"): self._no_stack,
             ("cloudwatch", "ListTagsForResource"): self._tags_of_alarm,
             ("ecs", "CreateCluster"): self._create_cluster,

@@ -37,6 +37,7 @@ from nightshift.model import (
     Arn,
     Call,
     Diagnosis,
+    DnsRecord,
     Finding,
     Healthy,
     Mode,
@@ -452,6 +453,8 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
     "a load balancer alone": (f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"', "load_balancer", "targets[1].load_balancer: has no target_group beside it. Name the target_group too"),
     "a target group alone": (f'queue = "{QUEUE}"', f'target_group = "{GROUP}"', "target_group", "targets[1].target_group: has no load_balancer beside it"),
     "a load balancer for a target group": (f'queue = "{QUEUE}"', f'load_balancer = "{GROUP}"\ntarget_group = "{GROUP}"', "load_balancer", "A load_balancer is of kind elasticloadbalancing:loadbalancer"),
+    "a name without a load balancer": (f'queue = "{QUEUE}"', 'dns = { zone = "Z0123456789", name = "api.example.com" }', "dns", "targets[1].dns: there is no load balancer that it could lead to. Name the load_balancer, or remove it"),
+    "a name that is none": (f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"\ndns = {{ zone = "Z0123456789", name = "https://x" }}', "dns", "dns.name"),
     "a queue behind a load balancer": (f'source = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"', "load_balancer", "a target of kind sqs:queue has no load_balancer"),
     "a role of another account": (f'queue = "{QUEUE}"', 'roles = ["arn:aws:iam::999922223333:role/x"]', "roles", "targets[1].roles[0]: arn:aws:iam::999922223333:role/x is no role of this account"),
     "a role that is none": (f'queue = "{QUEUE}"', f'roles = ["{DLQ}"]', "roles", "is no role of this account. A role is arn:aws:iam::ACCOUNT:role/NAME"),
@@ -922,7 +925,7 @@ def test_the_schema_types_and_describes_every_setting() -> None:
     assert (letters["rate"]["maximum"], letters["rate"]["description"]) == (500, "letters a second")
     assert {kind["type"] for kind in letters["cooldown"]["anyOf"]} == {"string", "number"}
     tables = [schema, *(each for each in schema["$defs"].values() if "properties" in each)]
-    assert len(tables) == len(REGISTRY) + 14
+    assert len(tables) == len(REGISTRY) + 15
     assert [name for table in tables for name, described in _described(table) if not described] == ["text", "at_least"]
     assert all(table["additionalProperties"] is False for table in tables)
 
@@ -941,14 +944,19 @@ def test_the_schema_and_the_model_agree() -> None:
 def test_a_service_may_name_what_sends_it_requests() -> None:
     """Both go into the target, and survive being shipped."""
     role = "arn:aws:iam::111122223333:role/worker"
-    text = changed(f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"\nroles = ["{role}"]')
+    dns = 'dns = { zone = "Z0123456789", name = "api.example.com" }'
+    text = changed(
+        f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"\nroles = ["{role}"]\n{dns}'
+    )
 
     policy = parsed(text)
 
     [service] = [target for target in policy.targets if str(target.arn) == SERVICE]
     assert (str(service.load_balancer), str(service.target_group)) == (ALB, GROUP)
+    assert service.dns == DnsRecord("Z0123456789", "api.example.com")
     assert [str(each) for each in service.roles] == [role]
-    assert from_json(to_json(policy), registry=REGISTRY).hash == policy.hash
+    shipped = from_json(to_json(policy), registry=REGISTRY)
+    assert (shipped.targets, shipped.hash) == (policy.targets, policy.hash)
 
 
 class Behind(_Toy):

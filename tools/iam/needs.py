@@ -343,9 +343,14 @@ def _described_key(params: Params, account: Account) -> str:
     return str(key) if key.startswith("arn:") else account.arn("kms", f"key/{key.rsplit('/', 1)[-1]}")
 
 
+def _zone(params: Params, account: Account) -> str:
+    return f"arn:{account.partition}:route53:::hostedzone/{params['HostedZoneId']}"
+
+
 _KEY_SAYS_NOTHING: Said = ((_QUEUE_CONTEXT, None), (_VIA, None))
 
 OPERATIONS: Mapping[str, Rule] = {
+    "acm.DescribeCertificate": _plain("acm:DescribeCertificate", lambda params, _: str(params["CertificateArn"])),
     "application-autoscaling.DescribeScalableTargets": _plain("application-autoscaling:DescribeScalableTargets"),
     "application-autoscaling.DescribeScalingPolicies": _plain("application-autoscaling:DescribeScalingPolicies"),
     "application-autoscaling.RegisterScalableTarget": _limits,
@@ -362,6 +367,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "dynamodb.Query": _query,
     "dynamodb.TransactWriteItems": _transact,
     "dynamodb.UpdateItem": _item("UpdateItem", "Key"),
+    "ec2.DescribeSecurityGroups": _plain("ec2:DescribeSecurityGroups"),
     "ecr.DescribeImages": _plain("ecr:DescribeImages", _repository),
     "ecs.DescribeServiceRevisions": _revisions,
     "ecs.DescribeServices": _services,
@@ -374,6 +380,10 @@ OPERATIONS: Mapping[str, Rule] = {
     "ecs.StopServiceDeployment": _service_deployment("ecs:StopServiceDeployment"),
     "ecs.UpdateService": _updated,
     "ecs.StopTask": _plain("ecs:StopTask", _stopped_task),
+    "elbv2.DescribeListenerCertificates": _plain("elasticloadbalancing:DescribeListenerCertificates"),
+    "elbv2.DescribeListeners": _plain("elasticloadbalancing:DescribeListeners"),
+    "elbv2.DescribeLoadBalancers": _plain("elasticloadbalancing:DescribeLoadBalancers"),
+    "elbv2.DescribeRules": _plain("elasticloadbalancing:DescribeRules"),
     "elbv2.DescribeTargetHealth": _plain("elasticloadbalancing:DescribeTargetHealth"),
     "kms.DescribeKey": lambda params, account: [
         ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
@@ -382,6 +392,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _function),
     "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
+    "route53.ListResourceRecordSets": _plain("route53:ListResourceRecordSets", _zone),
     "logs.GetQueryResults": _plain("logs:GetQueryResults", _log_of_query),
     "logs.StartQuery": _plain(
         "logs:StartQuery", lambda params, account: account.arn("logs", f"log-group:{params['logGroupName']}:*")

@@ -27,7 +27,17 @@ from nightshift.model import Step
 from sandbox.deployment import Deployment
 from sandbox.faults import Kind
 from sandbox.images import Behaviour
-from sandbox.scenes import NIGHT, UNHEALTHY, Stage, api_target, configuration, release_configuration
+from sandbox.scenes import (
+    NIGHT,
+    TRAFFIC,
+    UNHEALTHY,
+    Stage,
+    api_configuration,
+    api_name,
+    api_target,
+    configuration,
+    release_configuration,
+)
 from sandbox.systems.document_management import DocumentManagement
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -223,7 +233,14 @@ def nights() -> tuple[Night, ...]:
         logging.disable(logging.CRITICAL)
         try:
             releases = (_play_release("release under way", _under_way), _play_release("release complete", _complete))
-            return (*(_play(story) for story in _STORIES), _play_api(), _play_answers(), *releases, _play_reports())
+            return (
+                *(_play(story) for story in _STORIES),
+                _play_api(),
+                _play_silence(),
+                _play_answers(),
+                *releases,
+                _play_reports(),
+            )
         finally:
             logging.disable(logging.NOTSET)
 
@@ -291,6 +308,26 @@ def _play_answers() -> Night:
                 stage.until(lambda: len(world.trail.of("logs.StartQuery")) > 1)
                 stage.until_settled()
             return recorded("answers", stage, steps, service=system.api)
+
+
+def _play_silence() -> Night:
+    """Nobody comes any more to a service that has a name and speaks TLS: all of the way is looked along."""
+    with World(NIGHT, thin=True) as world:
+        system = UsageMetrics(world)
+        system.requests(200)
+        system.has_a_past()
+        system.serve_https()
+        system.serve_by_name()
+        world.run(timedelta(minutes=10))
+        enabled = f'[remediations.{TRAFFIC}]\nmode = "observe"\n\n[[systems]]'
+        toml = api_configuration(system).replace("[[systems]]", enabled, 1) + api_name(system)
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                system.requests(0)
+                stage.until(lambda: world.mail)
+            return recorded("silence", stage, steps, service=system.api)
 
 
 def _under_way(on: Stage, system: UsageMetrics) -> None:
@@ -451,4 +488,6 @@ def _words(
         f"function:{FUNCTION}": "function:CONSUMER",
         **{f"log-group:{name}": "log-group:LOG" for name in world.insights.groups},
     }
+    if isinstance(system, UsageMetrics) and system.zone:
+        found[system.zone] = "ZONE"
     return tuple(sorted(found.items(), key=lambda item: -len(item[0])))

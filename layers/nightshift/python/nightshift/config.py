@@ -36,7 +36,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 from nightshift import strict_json
 from nightshift.calendar import Calendar, Dates, Freeze, Window, zone
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Mode, Severity, Target
+from nightshift.model import Arn, DnsRecord, Mode, Severity, Target
 from nightshift.remediation import Remediation
 
 __all__ = [
@@ -229,6 +229,17 @@ _Maintenance: TypeAlias = Annotated[
 ]
 
 
+class DnsTable(_Table):
+    """The name by which people reach a service."""
+
+    zone: str = Field(
+        pattern="^[A-Z0-9]{4,32}$", description="the id of its hosted zone in Route 53, as in Z0123456789"
+    )
+    name: str = Field(
+        pattern=r"^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)+$", max_length=253, description="as in api.example.com"
+    )
+
+
 class TargetTable(_Table):
     """One AWS resource under care."""
 
@@ -252,6 +263,10 @@ class TargetTable(_Table):
     )
     target_group: _Arn | None = Field(
         default=None, description="of an ECS service: the target group its tasks are registered in"
+    )
+    dns: DnsTable | None = Field(
+        default=None,
+        description="of an ECS service behind a load balancer: the record of Route 53 by which people reach it",
     )
     roles: tuple[_Arn, ...] = Field(
         default=(),
@@ -522,6 +537,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         "maintenance": list(target.maintenance),
+        **({"dns": {"zone": target.dns.zone, "name": target.dns.name}} if target.dns else {}),
         **mode,
         **links,
     }
@@ -752,7 +768,9 @@ def _check_targets(
 
 def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -> Target:
     """As it is under care: what its whole system says of maintenance is said of it too."""
-    target = Target(group=group, **{name: getattr(table, name) for name in TargetTable.model_fields})
+    said = {name: getattr(table, name) for name in TargetTable.model_fields}
+    dns = DnsRecord(table.dns.zone, table.dns.name) if table.dns else None
+    target = Target(group=group, **{**said, "dns": dns})
     return replace(target, maintenance=tuple(dict.fromkeys((*maintenance, *target.maintenance))))
 
 
@@ -883,6 +901,10 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
         elif role.kind != "iam:role" or role.account != target.arn.account or role.partition != target.arn.partition:
             remedy = "A role is arn:aws:iam::ACCOUNT:role/NAME, of the deployment's account"
             problems.add((*loc, "roles", n), f"{role} is no role of this account", remedy)
+    if target.dns is not None and target.load_balancer is None:
+        problems.add(
+            (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
+        )
     for one, other in (("load_balancer", "target_group"), ("target_group", "load_balancer")):
         if getattr(target, one) is not None and getattr(target, other) is None:
             problems.add((*loc, one), f"has no {other} beside it", f"Name the {other} too: metrics need both")

@@ -26,6 +26,7 @@ __all__ = [
     "Call",
     "CallRecord",
     "Diagnosis",
+    "DnsRecord",
     "Finding",
     "Healthy",
     "Incident",
@@ -144,15 +145,23 @@ class SwitchState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class DnsRecord:
+    """The name by which people reach a service, and the hosted zone of Route 53 that it stands in."""
+
+    zone: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """
     One AWS resource under care, as registered in the configuration.
 
     ``group`` is the system it belongs to. ``consumer`` (of a dead-letter queue or queue) is the service that drains it,
     ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
-    ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``roles`` are those that
-    its task definitions name, ``depends_on`` registered services that it cannot serve without, ``log_group`` where it
-    logs its requests. ``maintenance`` names the windows in which people work on it.
+    ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``dns`` is its name in
+    the world. ``roles`` are those that its task definitions name, ``depends_on`` registered services that it cannot
+    serve without, ``log_group`` where it logs its requests. ``maintenance`` names the windows in which people work on it.
     """
 
     arn: Arn
@@ -165,6 +174,7 @@ class Target:
     queue: Arn | None = None
     load_balancer: Arn | None = None
     target_group: Arn | None = None
+    dns: DnsRecord | None = None
     roles: tuple[Arn, ...] = ()
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
@@ -182,7 +192,7 @@ class Target:
 @dataclass(frozen=True, slots=True, order=True)
 class MetricQuery:
     """
-    One CloudWatch metric over the last ``minutes``.
+    One CloudWatch metric over the last ``minutes``, or over as many that ended ``ago`` minutes before.
 
     ``dimensions`` are sorted (name, value) pairs, ``period`` is seconds.
 
@@ -195,6 +205,7 @@ class MetricQuery:
     stat: str
     period: int = 60
     minutes: int = 15
+    ago: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)

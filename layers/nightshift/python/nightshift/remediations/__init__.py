@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nightshift.remediation import Remediation
 from nightshift.remediations.alarm_raised import AlarmRaised
+from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
@@ -20,6 +21,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsDeploymentBad,  # first what was changed: whatever else is sick then may come of it, and waits
     EcsServiceStalled,  # then the consumer: letters that are sent back to one that hangs only die again
     EcsTargetsUnhealthy,  # waits while tasks are missing: that is the one before
+    AlbTrafficMissing,  # only told; waits while no task is healthy: that is the one before
     EcsCapacityShort,  # more tasks of what hangs or leaks are no cure
     EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
     EcsErrorsHigh,  # and this is only told
