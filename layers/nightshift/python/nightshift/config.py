@@ -258,6 +258,11 @@ class TargetTable(_Table):
         description="of an ECS service: the roles its task definitions name, which a rollback passes on to its tasks",
     )
     maintenance: _Maintenance = ()
+    alarms: bool = Field(
+        default=False,
+        description="of an ECS service or a dead-letter queue: whether the stack makes CloudWatch alarms for it, and a "
+        "dashboard for its system",
+    )
 
 
 class SystemTable(_Table):
@@ -509,6 +514,7 @@ def _written(target: Target) -> dict[str, Any]:
         "protected": target.protected,
         "remediations": list(target.remediations),
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
+        **({"alarms": True} if target.alarms else {}),
         "maintenance": list(target.maintenance),
         **mode,
         **links,
@@ -722,6 +728,7 @@ def _check_targets(
             problems.add((*loc, "arn"), f"{target.arn} is {there} already", "Keep one of them")
         _check_home(target, loc, raw.get("account"), raw.get("region"), problems)
         _check_links(target, loc, problems)
+        _check_alarms(target, loc, problems)
         takers = {name for name, remediation in settings.items() if remediation.takes(target)}
         idle -= takers
         if _check_listed(target, loc, enabled, problems, known) and not takers and len(settings) == len(enabled):
@@ -870,6 +877,18 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     for one, other in (("load_balancer", "target_group"), ("target_group", "load_balancer")):
         if getattr(target, one) is not None and getattr(target, other) is None:
             problems.add((*loc, one), f"has no {other} beside it", f"Name the {other} too: metrics need both")
+
+
+def _check_alarms(target: Target, loc: Loc, problems: _Problems) -> None:
+    """Alarms are made for what we know the metrics of, and for a queue only where messages in it are a failure."""
+    if not target.alarms:
+        return
+    here = (*loc, "alarms")
+    if target.arn.kind not in ("ecs:service", "sqs:queue"):
+        remedy = "Remove it: the stack makes them for ecs:service and sqs:queue"
+        problems.add(here, f"there are no alarms for the kind {target.arn.kind}", remedy)
+    elif target.arn.kind == "sqs:queue" and target.source is None:
+        problems.add(here, "has no source beside it", "Name the queue whose dead letters it holds, or remove it")
 
 
 def _check_listed(

@@ -150,7 +150,8 @@ class Target:
     ``group`` is the system it belongs to. ``consumer`` (of a dead-letter queue or queue) is the service that drains it,
     ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
     ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``roles`` are those that
-    its task definitions name. ``maintenance`` names the windows in which people work on it.
+    its task definitions name. ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the
+    stack makes alarms and a dashboard for it: nothing but the stack asks.
     """
 
     arn: Arn
@@ -165,6 +166,7 @@ class Target:
     target_group: Arn | None = None
     roles: tuple[Arn, ...] = ()
     maintenance: tuple[str, ...] = ()
+    alarms: bool = False
 
     @property
     def linked(self) -> tuple[Arn, ...]:
