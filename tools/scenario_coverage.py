@@ -19,6 +19,8 @@ TITLES = {
     "0.7": "Stuck trigger: restart the consumer",
     "1.8": "Dead letters of the ETL",
     "2.8": "Startup failures of ECS (told; what cannot start is not restarted)",
+    "2.13": "Metrics of services, requests and queues that are watched",
+    "2.15": "Alarms and dashboard, with metrics that there are",
     "3.4": "Messages in the dead-letter queue",
     "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
     "4.4": "Unhealthy hosts",
@@ -28,6 +30,7 @@ TITLES = {
     "4.3": "High latency (where CPU is the cause)",
     "4.8": "Scale out, and in again what was lent",
     "4.2": "High error rate (where a release is the cause)",
+    "4.5": "No traffic",
     "4.6": "Deploy a new version (watched)",
     "4.7": "Roll a deployment back",
     "4.9": "Force restart of all tasks",
@@ -35,7 +38,7 @@ TITLES = {
     "4.12": "Maintenance window, change freeze",
 }
 """the runbooks' scenarios, by their number in the reference (runbook.row)"""
-SPINE = {"calendar", "escalation", "severities"}
+SPINE = {"alarms", "calendar", "escalation", "severities"}
 """what stands for a scenario though it is no remediation: parts of the spine, which all remediations share"""
 _HEAD = """# Coverage
 
