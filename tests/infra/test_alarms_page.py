@@ -1,4 +1,4 @@
-"""docs/how-to/alarms.md is executed: its code makes the alarms that its table lists, and its key is one that there is."""
+"""The page on alarms is executed: its code makes the alarms that its table lists, and its key is one that there is."""
 
 from __future__ import annotations
 
