@@ -429,10 +429,12 @@ def test_a_threshold_that_always_or_never_holds_is_refused(wrong: dict[str, Any]
 def test_names_that_only_the_deployment_knows_are_taken(tmp_path: Path) -> None:
     """A load balancer has its id when it is made, in this stack or in another one."""
     stack = Theirs(tmp_path)
-    ServiceAlarms(stack, "Api", ServiceMetrics(**{name: cdk.Fn.import_value(name) for name in API}))
+    cluster, service, balancer, group = (cdk.Fn.import_value(name) for name in API)
+    ServiceAlarms(stack, "Api", ServiceMetrics(cluster, service, balancer, group))
     found = of_type(stack.template(), "AWS::CloudWatch::Alarm").values()
     [hosts] = [each for each in found if each.get("MetricName") == "UnHealthyHostCount"]
-    assert dims(hosts)["LoadBalancer"] == {"Fn::ImportValue": "load_balancer_full_name"}
+    found_as: Mapping[str, Any] = dims(hosts)
+    assert found_as["LoadBalancer"] == {"Fn::ImportValue": "load_balancer_full_name"}
 
 
 def test_a_dashboard_of_nothing_is_refused(tmp_path: Path) -> None:
