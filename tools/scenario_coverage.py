@@ -20,6 +20,7 @@ TITLES = {
     "1.8": "Dead letters of the ETL",
     "2.6": "Lambda functions: state, memory and timeout (recommended, never changed)",
     "2.8": "Startup failures of ECS (told; what cannot start is not restarted)",
+    "2.15": "Alarms and dashboard, with metrics that there are",
     "3.4": "Messages in the dead-letter queue",
     "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
     "4.4": "Unhealthy hosts",
@@ -44,7 +45,7 @@ TITLES = {
     "4.12": "Maintenance window, change freeze",
 }
 """the runbooks' scenarios, by their number in the reference (runbook.row)"""
-SPINE = {"calendar", "escalation", "health", "registry", "severities", "storm"}
+SPINE = {"alarms", "calendar", "escalation", "health", "registry", "severities", "storm"}
 """what stands for a scenario though it is no remediation: parts of the spine, which all remediations share"""
 _HEAD = """# Coverage
 

@@ -18,7 +18,6 @@ from sandbox.load_balancers import TargetGroup
 from sandbox.services import Deployment, Service
 from sandbox.systems.ecs_system import OPT_IN, EcsSystem
 
-
 _ANYBODY = [
     {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]} for port in (80, 443)
 ]

@@ -467,6 +467,9 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
     "a queue to depend on": (f'queue = "{QUEUE}"', f'depends_on = ["{QUEUE}"]', "depends_on", "Only an ECS service depends on another one"),
     "what depends on itself": (f'queue = "{QUEUE}"', f'depends_on = ["{SERVICE}"]', "depends_on", "is nothing that"),
     "what depends on another account": (f'queue = "{QUEUE}"', 'depends_on = ["arn:aws:ecs:eu-central-1:999922223333:service/prod/db"]', "depends_on", "is nothing that"),
+    "alarms for what there are none for": (f'arn = "{SERVICE}"', f'arn = "{SERVICE.replace(":ecs:", ":lambda:").replace("service/shop/worker", "function:worker")}"\nalarms = true', "alarms", "targets[1].alarms: there are no alarms for the kind lambda:function"),
+    "alarms for a queue at work": (f'source = "{QUEUE}"', "alarms = true", "alarms", "targets[0].alarms: has no source beside it. Name the queue whose dead letters it holds"),
+    "alarms by name": (f'source = "{QUEUE}"', f'source = "{QUEUE}"\nalarms = "create"', "alarms", "targets[0].alarms: "),
     "a service with a source": (f'queue = "{QUEUE}"', f'source = "{QUEUE}"', "source", "targets[1].source: a target of kind ecs:service has no source. Remove it: only sqs:queue"),
     "its own source": (f'source = "{QUEUE}"', f'source = "{DLQ}"', "source", "source: is the target itself"),
     "a system without targets": ("[[systems]]", '[[systems]]\nname = "empty"\n[[systems]]', "[[systems]]", "systems[0].targets: is missing"),
@@ -957,6 +960,14 @@ def test_a_service_may_name_what_sends_it_requests() -> None:
     assert [str(each) for each in service.roles] == [role]
     shipped = from_json(to_json(policy), registry=REGISTRY)
     assert (shipped.targets, shipped.hash) == (policy.targets, policy.hash)
+
+
+def test_alarms_are_made_where_a_target_asks_for_them_and_only_there() -> None:
+    """It survives being shipped, and a file that says nothing of alarms has the hash that it always had."""
+    policy = parsed(changed(f'queue = "{QUEUE}"', f'queue = "{QUEUE}"\nalarms = true'))
+    assert [str(target.arn) for target in policy.targets if target.alarms] == [SERVICE]
+    assert from_json(to_json(policy), registry=REGISTRY).targets == policy.targets
+    assert "alarms" not in to_json(parsed(GOOD))
 
 
 class Behind(_Toy):

@@ -284,6 +284,11 @@ class TargetTable(_Table):
         "statusCode, duration in ms), of which a report counts fifteen minutes by path",
     )
     maintenance: _Maintenance = ()
+    alarms: bool = Field(
+        default=False,
+        description="of an ECS service or a dead-letter queue: whether the stack makes CloudWatch alarms for it, and a "
+        "dashboard for its system",
+    )
 
 
 class SystemTable(_Table):
@@ -536,6 +541,7 @@ def _written(target: Target) -> dict[str, Any]:
         "remediations": list(target.remediations),
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
+        **({"alarms": True} if target.alarms else {}),
         "maintenance": list(target.maintenance),
         **({"dns": {"zone": target.dns.zone, "name": target.dns.name}} if target.dns else {}),
         **mode,
@@ -751,6 +757,7 @@ def _check_targets(
             problems.add((*loc, "arn"), f"{target.arn} is {there} already", "Keep one of them")
         _check_home(target, loc, raw.get("account"), raw.get("region"), problems)
         _check_links(target, loc, problems)
+        _check_alarms(target, loc, problems)
         takers = {name for name, remediation in settings.items() if remediation.takes(target)}
         idle -= takers
         if _check_listed(target, loc, enabled, problems, known) and not takers and len(settings) == len(enabled):
@@ -895,12 +902,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
         elif key == "log_group" and arn.resource.count(":") > 1:
             problems.add((*loc, key), f"{arn} is more than the log group", "Remove what follows its name (:*)")
     _check_needed(target, loc, problems)
-    for n, role in enumerate(target.roles):
-        if target.arn.kind != "ecs:service":
-            problems.add((*loc, "roles"), f"a target of kind {target.arn.kind} has no roles", "Remove them")
-        elif role.kind != "iam:role" or role.account != target.arn.account or role.partition != target.arn.partition:
-            remedy = "A role is arn:aws:iam::ACCOUNT:role/NAME, of the deployment's account"
-            problems.add((*loc, "roles", n), f"{role} is no role of this account", remedy)
+    _check_roles(target, loc, problems)
     if target.dns is not None and target.load_balancer is None:
         problems.add(
             (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
@@ -910,12 +912,33 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
             problems.add((*loc, one), f"has no {other} beside it", f"Name the {other} too: metrics need both")
 
 
+def _check_roles(target: Target, loc: Loc, problems: _Problems) -> None:
+    for n, role in enumerate(target.roles):
+        if target.arn.kind != "ecs:service":
+            problems.add((*loc, "roles"), f"a target of kind {target.arn.kind} has no roles", "Remove them")
+        elif role.kind != "iam:role" or role.account != target.arn.account or role.partition != target.arn.partition:
+            remedy = "A role is arn:aws:iam::ACCOUNT:role/NAME, of the deployment's account"
+            problems.add((*loc, "roles", n), f"{role} is no role of this account", remedy)
+
+
 def _check_needed(target: Target, loc: Loc, problems: _Problems) -> None:
     for n, needed in enumerate(target.depends_on):
         home = (needed.account, needed.region) == (target.arn.account, target.arn.region)
         if {target.arn.kind, needed.kind} != {"ecs:service"} or needed == target.arn or not home:
             remedy = "Only an ECS service depends on another one that is registered too: name that, or remove it"
             problems.add((*loc, "depends_on", n), f"{needed} is nothing that {target.arn} can depend on", remedy)
+
+
+def _check_alarms(target: Target, loc: Loc, problems: _Problems) -> None:
+    """Alarms are made for what we know the metrics of, and for a queue only where messages in it are a failure."""
+    if not target.alarms:
+        return
+    here = (*loc, "alarms")
+    if target.arn.kind not in ("ecs:service", "sqs:queue"):
+        remedy = "Remove it: the stack makes them for ecs:service and sqs:queue"
+        problems.add(here, f"there are no alarms for the kind {target.arn.kind}", remedy)
+    elif target.arn.kind == "sqs:queue" and target.source is None:
+        problems.add(here, "has no source beside it", "Name the queue whose dead letters it holds, or remove it")
 
 
 def _check_listed(

@@ -161,7 +161,8 @@ class Target:
     ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
     ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``dns`` is its name in
     the world. ``roles`` are those that its task definitions name, ``depends_on`` registered services that it cannot
-    serve without, ``log_group`` where it logs its requests. ``maintenance`` names the windows in which people work on it.
+    serve without, ``log_group`` where it logs its requests. ``maintenance`` names the windows in which people work on
+    it. ``alarms`` says whether the stack makes alarms and a dashboard for it: nothing but the stack asks.
     """
 
     arn: Arn
@@ -179,6 +180,7 @@ class Target:
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     maintenance: tuple[str, ...] = ()
+    alarms: bool = False
 
     @property
     def linked(self) -> tuple[Arn, ...]:
