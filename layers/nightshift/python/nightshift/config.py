@@ -902,7 +902,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
         elif key == "log_group" and arn.resource.count(":") > 1:
             problems.add((*loc, key), f"{arn} is more than the log group", "Remove what follows its name (:*)")
     _check_needed(target, loc, problems)
-    _check_roles(target, loc, problems)
+    _check_task_roles(target, loc, problems)
     if target.dns is not None and target.load_balancer is None:
         problems.add(
             (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
@@ -912,7 +912,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
             problems.add((*loc, one), f"has no {other} beside it", f"Name the {other} too: metrics need both")
 
 
-def _check_roles(target: Target, loc: Loc, problems: _Problems) -> None:
+def _check_task_roles(target: Target, loc: Loc, problems: _Problems) -> None:
     for n, role in enumerate(target.roles):
         if target.arn.kind != "ecs:service":
             problems.add((*loc, "roles"), f"a target of kind {target.arn.kind} has no roles", "Remove them")
