@@ -23,6 +23,7 @@ __all__ = [
     "MANY",
     "NEVER",
     "PATTERNS",
+    "UNDIVIDED",
     "WILDCARDS",
     "WORST",
     "Conditions",
@@ -43,12 +44,18 @@ ANYWHERE: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingActivities": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingPolicies": "AWS has no resource type for it",
+    "cloudwatch:DescribeAlarms": "AWS leaves composite alarms out for whoever may not describe all of them",
     "cloudwatch:GetMetricData": "AWS has no resource type for metrics",
     "cloudwatch:ListMetrics": "AWS has no resource type for metrics",
     "dynamodb:DescribeLimits": "it is about the account, not about a table",
+    "ec2:DescribeSecurityGroups": "EC2 scopes no Describe action",
     "ecs:DescribeTaskDefinition": "AWS has no resource type for reading task definitions",
     "ecs:ListTaskDefinitions": "AWS has no resource type for reading task definitions",
     "ecs:ListTasks": "its resource is the container instance, which Fargate has none of; the cluster is a condition",
+    "elasticloadbalancing:DescribeListenerCertificates": "Elastic Load Balancing scopes no Describe action",
+    "elasticloadbalancing:DescribeListeners": "Elastic Load Balancing scopes no Describe action",
+    "elasticloadbalancing:DescribeLoadBalancers": "Elastic Load Balancing scopes no Describe action",
+    "elasticloadbalancing:DescribeRules": "Elastic Load Balancing scopes no Describe action",
     "elasticloadbalancing:DescribeTargetGroups": "Elastic Load Balancing scopes no Describe action",
     "elasticloadbalancing:DescribeTargetHealth": "Elastic Load Balancing scopes no Describe action",
     "lambda:GetAccountSettings": "it is about the account, not about a function",
@@ -59,7 +66,15 @@ ANYWHERE: Mapping[str, str] = {
 }
 """The only actions that may be allowed on ``*``, each with the reason that the acknowledgement of cdk-nag quotes."""
 
+UNDIVIDED = frozenset({"cloudwatch:DescribeAlarms"})
+"""
+Of those, the ones that AWS does scope to resources, and answers in full only for whoever may do them on all.
+
+Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html
+"""
+
 PATTERNS: Mapping[str, str] = {
+    "acm:*:certificate/": "which certificates a listener shows is its owner's choice of that moment; only described",
     "application-autoscaling:*:scalable-target/": (
         "scalable targets have names of AWS's making; which kind of them is a condition, which one is in the plan"
     ),
@@ -357,6 +372,13 @@ def _function_logs(target: Target, place: Place) -> Iterable[tuple[str, Conditio
             yield place.arn("logs", f"log-group:/aws/lambda/{arn.name}:*"), ()
 
 
+def _requests_log(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The one log group that a service's target names, and no other: logs hold what nobody meant to be read."""
+    del place
+    if target.log_group is not None:
+        yield f"{target.log_group}:*", ()
+
+
 def _stacks(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """Which stack owns a target is in its tags, which are read at that moment: any of this account and Region."""
     del target
@@ -377,6 +399,18 @@ def _passed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
         yield str(role), (("StringEquals", "iam:PassedToService", "ecs-tasks.amazonaws.com"),)
 
 
+def _certificates(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """Which certificates the listeners of a load balancer show is read at that moment: any of this account's."""
+    if target.load_balancer is not None:
+        yield place.arn("acm", "certificate/*"), ()
+
+
+def _zone(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The hosted zone of the name by which people reach a service; zones have no Region and no account."""
+    if target.dns is not None:
+        yield f"arn:{place.partition}:route53:::hostedzone/{target.dns.zone}", ()
+
+
 _SCOPES: Mapping[str, Scope] = {
     **dict.fromkeys(ANYWHERE, _anywhere),
     # -- SQS: taking from the dead-letter queue, giving to the queue that the letters came from
@@ -395,14 +429,23 @@ _SCOPES: Mapping[str, Scope] = {
     # -- S3: what was set apart, and triggers
     "s3:DeleteObject": _objects("prefix", only=(("Null", "s3:if-match", "false"),)),
     "s3:GetBucketNotification": _of("s3:bucket", "arn"),
-    "s3:GetBucketTagging": _of("s3:bucket", "arn"),
     "s3:GetObject": _objects("prefix", "archive"),
     "s3:ListBucket": _listed,
     "s3:PutObject": _quarantine,
+    # -- S3: a bucket that is a target
+    "s3:GetBucketOwnershipControls": _of("s3:bucket", "arn"),
+    "s3:GetBucketPolicy": _of("s3:bucket", "arn"),
+    "s3:GetBucketPublicAccessBlock": _of("s3:bucket", "arn"),
+    "s3:GetBucketTagging": _of("s3:bucket", "arn"),
+    "s3:GetEncryptionConfiguration": _of("s3:bucket", "arn"),
     # -- what stands around a target
     "cloudformation:DescribeStacks": _stacks,
+    "cloudwatch:ListTagsForResource": _of("cloudwatch:alarm", "arn"),
     "ecs:ListTagsForResource": _of("ecs:service", *_SERVICE),
     "sqs:ListQueueTags": _of("sqs:queue", "arn"),
+    # -- the way of a request to a service
+    "acm:DescribeCertificate": _certificates,
+    "route53:ListResourceRecordSets": _zone,
     # -- ECS
     "application-autoscaling:RegisterScalableTarget": _limits_of_service,
     "ecs:DescribeClusters": _cluster,
@@ -423,11 +466,14 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:GetAlias": _of("lambda:function", *_SERVICE),
     "lambda:GetFunction": _of("lambda:function", *_SERVICE),
     "lambda:GetFunctionConcurrency": _of("lambda:function", *_SERVICE),
+    "lambda:ListTags": _of("lambda:function", *_SERVICE),
     "lambda:GetFunctionConfiguration": _of("lambda:function", *_SERVICE),
     "lambda:ListVersionsByFunction": _of("lambda:function", *_SERVICE),
     "lambda:PutFunctionConcurrency": _of("lambda:function", "arn"),
     "lambda:UpdateAlias": _of("lambda:function", "arn"),
     "logs:FilterLogEvents": _function_logs,
+    "logs:GetQueryResults": _requests_log,
+    "logs:StartQuery": _requests_log,
     # -- DynamoDB
     "dynamodb:DescribeTable": _of("dynamodb:table", "arn"),
     "dynamodb:UpdateTable": _of("dynamodb:table", "arn"),

@@ -16,6 +16,7 @@ from infra.messaging import Messaging
 from infra.options import GENERATE, Options
 from infra.permissions import Place
 from infra.roles import write_role, write_role_prefix
+from infra.watched import Watched
 
 __all__ = ["NightshiftStack", "stack_name"]
 
@@ -85,6 +86,8 @@ class NightshiftStack(cdk.Stack):
         for remediation in policy.remediations.values():
             write_role(roles, remediation, policy=policy, place=place, trusted=self.functions.tick_role)
         Alarms(self, "Alarms", policy=policy, functions=self.functions, messaging=self.messaging)
+        if any(target.alarms for target in policy.targets):
+            Watched(self, "Watched", policy=policy)
         self._outputs(policy)
 
     def _outputs(self, policy: Policy) -> None:

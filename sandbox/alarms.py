@@ -2,13 +2,13 @@
 Alarms: moto keeps them, this judges them, once a virtual minute, and puts their state changes on the bus.
 
 Gaps filled: moto never evaluates an alarm, starts new ones as OK (real ones start as INSUFFICIENT_DATA),
-resets the state on every PutMetricAlarm, and sends no events. Alarms on metric math, anomaly bands and other
-alarms are not judged: they keep their state.
+resets the state on every PutMetricAlarm, and sends no events. Alarms on metric math are judged as far as
+`sandbox.metric_math` understands it. All others, on anomaly bands and on other alarms, keep their state.
 """
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from moto.cloudwatch.models import cloudwatch_backends
 
 from sandbox.clock import Agenda, Order
 from sandbox.events import Bus
+from sandbox.metric_math import Formula, NotUnderstood, formula
 from sandbox.metrics import Dimensions, Metrics
 from sandbox.seam import Answer, Call, Seam
 
@@ -42,6 +43,19 @@ class Watched:
     period: int
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What an alarm compares with its threshold: metrics by their ids, and what is made of them."""
+
+    metrics: Mapping[str, Watched]
+    made: Formula
+
+    @property
+    def period(self) -> int:
+        """Seconds of one window, which is the same for all metrics of an alarm."""
+        return next(iter(self.metrics.values())).period
+
+
 class Alarms:
     """All alarms of the account."""
 
@@ -51,23 +65,29 @@ class Alarms:
         self._bus = bus
         self._place = place
         self._known: dict[str, tuple[str, str, str, datetime]] = {}
-        seam.after("cloudwatch", "PutMetricAlarm", self._put)
+        seam.after("cloudwatch", "PutMetricAlarm", lambda call, _: self.put(call.params["AlarmName"]))
         seam.after("cloudwatch", "DeleteAlarms", self._delete)
         seam.after("cloudwatch", "SetAlarmState", self._set)
         agenda.every(timedelta(minutes=1), self._judge_all, order=Order.ALARMS)
 
     @property
-    def _all(self) -> dict[str, Any]:
+    def backend(self) -> Any:
+        """Where moto keeps them."""
         account, region = self._place
-        return cloudwatch_backends[account][region].alarms
+        return cloudwatch_backends[account][region]
+
+    @property
+    def all(self) -> dict[str, Any]:
+        """Every alarm, by its name."""
+        return dict(self.backend.alarms)
 
     def state(self, name: str) -> str:
         """The state of an alarm."""
-        return str(self._all[name].state_value)
+        return str(self.all[name].state_value)
 
-    def _put(self, call: Call, _answer: Answer) -> None:
-        name = call.params["AlarmName"]
-        alarm = self._all[name]
+    def put(self, name: str) -> None:
+        """An alarm was made, or set anew: it keeps its state, or has none yet."""
+        alarm = self.all[name]
         state = self._known.get(name) or (
             "INSUFFICIENT_DATA",
             "Unchecked: Initial alarm creation",
@@ -77,40 +97,50 @@ class Alarms:
         alarm.state_value, alarm.state_reason, alarm.state_reason_data, alarm.state_updated_timestamp = state
         self._known[name] = state
 
+    def change(self, name: str, state: str, reason: str, reason_data: str) -> None:
+        """Change the state of an alarm, and say so on the bus."""
+        self._change(self.all[name], state, reason, reason_data)
+
     def _delete(self, call: Call, _answer: Answer) -> None:
         for name in call.params["AlarmNames"]:
             self._known.pop(name, None)
 
     def _set(self, call: Call, _answer: Answer) -> None:
         params = call.params
-        alarm = self._all[params["AlarmName"]]
+        alarm = self.all[params["AlarmName"]]
         self._change(alarm, params["StateValue"], params["StateReason"], params.get("StateReasonData", ""))
 
     def _judge_all(self) -> None:
         if not self._known:
             return
         for name in list(self._known):
-            alarm = self._all.get(name)
-            watched = _watched(alarm) if alarm is not None else None
-            if alarm is not None and watched is not None:
-                self._judge(alarm, watched)
+            alarm = self.all.get(name)
+            judged = _judged(alarm) if alarm is not None else None
+            if alarm is not None and judged is not None:
+                self._judge(alarm, judged)
 
-    def _judge(self, alarm: Any, watched: Watched) -> None:
-        periods, minutes = int(alarm.evaluation_periods), max(watched.period // 60, 1)
+    def _judge(self, alarm: Any, judged: Judged) -> None:
+        periods, minutes = int(alarm.evaluation_periods), max(judged.period // 60, 1)
         needed = int(alarm.datapoints_to_alarm or periods)
         end = self._metrics.horizon(self._agenda.ms)
-        series = self._metrics.find(watched.namespace, watched.name, watched.dims)
         points: list[tuple[int, float] | None] = []  # newest first
         for back in range(1, periods + EXTRA_PERIODS + 1):
             start = end - back * minutes
-            found = series.buckets(start, start + minutes, WHOLE) if series else {}
-            bucket = next(iter(found.values()), None)
-            points.append((start, float(bucket.statistic(watched.statistic))) if bucket else None)
+            reported = {name: self._reported(each, start, minutes) for name, each in judged.metrics.items()}
+            value = judged.made(reported, start)
+            points.append(None if value is None else (start, value))
         state = self._verdict(alarm, points, periods, needed)
         if state and state != alarm.state_value:
             recent = [point for point in points[:periods] if point is not None]
             reason = _reason(alarm, state, recent, needed)
-            self._change(alarm, state, reason, self._reason_data(alarm, watched, recent))
+            self._change(alarm, state, reason, self._reason_data(alarm, judged, recent))
+
+    def _reported(self, watched: Watched, start: int, minutes: int) -> float | None:
+        """What a metric reported in one window, if anything."""
+        series = self._metrics.find(watched.namespace, watched.name, watched.dims)
+        found = series.buckets(start, start + minutes, WHOLE) if series else {}
+        bucket = next(iter(found.values()), None)
+        return float(bucket.statistic(watched.statistic)) if bucket else None
 
     @staticmethod
     def _verdict(alarm: Any, points: Sequence[tuple[int, float] | None], periods: int, needed: int) -> str | None:
@@ -134,12 +164,13 @@ class Alarms:
             return None
         return "OK"
 
-    def _reason_data(self, alarm: Any, watched: Watched, recent: Sequence[tuple[int, float]]) -> str:
+    def _reason_data(self, alarm: Any, judged: Judged, recent: Sequence[tuple[int, float]]) -> str:
+        watched = _watched(alarm)  # None for metric math, which has no one statistic
         data: dict[str, Any] = {
             "version": "1.0",
             "queryDate": _stamp(self._agenda.now),
-            "statistic": watched.statistic,
-            "period": watched.period,
+            **({"statistic": watched.statistic} if watched else {}),
+            "period": judged.period,
             "recentDatapoints": [value for _, value in reversed(recent)],
             "threshold": float(alarm.threshold),
             "evaluatedDatapoints": [
@@ -185,7 +216,26 @@ def _watched(alarm: Any) -> Watched | None:
     stats = [query for query in alarm.metric_data_queries if query.metric_stat is not None]
     if len(stats) != 1 or len(alarm.metric_data_queries) != 1:
         return None
-    stat = stats[0].metric_stat
+    return _stat(stats[0])
+
+
+def _judged(alarm: Any) -> Judged | None:
+    """What an alarm judges; None for what we do not judge."""
+    watched = _watched(alarm)
+    if watched is not None:
+        return Judged({"m": watched}, formula("m"))
+    stats = {query.id: _stat(query) for query in alarm.metric_data_queries if query.metric_stat is not None}
+    made = [query.expression for query in alarm.metric_data_queries if query.metric_stat is None]
+    if len(made) != 1 or not stats or len({each.period for each in stats.values()}) != 1:
+        return None
+    try:
+        return Judged(stats, formula(made[0]))
+    except NotUnderstood:
+        return None
+
+
+def _stat(query: Any) -> Watched:
+    stat = query.metric_stat
     dims = tuple(sorted((each.name, each.value) for each in stat.metric.dimensions))
     return Watched(stat.metric.namespace, stat.metric.metric_name, dims, stat.stat, int(stat.period))
 
@@ -201,10 +251,7 @@ def _metrics(alarm: Any) -> list[dict[str, Any]]:
             entry = {"id": query.id, "expression": query.expression, "returnData": query.return_data != "false"}
             shown.append(entry | ({"label": query.label} if query.label else {}))
         else:
-            stat = query.metric_stat
-            dims = tuple(sorted((each.name, each.value) for each in stat.metric.dimensions))
-            metric = Watched(stat.metric.namespace, stat.metric.metric_name, dims, stat.stat, int(stat.period))
-            shown.append(_metric(query.id, metric, returned=query.return_data == "true"))
+            shown.append(_metric(query.id, _stat(query), returned=query.return_data == "true"))
     return shown
 
 

@@ -6,20 +6,24 @@ becomes unhealthy, and ECS replaces its task after a while; with every target un
 fails open and still sends traffic. A task that never becomes healthy keeps its deployment from completing.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from sandbox.clock import Agenda, Order
+from sandbox.clock import Agenda, Order, to_ms
+from sandbox.fakes.log_insights import Line, RequestLog
+from sandbox.front_doors import OPEN, Passage
 from sandbox.images import Behaviour
-from sandbox.metrics import Metrics, Sample
+from sandbox.metrics import MINUTE_MS, Metrics, Sample
 from sandbox.seam import Answer, Call, Seam
 from sandbox.services import Service, Task
 
 NAMESPACE = "AWS/ApplicationELB"
 SAMPLES = 40
 TIMEOUT_SECONDS = 60.0
+SWAPS_FROM_PERCENT = 70.0
 
 
 @dataclass(eq=False)
@@ -40,6 +44,12 @@ class TargetGroup:
     replaced_after: timedelta | None = timedelta(minutes=2)  # how long ECS watches an unhealthy target; None: for ever
     failing: dict[str, str] = field(default_factory=dict)  # task id -> why it fails its health checks, and only those
     all_failing: str | None = None  # why every task does, also one that starts
+    failing_paths: dict[str, float] = field(default_factory=dict)  # path -> the share of its requests that fail
+    slow_paths: dict[str, float] = field(default_factory=dict)  # path -> seconds that its answers take longer
+    slow: float = 0.0  # seconds that every answer takes longer, for what the tasks call: it costs no CPU
+    paths: tuple[str, ...] = ("/",)  # what is asked for, in turn
+    log: RequestLog | None = None
+    door: Callable[[], Passage] = lambda: OPEN  # how far requests come that are offered
     _unhealthy_since: dict[str, int] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -87,16 +97,24 @@ class TargetGroup:
         self._put("UnHealthyHostCount", minute, float(unhealthy))
         requests = round(self.per_minute * self.dice.uniform(0.95, 1.05))
         answering = healthy or sum(self._answers(task) for task, state, _ in self.targets if state == "unhealthy")
-        load = self.per_minute / (self.task_per_minute * answering) if answering else 0.0
+        passage = self.door()
+        offered = self.per_minute if passage.arrives else 0.0
+        load = offered / (self.task_per_minute * answering) if answering else 0.0
         self.service.load = min(load, 1.0)
-        if not requests:
+        if not requests or not passage.connects:
+            return
+        self._put_own("NewConnectionCount", minute, requests)
+        if not passage.arrives:
+            self._put_own(passage.answer, minute, requests)
             return
         if not healthy and not unhealthy:
             self._put_own("HTTPCode_ELB_5XX_Count", minute, requests)
             self._put_own("HTTPCode_ELB_503_Count", minute, requests)
             return
         self._put("RequestCount", minute, float(requests))
-        failed = requests if not answering else round(requests * min(self.errors + max(load - 1.0, 0.0), 1.0))
+        by_path = sum(self.failing_paths.values()) / len(self.paths)
+        share = min(self.errors + by_path + max(load - 1.0, 0.0), 1.0)
+        failed = requests if not answering else round(requests * share)
         if failed:  # counters of errors are reported only when there are any
             timed_out = not answering and any(task.wedged for task, _, _ in self.targets)
             if timed_out:
@@ -106,15 +124,59 @@ class TargetGroup:
                 self._put("HTTPCode_Target_5XX_Count", minute, float(failed))
         if requests - failed:
             self._put("HTTPCode_Target_2XX_Count", minute, float(requests - failed))
-        self._put("TargetResponseTime", minute, self._times(load, requests, hanging=not answering))
+        times = self._times(load, requests, hanging=not answering)
+        self._put("TargetResponseTime", minute, Sample.of(times))
+        self._put_own("RequestCount", minute, requests)
+        if self.log is not None and answering:
+            self.log.write(minute, self._lines(times, max(share - by_path, 0.0)))
 
-    def _times(self, load: float, requests: int, *, hanging: bool) -> Sample:
+    def remember(self, span: timedelta, *, quiet: tuple[datetime, datetime] | None = None) -> None:
+        """
+        The past is as if the present load had come all the time, but for a quiet span; only what is reported of it.
+
+        To be told before anything is measured: a series of equal minutes costs as much as one of them.
+        """
+        now = self.agenda.ms // MINUTE_MS
+        start = now - round(span.total_seconds() / 60)
+        gap = [to_ms(each) // MINUTE_MS for each in quiet] if quiet else [now, now]
+        for name, value in (("HealthyHostCount", self.service.desired), ("UnHealthyHostCount", 0)):
+            self.metrics.of(NAMESPACE, name, self.dims).put(start, float(value), now)
+        requests = float(round(self.per_minute))
+        for begins, ends in ((start, gap[0]), (gap[1], now)):
+            if requests and begins < ends:
+                self.metrics.of(NAMESPACE, "RequestCount", self.dims).put(begins, requests, ends)
+
+    def _times(self, load: float, requests: int, *, hanging: bool) -> list[float]:
         if hanging:
-            return Sample.of([TIMEOUT_SECONDS] * min(requests, SAMPLES))
+            return [TIMEOUT_SECONDS] * min(requests, SAMPLES)
         stretch = 1 / max(1 - min(load, 0.98), 0.02)  # queueing: the closer to full, the longer it takes
-        return Sample.of(
-            self.seconds * stretch * self.dice.lognormvariate(0, 0.3) for _ in range(min(requests, SAMPLES))
-        )
+        stretch *= self._swapping()
+        return [
+            self.seconds * stretch * self.dice.lognormvariate(0, 0.3)
+            + self.slow
+            + self.slow_paths.get(self.paths[number % len(self.paths)], 0.0)
+            for number in range(min(requests, SAMPLES))
+        ]
+
+    @property
+    def quick(self) -> bool:
+        """Whether answers take less than a second without load, and do not fail."""
+        return self.seconds * self._swapping() + self.slow < 1 and not self.errors
+
+    def _swapping(self) -> float:
+        """Tasks whose memory is nearly full collect garbage more than they work: up to sixty times as slow."""
+        full = [self.service.memory_percent(task) for task in self.service.running]
+        return 1 + max(sum(full) / len(full) - SWAPS_FROM_PERCENT, 0.0) * 2 if full else 1.0
+
+    def _lines(self, times: list[float], everywhere: float) -> list[Line]:
+        """A sample of a minute's requests as the application logs them: every so many of each path went wrong."""
+        lines: list[Line] = []
+        for number, seconds in enumerate(times):
+            path = self.paths[number % len(self.paths)]
+            share, turn = everywhere + self.failing_paths.get(path, 0.0), number // len(self.paths)
+            wrong = int((turn + 1) * share + 1e-6) > int(turn * share + 1e-6)
+            lines.append((path, 500 if wrong else 200, round(seconds * 1000)))
+        return lines
 
     def _put_own(self, name: str, minute: int, count: int) -> None:
         """What the load balancer answers itself is counted for it as a whole, under no target group."""

@@ -33,6 +33,7 @@ __all__ = [
     "Scene",
     "Stage",
     "api_configuration",
+    "api_name",
     "api_target",
     "configuration",
     "failures",
@@ -48,6 +49,7 @@ DLQ = "sqs-dlq-backlog"
 STALLED = "ecs-service-stalled"
 UNHEALTHY = "ecs-targets-unhealthy"
 RELEASE = "ecs-deployment-bad"
+TRAFFIC = "alb-traffic-missing"
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,11 @@ mode = "{mode}"
 load_balancer = "{group.load_balancer_arn}"
 target_group = "{group.arn}"
 """
+
+
+def api_name(system: UsageMetrics) -> str:
+    """What the service's target says of its name, where it has one: a line of the table that comes last."""
+    return f'dns = {{ zone = "{system.zone}", name = "{system.name}" }}\n' if system.zone else ""
 
 
 def release_configuration(

@@ -25,14 +25,17 @@ import time_machine
 from botocore.loaders import Loader
 from botocore.retries.standard import RetryHandler
 from moto import mock_aws
+from moto.acm.models import acm_backends
 from moto.awslambda.models import lambda_backends
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.core import responses
 from moto.core.serialize import AttributePicker
 from moto.core.utils import method_names_from_class
+from moto.ec2.models import ec2_backends
 from moto.ecs.models import ecs_backends
 from moto.elbv2.models import elbv2_backends
 from moto.moto_api._internal import mock_random
+from moto.route53.models import route53_backends
 from moto.sqs.models import sqs_backends
 
 from sandbox.alarms import Alarms
@@ -40,13 +43,16 @@ from sandbox.clock import Agenda, Entry, Order
 from sandbox.consumers import Dependencies
 from sandbox.events import Bus
 from sandbox.fakes.autoscaling import Autoscaling
+from sandbox.fakes.composite_alarms import CompositeAlarms
 from sandbox.fakes.ecs_services import EcsServices
+from sandbox.fakes.log_insights import LogInsights
 from sandbox.fakes.metric_data import MetricData
 from sandbox.fakes.move_tasks import MoveTasks
 from sandbox.fakes.notifications import Notifications
 from sandbox.fakes.stacks import Stacks
 from sandbox.fakes.transactions import Transactions
 from sandbox.faults import Faults
+from sandbox.front_doors import FrontDoors
 from sandbox.images import Images
 from sandbox.lambdas import Lambdas
 from sandbox.ledger import Ledger, ProcessedLog
@@ -95,13 +101,16 @@ class World:
         self.dependencies = Dependencies()
         self.images = Images(self.agenda, self.seam, account, region)
         self.ecs = EcsServices(self.agenda, self.images, self.seam, self.dice("ecs"), (account, region))
+        self.front_doors = FrontDoors(account, region)
         self.target_groups = TargetGroups(self.seam)
+        self.insights = LogInsights(self.agenda, self.seam)
         self.meters.all += [self.target_groups.measure, self.meters.measure_services(self.ecs.all)]
         self.autoscaling = Autoscaling(self.agenda, self.ecs, self.metrics, self.seam, (account, region))
         self.stacks = Stacks(self.agenda, self.seam, (account, region))
         self.notifications = Notifications(self.agenda, self.queues, self.seam, region)
         self.events = Bus(self.agenda, self.seam, (account, region))
         self.alarms = Alarms(self.agenda, self.metrics, self.events, self.seam, (account, region))
+        CompositeAlarms(self.agenda, self.alarms, self.seam)
         self.lambdas = Lambdas(self.agenda, self.queues, self.seam, (account, region))
         self.events.receivers.append(self.lambdas.deliver)
         self.cloud = ThinCloud(self) if thin else None
@@ -243,7 +252,16 @@ class World:
         World._current = None
 
 
-_THIN_BACKENDS = (cloudwatch_backends, ecs_backends, elbv2_backends, lambda_backends, sqs_backends)
+_THIN_BACKENDS = (
+    acm_backends,
+    cloudwatch_backends,
+    ec2_backends,
+    ecs_backends,
+    elbv2_backends,
+    lambda_backends,
+    route53_backends,
+    sqs_backends,
+)
 """what the physics works on: a thin world has it without the rest of moto"""
 
 

@@ -24,16 +24,26 @@ TITLES = {
     "0.12": "Mail could not be sent",
     "0.7": "Stuck trigger: restart the consumer",
     "1.8": "Dead letters of the ETL",
+    "2.6": "Lambda functions: state, memory and timeout (recommended, never changed)",
     "2.8": "Startup failures of ECS (told; what cannot start is not restarted)",
+    "2.15": "Alarms and dashboard, with metrics that there are",
     "3.4": "Messages in the dead-letter queue",
     "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
     "4.4": "Unhealthy hosts",
+    "4.5": "No traffic: listeners, security groups, certificate, DNS (told; nothing is ever opened)",
     "2.1": "P0 to P3: who is told, and how soon they must respond",
+    "2.2": "Switch between customers: one's trouble is no other's",
+    "2.3": "How every customer is",
+    "4.1": "The health check: as many tasks run as should",
     "2.5": "Scale an ECS service",
     "2.11": "High CPU or memory",
-    "4.3": "High latency (where CPU is the cause)",
+    "4.3": "High latency",
+    "2.10": "S3 answers 403, or uploads fail",
+    "2.13": "Metrics of applications and infrastructure: an alarm for each",
+    "2.14": "Security metrics: failed authentications, odd API use, trails, security groups",
     "4.8": "Scale out, and in again what was lent",
-    "4.2": "High error rate (where a release is the cause)",
+    "4.2": "High error rate",
+    "4.10": "Log queries by path, as evidence",
     "4.6": "Deploy a new version (watched)",
     "4.7": "Roll a deployment back",
     "4.9": "Force restart of all tasks",
@@ -41,7 +51,7 @@ TITLES = {
     "4.12": "Maintenance window, change freeze",
 }
 """the runbooks' scenarios, by their number in the reference (runbook.row)"""
-SPINE = {"calendar", "escalation", "severities"}
+SPINE = {"alarms", "calendar", "escalation", "health", "registry", "severities", "storm"}
 """what stands for a scenario though it is no remediation: parts of the spine, which all remediations share"""
 _HEAD = """# Coverage
 
@@ -72,10 +82,14 @@ def _name(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     return {
+        "REFUSING": "s3-access-denied",
+        "FAILING": "lambda-failing",
+        "ALARM": "alarm-raised",
         "DLQ": "sqs-dlq-backlog",
         "STALLED": "ecs-service-stalled",
         "UNHEALTHY": "ecs-targets-unhealthy",
         "RELEASE": "ecs-deployment-bad",
+        "TRAFFIC": "alb-traffic-missing",
     }[ast.unparse(node)]
 
 

@@ -47,7 +47,14 @@ class Life:
 
 _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow", "ecs-capacity-short"
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
-_BY_SCENE = {"busy": _SHORT, "bad release": _RELEASE, "bad tasks": _UNHEALTHY}
+_LATENCY, _ERRORS = "ecs-latency-high", "ecs-errors-high"
+_BY_SCENE = {
+    "busy": _SHORT,
+    "bad release": _RELEASE,
+    "bad tasks": _UNHEALTHY,
+    "leak": _LATENCY,
+    "errors": _ERRORS,
+}
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
 _STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueAttributes"
@@ -72,6 +79,8 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
         "well_for": "PT2M",
         "rollout": "PT5M",
     },
+    _LATENCY: {**_SOON, "patience": "PT15M", "history": "PT20M", "suspect": "PT0M", "rollout": "PT5M"},
+    _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
 }
 """of those that look at a service alone"""
 _LOADED = {**_SOON, "patience": "PT8M", "history": "PT20M", "lease": "PT12M", "max_attempts": 1}
@@ -131,6 +140,14 @@ def _bad(count: int, *, for_good: int = 0, **more: Any) -> Story:
     return _told(_UNHEALTHY, (_at(4.1, "bad tasks", count, for_good),), {}, {"documents": 0, "apis": 1, **more})
 
 
+def _leaks(*, later: int = 0, **more: Any) -> Story:
+    return _told(_LATENCY, (_at(0.1, "leak", 90, later),), {}, {"documents": 0, "apis": 1, **more})
+
+
+def _fails(**more: Any) -> Story:
+    return _told(_ERRORS, (_at(0.1, "errors", 50),), {}, {"documents": 0, "apis": 1, **more})
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -180,6 +197,10 @@ LIVES: tuple[Life, ...] = (
     Life("bad tasks, all of them", _bad(0), (_FIXED,), ("ecs.UpdateService",), ("ecs.StopTask",)),
     Life("bad tasks, for good", _bad(0, for_good=1), (_ESCALATED,), ("ecs.UpdateService",), ("ecs.StopTask",)),
     Life("bad task, only watched", _bad(1, mode="observe"), (_REFUSED,), (), ("ecs.StopTask",)),
+    # answers behind a load balancer
+    Life("leak that is restarted", _leaks(), (_FIXED,), ("ecs.UpdateService",), ("ecs.StopTask",)),
+    Life("leak, and something else is slow", _leaks(later=33 * 60), (_ESCALATED,), ("ecs.UpdateService",), ("ecs.StopTask",)),
+    Life("requests that fail", _fails(), (_ESCALATED,), (), ("ecs.UpdateService",)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

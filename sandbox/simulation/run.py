@@ -50,6 +50,7 @@ REGISTRY: tuple[type[Remediation], ...] = (*REMEDIATIONS, QueueSlow)
 CAPACITY = "remediations.ecs-capacity-short"
 """the table of a configuration that looks at a service's capacity, and not at whether it hangs"""
 RELEASE = "remediations.ecs-deployment-bad"
+OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high")
 """the same for releases"""
 TASKS = 2
 """how many tasks a service has, until somebody sets another number"""
@@ -309,11 +310,12 @@ def configuration(
             f'[[systems.targets]]\narn = "{system.service_arn}"\nmode = "{story.mode}"\nqueue = "{system.queue_arn}"\n'
             f'remediations = {json.dumps(of_service)}\nroles = ["{system.execution_role}"]\n'
         )
+    of_api = [name for name in OF_APIS if f"remediations.{name}" in story.settings]
     for number, api in enumerate(apis):
         parts.append(
             f'[[systems]]\nname = "api-{number}"\n[[systems.targets]]\narn = "{api.api.arn}"\nmode = "{story.mode}"\n'
             f'load_balancer = "{api.target_group.load_balancer_arn}"\ntarget_group = "{api.target_group.arn}"\n'
-            'remediations = ["ecs-targets-unhealthy"]\n'
+            f'log_group = "{api.log_group}"\nremediations = {json.dumps(of_api)}\n'
         )
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
@@ -329,7 +331,7 @@ def _used(table: str, queues: list[QueueService], loans: Loans, apis: Sequence[U
     if not table.startswith("remediations"):
         return True
     name = table.partition(".")[2]
-    return bool(loans.names if name == QueueSlow.name else apis if name == "ecs-targets-unhealthy" else queues)
+    return bool(loans.names if name == QueueSlow.name else apis if name in OF_APIS else queues)
 
 
 # -- what happens ----------------------------------------------------------------------------------------------------
@@ -474,6 +476,22 @@ def _bad_tasks(stage: Stage, scene: Scene) -> None:
         if for_good:
             api.break_checks()
         api.fail_checks(count or None)
+
+
+def _leak(stage: Stage, scene: Scene) -> None:
+    """The tasks of an API leak, so much an hour, from now on; later what they call is slow too, or it is not (0)."""
+    percent, later = scene.numbers
+    for api in stage.apis:
+        api.api.settle(timedelta(0))
+        api.leak_memory(percent)
+        if later:
+            _later(stage, later, lambda api=api: api.slow_dependency(4.0))
+
+
+def _errors(stage: Stage, scene: Scene) -> None:
+    """This percentage of an API's requests fails."""
+    for api in stage.apis:
+        api.fail_requests(scene.numbers[0] / 100)
 
 
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
@@ -735,7 +753,8 @@ def _look(stage: Stage) -> None:
         finishes = system.queue_arn in finishing
         found[system.service_arn] = stopped or (running and (idle or finishes or bool(system.service.workers)))
     for api in stage.apis:
-        found[api.api.arn] = all(state == "healthy" for _, state, _ in api.target_group.targets)
+        group = api.target_group
+        found[api.api.arn] = group.quick and all(state == "healthy" for _, state, _ in group.targets)
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -777,6 +796,9 @@ def _heal(stage: Stage) -> None:
             system.ship_good_image()
     for api in stage.apis:
         api.mend_checks()
+        api.fail_requests(0.0)
+        api.slow_dependency(0.0)
+        api.leak_memory(0)
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:
@@ -804,6 +826,8 @@ _SCENES: dict[str, Any] = {
     "busy": _busy,
     "bad release": _release,
     "bad tasks": _bad_tasks,
+    "leak": _leak,
+    "errors": _errors,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from moto.sqs.models import Queue
 
@@ -16,9 +15,8 @@ from sandbox.consumers import Consumer, Producer, tasks_of
 from sandbox.images import Behaviour, Image
 from sandbox.queues import redrive_policy
 from sandbox.services import Deployment, Service
+from sandbox.systems.ecs_system import OPT_IN, EcsSystem
 from sandbox.world import World
-
-OPT_IN = {"auto-remediation": "enabled"}
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ class Shape:
     dead_letter_retention: timedelta = timedelta(days=14)
 
 
-class QueueService:
+class QueueService(EcsSystem):
     """The resources of a queue service, its load, and what can go wrong with it."""
 
     def __init__(
@@ -51,10 +49,9 @@ class QueueService:
         bad_bodies: Iterator[str],
         poison: Callable[[str], bool],
     ) -> None:
-        self.world = world
+        super().__init__(world, shape.cluster, shape.stack)
         self.shape = shape
         self._bad_bodies = bad_bodies
-        world.stacks.add(shape.stack)
         self.dlq_url, self.dlq_arn = self._make_queue(shape.dead_letter_queue, shape.dead_letter_retention)
         policy = redrive_policy(self.dlq_arn, shape.max_receive_count)
         self.queue_url, self.queue_arn = self._make_queue(shape.queue, shape.retention, RedrivePolicy=policy)
@@ -78,9 +75,9 @@ class QueueService:
     # -- what is so
 
     @property
-    def execution_role(self) -> str:
-        """The role with which ECS starts the tasks."""
-        return f"arn:aws:iam::{self.world.account}:role/{self.shape.cluster}-execution"
+    def environment(self) -> dict[str, str]:
+        """Where the messages are."""
+        return {"QUEUE_URL": self.queue_url}
 
     @property
     def queue(self) -> Queue:
@@ -150,7 +147,7 @@ class QueueService:
 
     def push_image(self, behaviour: Behaviour = Behaviour.WORKS) -> Image:
         """Somebody pushes an image under the tag that the service runs, and deploys nothing."""
-        return self.world.images.push(self.shape.service, behaviour=behaviour)
+        return self.push(self.service, behaviour)
 
     def ship_bad_image(self, behaviour: Behaviour = Behaviour.HANGS) -> Deployment:
         """Somebody ships a bad release: its tasks fail in their way, and do so again after every restart."""
@@ -164,14 +161,7 @@ class QueueService:
 
     def release(self, behaviour: Behaviour = Behaviour.WORKS, *, service: Service | None = None) -> Deployment:
         """Somebody releases a version of its own: a new image under a new tag, in a new task definition."""
-        service = service or self.service
-        tag = f"v{len(service.history) + 1}"
-        self.world.images.push(service.name, tag, behaviour)
-        definition = self._register(service.name, self.world.images.uri(service.name, tag))
-        self.world.client("ecs").update_service(
-            cluster=service.cluster, service=service.name, taskDefinition=definition
-        )
-        return service.primary
+        return self.release_of(service or self.service, behaviour)
 
     def start_deployment(self) -> Deployment:
         """Somebody deploys: the image is good, and it takes its time."""
@@ -189,21 +179,13 @@ class QueueService:
         """Somebody scales the service back."""
         self.service.scale(self.shape.tasks)
 
-    def start_stack_update(self) -> None:
-        """Somebody updates the stack that the system belongs to."""
-        self.world.stacks.set_status(self.shape.stack, "UPDATE_IN_PROGRESS")
-
-    def finish_stack_update(self) -> None:
-        """The stack's update is complete."""
-        self.world.stacks.set_status(self.shape.stack, "UPDATE_COMPLETE")
-
     def tag(self, arn: str, key: str, value: str) -> None:
         """Somebody tags one of the system's resources."""
         if ":sqs:" in arn:
             url = self.queue_url if arn == self.queue_arn else self.dlq_url
             self.world.client("sqs").tag_queue(QueueUrl=url, Tags={key: value})
         else:
-            self.world.client("ecs").tag_resource(resourceArn=arn, tags=[{"key": key, "value": value}])
+            super().tag(arn, key, value)
 
     def untag(self, arn: str, key: str) -> None:
         """Somebody removes a tag from one of the system's resources."""
@@ -211,21 +193,9 @@ class QueueService:
             url = self.queue_url if arn == self.queue_arn else self.dlq_url
             self.world.client("sqs").untag_queue(QueueUrl=url, TagKeys=[key])
         else:
-            self.world.client("ecs").untag_resource(resourceArn=arn, tagKeys=[key])
-
-    def protect(self, arn: str) -> None:
-        """Somebody says hands off: `protected=true`."""
-        self.tag(arn, "protected", "true")
-
-    def opt_out(self, arn: str) -> None:
-        """Somebody takes back the consent to remediation."""
-        self.untag(arn, "auto-remediation")
+            super().untag(arn, key)
 
     # -- building
-
-    @property
-    def _tags(self) -> dict[str, str]:
-        return {**OPT_IN, "aws:cloudformation:stack-name": self.shape.stack}
 
     def _make_queue(self, name: str, retention: timedelta, **attributes: str) -> tuple[str, str]:
         url = self.world.client("sqs").create_queue(
@@ -238,49 +208,8 @@ class QueueService:
             tags=OPT_IN,
         )["QueueUrl"]
         queue = self.world.queues.find(url)
-        queue.tags = dict(self._tags)  # CloudFormation sets its own tags; nobody else may
+        queue.tags = dict(self.tags)  # CloudFormation sets its own tags; nobody else may
         return url, queue.queue_arn
-
-    def make_service(self, name: str, tasks: int, load_balancer: dict[str, Any] | None = None) -> Service:
-        """A service in the system's cluster that has run well for a week."""
-        world, shape = self.world, self.shape
-        ecs = world.client("ecs")
-        ecs.create_cluster(clusterName=shape.cluster)
-        world.images.push(name)
-        definition = self._register(name, world.images.uri(name))
-        ecs.create_service(
-            cluster=shape.cluster,
-            serviceName=name,
-            taskDefinition=definition,
-            desiredCount=tasks,
-            launchType="FARGATE",
-            deploymentConfiguration={"minimumHealthyPercent": 100, "maximumPercent": 200},
-            tags=[{"key": key, "value": value} for key, value in self._tags.items()],
-            **({"loadBalancers": [load_balancer]} if load_balancer else {}),
-        )
-        service = world.ecs.find(shape.cluster, name)
-        service.settle()
-        return service
-
-    def _register(self, name: str, image: str) -> str:
-        """A new revision of a service's task definition, by its ARN."""
-        registered = self.world.client("ecs").register_task_definition(
-            family=name,
-            requiresCompatibilities=["FARGATE"],
-            networkMode="awsvpc",
-            cpu="256",
-            memory="512",
-            executionRoleArn=self.execution_role,
-            containerDefinitions=[
-                {
-                    "name": name,
-                    "image": image,
-                    "essential": True,
-                    "environment": [{"name": "QUEUE_URL", "value": self.queue_url}],
-                }
-            ],
-        )
-        return str(registered["taskDefinition"]["taskDefinitionArn"])
 
 
 def json_body(**fields: object) -> str:

@@ -19,7 +19,8 @@ from urllib.parse import unquote_plus
 
 from botocore.exceptions import ClientError
 
-from sandbox.systems.queue_service import OPT_IN, QueueService, Shape
+from sandbox.systems.ecs_system import OPT_IN
+from sandbox.systems.queue_service import QueueService, Shape
 from sandbox.world import World
 
 CLUSTER = "change-processor-cluster"

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.ecs.exceptions import ECSException
 from moto.ecs.models import ecs_backends
 
 from sandbox.seam import Answer, AwsError, Call, Outcome, answered, new_id, refused
 from sandbox.thin.client import ThinClient, ThinSession
+from sandbox.thin.doors import Doors
 from sandbox.thin.dynamodb import DynamoDb
 from sandbox.thin.objects import Objects
 from sandbox.thin.queues import Sqs
@@ -43,7 +45,9 @@ class ThinCloud:
             **{("dynamodb", name): _of_params(do) for name, do in tables.operations.items()},
             **{("sqs", name): do for name, do in Sqs(lambda: world.queues.backend, world.region).operations.items()},
             **{("s3", name): do for name, do in store.operations.items()},
+            **Doors(world.account, world.region).operations,
             ("cloudformation", "DescribeStacks"): self._no_stack,
+            ("cloudwatch", "ListTagsForResource"): self._tags_of_alarm,
             ("ecs", "CreateCluster"): self._create_cluster,
             ("ecs", "CreateService"): self._create_service,
             ("ecs", "ListTagsForResource"): self._tags_of_service,
@@ -136,6 +140,12 @@ class ThinCloud:
         }
 
     # -- the rest
+
+    def _tags_of_alarm(self, call: Call) -> Answer:
+        tags = cloudwatch_backends[self._world.account][self._world.region].list_tags_for_resource(
+            call.params["ResourceARN"]
+        )
+        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
     def _no_stack(self, call: Call) -> Answer:
         raise AwsError("ValidationError", f"Stack with id {call.params.get('StackName')} does not exist")

@@ -164,4 +164,4 @@ def test_every_alarm_stands_on_the_page() -> None:
 def test_every_remediation_has_its_worst_case() -> None:
     """A remediation that may write has a row on what its role could do at worst."""
     for each in REMEDIATIONS:
-        assert f"| write role of `{each.name}` |" in TEXT
+        assert not each.writes or f"| write role of `{each.name}` |" in TEXT

@@ -12,6 +12,7 @@ from infra.permissions import (
     _SCOPES,
     ANYWHERE,
     NEVER,
+    UNDIVIDED,
     WORST,
     Grant,
     Place,
@@ -29,10 +30,14 @@ SOURCE = Arn.parse("arn:aws:sqs:eu-central-1:111122223333:orders")
 SERVICE = Arn.parse("arn:aws:ecs:eu-central-1:111122223333:service/apps/worker")
 DLQ = Target(arn=QUEUE, group="g", source=SOURCE, consumer=SERVICE)
 ROLE = Arn.parse("arn:aws:iam::111122223333:role/worker")
-WORKER = Target(arn=SERVICE, group="g", queue=SOURCE, roles=(ROLE,))
-BUCKET = Arn.parse("arn:aws:s3:::changes")
+LOG = Arn.parse("arn:aws:logs:eu-central-1:111122223333:log-group:/ecs/worker")
+WORKER = Target(arn=SERVICE, group="g", queue=SOURCE, roles=(ROLE,), log_group=LOG)
+ALARM = Target(arn=Arn.parse("arn:aws:cloudwatch:eu-central-1:111122223333:alarm:a"), group="g")
+BUCKET = Target(arn=Arn.parse("arn:aws:s3:::b"), group="g")
+FUNCTION = Target(arn=Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl"), group="g")
+CHANGES = Arn.parse("arn:aws:s3:::changes")
 TRIGGERS = Target(
-    arn=BUCKET, group="g", triggers=Triggers("customers/", "archive/", (Customer("hts", SOURCE, QUEUE, SERVICE),))
+    arn=CHANGES, group="g", triggers=Triggers("customers/", "archive/", (Customer("hts", SOURCE, QUEUE, SERVICE),))
 )
 LISTED = Arn.parse("arn:aws:s3:::changes/customers/")
 
@@ -41,7 +46,8 @@ LISTED = Arn.parse("arn:aws:s3:::changes/customers/")
 def test_every_action_that_a_remediation_declares_has_a_resource(remediation: type) -> None:
     """Adding an action without saying on what it is allowed fails here, not at three in the morning."""
     declared = {*remediation.reads, *remediation.writes, *remediation.delegates}  # type: ignore[attr-defined]
-    targets = [target for target in (DLQ, WORKER, TRIGGERS) if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
+    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, TRIGGERS)
+    targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
     if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
         granted.add("lambda:GetFunctionConcurrency")
@@ -50,13 +56,14 @@ def test_every_action_that_a_remediation_declares_has_a_resource(remediation: ty
 
 def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
+    examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION)}
     for kind in signals.KINDS.values():
-        arn = {"sqs": QUEUE, "ecs": SERVICE, "s3": LISTED}.get(kind.service)
+        arn = LISTED if kind is signals.KINDS["s3.triggers"] else examples.get(kind.names)
         assert arn is not None, f"no example of {kind.names} in this test"
         for action in kind.actions:
             assert granted_reads(action, arn, PLACE)
     for names, actions in surroundings.ACTIONS.items():
-        arn = {"ecs": SERVICE, "s3": BUCKET}.get(names.partition(":")[0], QUEUE)
+        arn = QUEUE if names == "*" else examples[names]
         for action in actions:
             assert granted_reads(action, arn, PLACE)
 
@@ -90,7 +97,7 @@ def test_an_action_is_allowed_on_the_narrowest_resource(action: str, resources: 
 def test_only_triggers_are_deleted_and_only_by_their_version() -> None:
     """Under their prefix, with the version that was meant; and sent to their customers' queues alone."""
     (grant,) = grants_for(["s3:DeleteObject"], [TRIGGERS, DLQ], PLACE, who="x")
-    assert grant == Grant("s3:DeleteObject", f"{BUCKET}/customers/*", (("Null", "s3:if-match", "false"),))
+    assert grant == Grant("s3:DeleteObject", f"{CHANGES}/customers/*", (("Null", "s3:if-match", "false"),))
     assert {each.resource for each in grants_for(["sqs:SendMessage"], [TRIGGERS], PLACE, who="x")} == {str(SOURCE)}
     assert {each.resource for each in grants_for(["s3:PutObject"], [TRIGGERS], PLACE, who="x")} == {
         "arn:aws:s3:::q/triggers/*"
@@ -164,8 +171,13 @@ def test_every_pattern_has_its_reason() -> None:
 
 @pytest.mark.parametrize("action", sorted(ANYWHERE))
 def test_what_may_be_allowed_everywhere_has_no_resource_in_aws(action: str) -> None:
-    """By AWS's own data; tasks of Fargate are the one exception, and their cluster is a condition."""
-    assert not definition(action).resources or action == "ecs:ListTasks"
+    """
+    By AWS's own data, but for two: tasks of Fargate, whose cluster is a condition, and alarms.
+
+    AWS leaves composite alarms out for whoever may not describe all of them; it is only read.
+    """
+    assert not definition(action).resources or action in {"ecs:ListTasks", *UNDIVIDED}
+    assert all(definition(each).reads for each in UNDIVIDED)
 
 
 @pytest.mark.parametrize("action", sorted({*_SCOPES, *WORST, *(each for each in NEVER if "*" not in each)}))
@@ -182,13 +194,14 @@ def test_what_changes_anything_says_what_it_would_mean_at_worst() -> None:
 @pytest.mark.parametrize("action", sorted(set(_SCOPES) - ANYWHERE.keys()))
 def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
     """A permission on another kind of resource looks like one and is none."""
-    lambda_ = Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl")
     targets = [
         DLQ,
         WORKER,
+        ALARM,
+        BUCKET,
+        FUNCTION,
         TRIGGERS,
         Target(arn=LISTED, group="g"),
-        Target(arn=lambda_, group="g"),
         Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/t"), group="g"),
         Target(arn=Arn.parse("arn:aws:events:eu-central-1:111122223333:rule/r"), group="g"),
     ]
@@ -197,6 +210,12 @@ def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
     assert found
     assert all(kinds)
     assert definition(action).required <= frozenset().union(*kinds)
+
+
+@pytest.mark.parametrize("action", ["logs:StartQuery", "logs:GetQueryResults"])
+def test_only_the_log_that_a_target_names_may_be_queried(action: str) -> None:
+    """Logs hold what nobody meant to be read: where none is named, none is granted."""
+    assert grants_for([action], [WORKER, DLQ], PLACE, who="x") == {Grant(action, f"{LOG}:*")}
 
 
 def test_nothing_that_changes_anything_may_be_allowed_everywhere() -> None:

@@ -37,6 +37,7 @@ from nightshift.model import (
     Arn,
     Call,
     Diagnosis,
+    DnsRecord,
     Finding,
     Healthy,
     Mode,
@@ -123,6 +124,7 @@ DLQ = "arn:aws:sqs:eu-central-1:111122223333:orders-dlq"
 QUEUE = "arn:aws:sqs:eu-central-1:111122223333:orders"
 SERVICE = "arn:aws:ecs:eu-central-1:111122223333:service/shop/worker"
 ALB = "arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/app/shop/50dc6c495c0c9188"
+LOG = "arn:aws:logs:eu-central-1:111122223333:log-group:/ecs/shop"
 GROUP = "arn:aws:elasticloadbalancing:eu-central-1:111122223333:targetgroup/shop/6d0ecf831eec9f09"
 
 HEAD = """\
@@ -451,10 +453,23 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
     "a load balancer alone": (f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"', "load_balancer", "targets[1].load_balancer: has no target_group beside it. Name the target_group too"),
     "a target group alone": (f'queue = "{QUEUE}"', f'target_group = "{GROUP}"', "target_group", "targets[1].target_group: has no load_balancer beside it"),
     "a load balancer for a target group": (f'queue = "{QUEUE}"', f'load_balancer = "{GROUP}"\ntarget_group = "{GROUP}"', "load_balancer", "A load_balancer is of kind elasticloadbalancing:loadbalancer"),
+    "a name without a load balancer": (f'queue = "{QUEUE}"', 'dns = { zone = "Z0123456789", name = "api.example.com" }', "dns", "targets[1].dns: there is no load balancer that it could lead to. Name the load_balancer, or remove it"),
+    "a name that is none": (f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"\ndns = {{ zone = "Z0123456789", name = "https://x" }}', "dns", "dns.name"),
     "a queue behind a load balancer": (f'source = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"', "load_balancer", "a target of kind sqs:queue has no load_balancer"),
     "a role of another account": (f'queue = "{QUEUE}"', 'roles = ["arn:aws:iam::999922223333:role/x"]', "roles", "targets[1].roles[0]: arn:aws:iam::999922223333:role/x is no role of this account"),
     "a role that is none": (f'queue = "{QUEUE}"', f'roles = ["{DLQ}"]', "roles", "is no role of this account. A role is arn:aws:iam::ACCOUNT:role/NAME"),
     "roles of a queue": (f'source = "{QUEUE}"', 'roles = ["arn:aws:iam::111122223333:role/x"]', "roles", "a target of kind sqs:queue has no roles. Remove them"),
+    "a log group of a queue": (f'source = "{QUEUE}"', f'log_group = "{LOG}"', "log_group", "a target of kind sqs:queue has no log_group"),
+    "a log group that is none": (f'queue = "{QUEUE}"', f'log_group = "{DLQ}"', "log_group", "A log_group is of kind logs:log-group"),
+    "a log group with its streams": (f'queue = "{QUEUE}"', f'log_group = "{LOG}:*"', "log_group", "wildcard"),
+    "a log group with a stream": (f'queue = "{QUEUE}"', f'log_group = "{LOG}:log-stream:x"', "log_group", "is more than the log group. Remove what follows its name"),
+    "what a queue depends on": (f'source = "{QUEUE}"', f'depends_on = ["{SERVICE}"]', "depends_on", "targets[0].depends_on[0]: "),
+    "a queue to depend on": (f'queue = "{QUEUE}"', f'depends_on = ["{QUEUE}"]', "depends_on", "Only an ECS service depends on another one"),
+    "what depends on itself": (f'queue = "{QUEUE}"', f'depends_on = ["{SERVICE}"]', "depends_on", "is nothing that"),
+    "what depends on another account": (f'queue = "{QUEUE}"', 'depends_on = ["arn:aws:ecs:eu-central-1:999922223333:service/prod/db"]', "depends_on", "is nothing that"),
+    "alarms for what there are none for": (f'arn = "{SERVICE}"', f'arn = "{SERVICE.replace(":ecs:", ":lambda:").replace("service/shop/worker", "function:worker")}"\nalarms = true', "alarms", "targets[1].alarms: there are no alarms for the kind lambda:function"),
+    "alarms for a queue at work": (f'source = "{QUEUE}"', "alarms = true", "alarms", "targets[0].alarms: has no source beside it. Name the queue whose dead letters it holds"),
+    "alarms by name": (f'source = "{QUEUE}"', f'source = "{QUEUE}"\nalarms = "create"', "alarms", "targets[0].alarms: "),
     "a service with a source": (f'queue = "{QUEUE}"', f'source = "{QUEUE}"', "source", "targets[1].source: a target of kind ecs:service has no source. Remove it: only sqs:queue"),
     "its own source": (f'source = "{QUEUE}"', f'source = "{DLQ}"', "source", "source: is the target itself"),
     "a system without targets": ("[[systems]]", '[[systems]]\nname = "empty"\n[[systems]]', "[[systems]]", "systems[0].targets: is missing"),
@@ -913,7 +928,7 @@ def test_the_schema_types_and_describes_every_setting() -> None:
     assert (letters["rate"]["maximum"], letters["rate"]["description"]) == (500, "letters a second")
     assert {kind["type"] for kind in letters["cooldown"]["anyOf"]} == {"string", "number"}
     tables = [schema, *(each for each in schema["$defs"].values() if "properties" in each)]
-    assert len(tables) == len(REGISTRY) + 16
+    assert len(tables) == len(REGISTRY) + 17
     assert [name for table in tables for name, described in _described(table) if not described] == ["text", "at_least"]
     assert all(table["additionalProperties"] is False for table in tables)
 
@@ -932,14 +947,27 @@ def test_the_schema_and_the_model_agree() -> None:
 def test_a_service_may_name_what_sends_it_requests() -> None:
     """Both go into the target, and survive being shipped."""
     role = "arn:aws:iam::111122223333:role/worker"
-    text = changed(f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"\nroles = ["{role}"]')
+    dns = 'dns = { zone = "Z0123456789", name = "api.example.com" }'
+    text = changed(
+        f'queue = "{QUEUE}"', f'load_balancer = "{ALB}"\ntarget_group = "{GROUP}"\nroles = ["{role}"]\n{dns}'
+    )
 
     policy = parsed(text)
 
     [service] = [target for target in policy.targets if str(target.arn) == SERVICE]
     assert (str(service.load_balancer), str(service.target_group)) == (ALB, GROUP)
+    assert service.dns == DnsRecord("Z0123456789", "api.example.com")
     assert [str(each) for each in service.roles] == [role]
-    assert from_json(to_json(policy), registry=REGISTRY).hash == policy.hash
+    shipped = from_json(to_json(policy), registry=REGISTRY)
+    assert (shipped.targets, shipped.hash) == (policy.targets, policy.hash)
+
+
+def test_alarms_are_made_where_a_target_asks_for_them_and_only_there() -> None:
+    """It survives being shipped, and a file that says nothing of alarms has the hash that it always had."""
+    policy = parsed(changed(f'queue = "{QUEUE}"', f'queue = "{QUEUE}"\nalarms = true'))
+    assert [str(target.arn) for target in policy.targets if target.alarms] == [SERVICE]
+    assert from_json(to_json(policy), registry=REGISTRY).targets == policy.targets
+    assert "alarms" not in to_json(parsed(GOOD))
 
 
 class Behind(_Toy):

@@ -8,9 +8,9 @@ from unittest.mock import patch
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from nightshift.calendar import Calendar, Dates, Day, Freeze, Window
-from nightshift.config import Limits
+from nightshift.config import Limits, Storm
 from nightshift.engine import _unclear
-from nightshift.errors import StoreUnavailable, Unsent
+from nightshift.errors import Denied, Refused, StoreUnavailable, Unsent
 from nightshift.guardrails import Brake, _within
 from nightshift.incidents import Event
 from nightshift.model import (
@@ -21,19 +21,23 @@ from nightshift.model import (
     Finding,
     Healthy,
     Incident,
+    Json,
     Ledger,
     Mode,
+    Observation,
     Outcome,
     Phase,
     Plan,
     Sick,
+    Signal,
     SwitchState,
     Target,
     Unknown,
     Verdict,
 )
-from nightshift.remediation import Progress, Reader, ReportOnly
+from nightshift.remediation import Progress, Reader, Readings, ReportOnly
 from nightshift.signals import queue_url
+from pydantic import PositiveInt
 
 from tests.support.toy import (
     ACCOUNT,
@@ -179,6 +183,146 @@ def test_a_diagnosis_that_says_never_ends_it(account: Account) -> None:
     assert (incident.verdict, incident.why) == (Verdict.REFUSED, "the diagnosis says no")
 
 
+# -- would it have healed by itself? -----------------------------------------------------------------------------------
+
+
+class Measured(Toy):
+    """A toy whose finding says how long messages are delayed; up to a second is well."""
+
+    confirm: PositiveInt = 2
+
+    def detect(self, target: Target, seen: Readings) -> Observation:
+        found = super().detect(target, seen)
+        if not isinstance(found, Sick):
+            return found
+        delay = float(found.finding.symptom.split()[-2])
+        signals = (Signal("delay", delay, 1.0, "now", "seconds"),)
+        return Sick(replace(found.finding, signals=signals)) if delay > 1 else Healthy("hardly delayed")
+
+
+def test_what_was_already_recovering_is_left_alone(account: Account) -> None:
+    """Nearer to well at every look: nothing is done, and the verdict is that it recovered."""
+    here = night(account, Measured())
+    for delay in (90, 70, 50, 30, 10):
+        account.set(here.target, DelaySeconds=str(delay))
+        here.look()
+        account.clock.pass_(MINUTE)
+    assert here.incident.refusal is not None
+    assert here.incident.refusal.guard == "recovering"
+    assert "50 → 30 → 10" in here.incident.refusal.reason
+    account.set(here.target, DelaySeconds="1")
+    assert here.until_closed().verdict is Verdict.RECOVERED
+    assert account.wire.written == []
+
+
+def test_what_stops_getting_better_is_cured(account: Account) -> None:
+    """It is left alone for as long as it recovers, and not a look longer."""
+    here = night(account, Measured())
+    for delay in (90, 70, 50, 50):
+        account.set(here.target, DelaySeconds=str(delay))
+        here.look()
+        account.clock.pass_(MINUTE)
+    assert here.until_closed().verdict is Verdict.FIXED
+    assert here.incident.attempts[0].started_at == START + 3 * MINUTE
+
+
+def test_what_gets_better_after_a_cure_is_the_cures_doing(account: Account) -> None:
+    """The trend is that of before: what a second attempt sees begins anew."""
+    here = night(account, Measured(cures=False, patience=MINUTE, max_attempts=2))
+    here.look()
+    here.minutes(1)
+    assert len(here.incident.attempts) == 1
+    assert here.until_closed().verdict is Verdict.ESCALATED
+    assert len(here.incident.attempts) == 2
+
+
+CALM = Storm(targets=99, floor=99)
+
+
+def others(account: Account, count: int, **more: Any) -> list[Target]:
+    """Sick queues of the same system that Nightshift only watches."""
+    return [account.queue(f"other-{n}", delay=5, mode=Mode.OBSERVE, **more) for n in range(count)]
+
+
+def test_what_healed_together_with_those_that_were_left_alone_was_not_our_cure(account: Account) -> None:
+    """Everything sick in the same way is well again, treated or not: recovered, and the attempt proves nothing."""
+    peers = others(account, 2)
+    here = Night(account, Toy(confirm=2), account.queue("orders", delay=5), *peers, storm=CALM)
+    here.look()
+    here.minutes(1)
+    [mine] = [each for each in map(account.incidents.get, here.ids) if each and each.target == str(here.target.arn)]
+    assert account.wire.written == [CURE]
+    for peer in peers:
+        account.set(peer, DelaySeconds="0")
+    here.until_closed()
+    ended = account.incidents.get(mine.id)
+    assert ended is not None
+    assert ended.verdict is Verdict.RECOVERED
+    assert ended.attempts[0].verdict is Verdict.UNVERIFIABLE
+    assert "all 2 that were sick like it" in ended.why
+
+
+@pytest.mark.parametrize("healed", [0, 1])
+def test_a_cure_is_proven_by_those_that_were_left_alone_and_are_still_sick(account: Account, healed: int) -> None:
+    """One that is still sick is proof, and the report says so."""
+    peers = others(account, 2)
+    here = Night(account, Toy(confirm=2), account.queue("orders", delay=5), *peers, storm=CALM)
+    here.look()
+    here.minutes(1)
+    for peer in peers[:healed]:
+        account.set(peer, DelaySeconds="0")
+    here.minutes(5)
+    [mine] = [each for each in map(account.incidents.get, here.ids) if each and each.target == str(here.target.arn)]
+    assert mine.verdict is Verdict.FIXED
+    assert f"of 2 like it that were left alone {2 - healed} are still sick" in mine.why
+
+
+def test_those_that_were_treated_themselves_of_another_system_or_well_are_no_control(account: Account) -> None:
+    """Both are cured, at the same time or one after the other: each by its own cure, as far as anybody can tell."""
+    peers = [
+        account.queue("treated", delay=5),
+        account.queue("elsewhere", delay=5, group="another", mode=Mode.OBSERVE),
+        account.queue("well"),
+    ]
+    here = Night(account, Toy(confirm=2), account.queue("orders", delay=5), *peers, storm=CALM)
+    here.look()
+    here.minutes(1)
+    account.set(peers[1], DelaySeconds="0")
+    here.until_closed()
+    incidents = [each for each in map(account.incidents.get, here.ids) if each]
+    cured = [each for each in incidents if each.attempts]
+    assert [each.verdict for each in cured] == [Verdict.FIXED] * 2
+    assert {each.why for each in cured} == {"messages are not delayed"}
+
+
+def test_what_fell_sick_long_before_is_no_control(account: Account) -> None:
+    """It has another cause, as far as anybody can tell: that it heals now says nothing of our cure."""
+    [peer] = others(account, 1)
+    here = Night(account, Toy(confirm=2), account.queue("orders"), peer, storm=CALM)
+    here.look()
+    here.minutes(1)
+    account.clock.pass_(61 * MINUTE)
+    account.set(here.target, DelaySeconds="5")
+    here.look()
+    here.minutes(1)
+    assert account.wire.written == [CURE]
+    account.set(peer, DelaySeconds="0")
+    here.minutes(5)
+    assert (here.incident.verdict, here.incident.why) == (Verdict.FIXED, "messages are not delayed")
+
+
+def test_those_that_cannot_be_seen_any_more_say_nothing(account: Account) -> None:
+    """Gone, or gone from the configuration: the cure stands as it did."""
+    [peer] = others(account, 1)
+    here = Night(account, Toy(confirm=2), account.queue("orders", delay=5), peer, storm=CALM)
+    here.look()
+    here.minutes(1)
+    account.aws.client("sqs").delete_queue(QueueUrl=queue_url(peer.arn))
+    here.minutes(5)
+    [mine] = [each for each in map(account.incidents.get, here.ids) if each and each.target == str(here.target.arn)]
+    assert (mine.verdict, mine.why) == (Verdict.FIXED, "messages are not delayed")
+
+
 # -- what only people can cure -----------------------------------------------------------------------------------------
 
 ADVICE = ("set the delay back: aws sqs set-queue-attributes …", "ask who set it")
@@ -203,6 +347,42 @@ def test_what_only_people_can_cure_is_told_with_what_to_do(account: Account) -> 
     here.minutes(10)
     assert len(here.ids) == 1
     assert account.mails() == []
+
+
+class Thorough(Toy):
+    """A toy that finds out more right before it is told, which takes a while."""
+
+    def detail(self, read: Reader, target: Target, diagnosis: Diagnosis, notes: dict[str, Json]) -> Diagnosis:
+        if "began" not in notes:
+            notes["began"] = read.now().isoformat()
+            raise Refused("evidence", "on its way", retry_after=MINUTE)
+        return replace(diagnosis, evidence=(*diagnosis.evidence, f"counted since {notes['began']}"))
+
+
+class Blind(Toy):
+    """A toy that may not find out more."""
+
+    def detail(self, read: Reader, target: Target, diagnosis: Diagnosis, notes: dict[str, Json]) -> Diagnosis:
+        raise Denied("logs:StartQuery", "AccessDeniedException")
+
+
+def test_what_is_dear_to_find_out_is_begun_once_and_told(account: Account) -> None:
+    """Right before people are told; what it has begun stands on the record until then."""
+    here = night(account, Thorough(advises=ADVICE))
+    here.look()
+    assert here.incident.open
+    assert here.until_closed().verdict is Verdict.ESCALATED
+    [mail] = account.mails()
+    assert f"counted since {START.isoformat()}" in " ".join(mail.split())
+
+
+def test_what_cannot_be_found_out_does_not_keep_the_rest_from_being_told(account: Account) -> None:
+    """The report says what is missing."""
+    here = night(account, Blind(advises=ADVICE))
+    assert here.until_closed().verdict is Verdict.ESCALATED
+    [mail] = account.mails()
+    assert "logs:StartQuery" in mail
+    assert "since Monday" in mail
 
 
 @pytest.mark.parametrize("mode", Mode)

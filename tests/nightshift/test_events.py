@@ -29,7 +29,24 @@ SCHEDULE = OTHERS["schedule"]
 QUEUE = Target(Arn.parse(queue_arn("orders-dlq")), "system")
 SERVICE = Target(Arn.parse(f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/prod/worker"), "system")
 FUNCTION = Target(Arn.parse(f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:worker"), "system")
-ALL = (QUEUE, SERVICE, FUNCTION)
+ALARM = Target(Arn.parse(Told().arn), "system")
+ELB = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:"
+
+
+def behind(name: str) -> Target:
+    """A service behind the load balancer that they all share."""
+    return Target(
+        Arn.parse(f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/prod/{name}"),
+        "system",
+        load_balancer=Arn.parse(f"{ELB}loadbalancer/app/front/50dc6c495c0c9188"),
+        target_group=Arn.parse(f"{ELB}targetgroup/{name}/6d0ecf831eec9f09"),
+    )
+
+
+API, PAGES = behind("api"), behind("pages")
+ALL = (QUEUE, SERVICE, FUNCTION, API, PAGES)
+FRONT = {"LoadBalancer": "app/front/50dc6c495c0c9188"}
+OF_API = Metric({**FRONT, "TargetGroup": "targetgroup/api/6d0ecf831eec9f09"})
 WORKER = Metric({"ClusterName": "prod", "ServiceName": "worker"})
 LETTERS = Metric({"QueueName": "orders-dlq"})
 OTHER = Metric({"QueueName": "other"})
@@ -59,10 +76,16 @@ def why(event: object) -> str:
 ALARMS: Mapping[str, tuple[Told, tuple[Target, ...]]] = {
     "one metric": (Told(), (QUEUE,)),
     "a service's": (Told(metrics=(WORKER,)), (SERVICE,)),
+    "a function's": (Told(metrics=(Metric({"FunctionName": "worker"}),)), (FUNCTION,)),
     "a dimension too many": (Told(metrics=(Metric({**WORKER.dimensions, "TaskId": "x"}),)), (SERVICE,)),
     "metric math": (Told(metrics=(Metric(expression="m2/m3"), OTHER, LETTERS)), (QUEUE,)),
     "anomaly detection": (Told(metrics=(LETTERS, Metric(expression="ANOMALY_DETECTION_BAND(m1, 2)"))), (QUEUE,)),
     "Metrics Insights": (Told(metrics=(Metric(expression='SELECT MAX(Visible) FROM "AWS/SQS"'),)), ()),
+    "a target group's": (Told(metrics=(OF_API,)), (API,)),
+    "a load balancer's": (Told(metrics=(Metric(FRONT),)), (API, PAGES)),
+    "a rate of both": (Told(metrics=(Metric(expression="m1/m2"), Metric(FRONT), OF_API)), (API,)),
+    "another load balancer's": (Told(metrics=(Metric({"LoadBalancer": "app/front/0000000000000000"}),)), ()),
+    "a load balancer's bare name": (Told(metrics=(Metric({"LoadBalancer": "front"}),)), ()),
     "several targets": (Told(metrics=(LETTERS, WORKER)), (QUEUE, SERVICE)),
     "nobody's": (Told(metrics=(OTHER,)), ()),
     "no dimension": (Told(metrics=(Metric(),)), ()),
@@ -382,3 +405,12 @@ def test_any_work_is_understood_or_rejected(body: str) -> None:
     except EventRejected:
         return
     assert bool(work.incident) != bool(work.look)
+
+
+@BY_EVERY_WAY
+def test_an_alarm_that_is_a_target_is_spoken_of_by_its_arn(way: Callable[[Told], Event]) -> None:
+    """Whatever it measures, composite ones too; only while it is raised, and no other alarm."""
+    for told in (Told(), Told(metrics=())):
+        assert ALARM in alarm_targets(heard(way(told)).alarms, [ALARM])
+    assert alarm_targets(heard(way(Told(state="OK"))).alarms, [ALARM]) == ()
+    assert alarm_targets(heard(way(Told(name="other"))).alarms, [ALARM]) == ()

@@ -8,7 +8,7 @@ import pytest
 from nightshift import guardrails
 from nightshift.calendar import Calendar, Dates, Day, Freeze, Window
 from nightshift.guardrails import GUARDRAILS, Brake, Facts, refusals, undo_refused
-from nightshift.model import Approval, Arn, Call, Mode, Plan, Step, SwitchState, Target
+from nightshift.model import Approval, Arn, Call, Look, Mode, Plan, Step, SwitchState, Target
 from nightshift.remediation import Unread
 
 from tests.support.toy import MINUTE, START, queue_arn
@@ -288,6 +288,38 @@ def test_a_cooldown_is_asked_again_when_it_is_over() -> None:
     [refusal] = refusals(facts(cooldown_until=START + 7 * MINUTE))
     assert refusal.retry_after == 7 * MINUTE
     assert refusal.numbers == {"seconds_left": 420}
+
+
+def looks(*values: float, threshold: float = 80.0, every: timedelta = timedelta(minutes=1)) -> tuple[Look, ...]:
+    """A look a minute, the last one now."""
+    return tuple(Look(START - every * (len(values) - 1 - at), each, threshold) for at, each in enumerate(values))
+
+
+@pytest.mark.parametrize(
+    "trend, holds",
+    [
+        (looks(95, 88), True),
+        (looks(95, 91, 86), True),
+        (looks(3, 5, threshold=8), True),  # too few, and more of them with every look
+        (looks(99, 95, 91, 86), True),  # the last three count
+        (looks(80, 95, 91, 86), True),
+        (looks(95), False),
+        (looks(), False),
+        (looks(95, 95), False),
+        (looks(90, 95), False),
+        (looks(95, 90, 92), False),
+        (looks(99.0, 98.5), False),  # at that pace it takes longer than a cure may
+        (looks(95, 88)[:1] + looks(88, threshold=85), False),  # another threshold is another measure
+        (looks(70, 95, threshold=80), False),  # further away, on the other side
+        (looks(80, 80), False),  # at the threshold, and stays there
+    ],
+)
+def test_what_gets_better_by_itself_is_left_alone_for_as_long_as_it_does(trend: tuple[Look, ...], holds: bool) -> None:
+    """Nearer at every look, and well within the time that a cure would be given."""
+    said = refusals(facts(trend=trend, patience=timedelta(minutes=20)))
+    assert [each.guard for each in said] == (["recovering"] if holds else [])
+    assert all(each.retry_after == timedelta(minutes=1) for each in said)
+    assert refusals(facts(trend=trend, patience=timedelta(minutes=20), continuing=True)) == ()
 
 
 def test_numbers_are_attributes() -> None:

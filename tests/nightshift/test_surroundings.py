@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from nightshift.errors import Rejected
 from nightshift.model import Arn, ResourceRead, Target
 from nightshift.remediation import Readings, Unread
 from nightshift.surroundings import changes, deployments_to_watch, tags_of
@@ -57,6 +58,45 @@ def test_tags_of_a_service(account: Account) -> None:
     )
     ecs.create_service(cluster="prod", serviceName="worker", taskDefinition="worker", tags=[{"key": "a", "value": "b"}])
     assert tags_of(account.aws, SERVICE) == {"a": "b"}
+
+
+def test_tags_of_an_alarm(account: Account) -> None:
+    """As name to value."""
+    cloudwatch = account.aws.client("cloudwatch")
+    cloudwatch.put_metric_alarm(
+        AlarmName="tagged",
+        Namespace="AWS/SQS",
+        MetricName="x",
+        Statistic="Sum",
+        Period=60,
+        EvaluationPeriods=1,
+        Threshold=1,
+        ComparisonOperator="GreaterThanThreshold",
+        Tags=[{"Key": "a", "Value": "b"}],
+    )
+    [alarm] = cloudwatch.describe_alarms()["MetricAlarms"]
+    assert tags_of(account.aws, Arn.parse(alarm["AlarmArn"])) == {"a": "b"}
+    account.wire.fail("cloudwatch:ListTagsForResource", "AccessDenied", status=403)
+    assert isinstance(tags_of(account.aws, Arn.parse(alarm["AlarmArn"])), Unread)
+
+
+def test_tags_of_a_bucket_and_of_a_function(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S3 answers with an error where a bucket has none: that is none, and no other error is."""
+    bucket = Arn.parse("arn:aws:s3:::content")
+    said: dict[str, Any] = {"TagSet": [{"Key": "a", "Value": "b"}], "Tags": {"c": "d"}}
+
+    def reads(name: str, operation: str, /, **params: Any) -> dict[str, Any]:
+        if isinstance(error := said.get("error"), Rejected):
+            raise error
+        return said
+
+    monkeypatch.setattr(account.aws, "read", reads)
+    assert tags_of(account.aws, bucket) == {"a": "b"}
+    assert tags_of(account.aws, Arn.parse(f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:etl")) == {"c": "d"}
+    said["error"] = Rejected("s3:GetBucketTagging", "NoSuchTagSet")
+    assert tags_of(account.aws, bucket) == {}
+    said["error"] = Rejected("s3:GetBucketTagging", "InvalidBucketName")
+    assert isinstance(tags_of(account.aws, bucket), Unread)
 
 
 def test_tags_of_what_nobody_can_read(account: Account) -> None:

@@ -126,24 +126,56 @@ def test_a_changed_alarm_keeps_its_state(world: World, dms: DocumentManagement) 
     assert world.alarms.state(name) == "OK"
 
 
-def test_metric_math_is_not_judged(world: World) -> None:
-    """An alarm on an expression keeps the state that it has; its event names every metric."""
-    stat = {"Metric": {"Namespace": "App", "MetricName": "errors"}, "Period": 60, "Stat": "Sum"}
+def rate(world: World, expression: str = "100 * FILL(e, 0) / n", *, period: int = 60) -> str:
+    """An alarm on how many of 100 went wrong, above 5."""
+
+    def of(id_: str, name: str, seconds: int) -> dict[str, Any]:
+        stat = {"Metric": {"Namespace": "App", "MetricName": name}, "Period": seconds, "Stat": "Sum"}
+        return {"Id": id_, "MetricStat": stat, "ReturnData": False}
+
     world.client("cloudwatch").put_metric_alarm(
         AlarmName="rate",
         EvaluationPeriods=1,
         Threshold=5,
         ComparisonOperator="GreaterThanThreshold",
         Metrics=[
-            {"Id": "e", "MetricStat": stat, "ReturnData": False},
-            {"Id": "rate", "Expression": "e * 100", "ReturnData": True},
+            of("e", "errors", period),
+            of("n", "all", 60),
+            {"Id": "rate", "Expression": expression, "ReturnData": True},
         ],
     )
+    return "rate"
+
+
+def put(world: World, **values: float) -> None:
+    """Report values of this minute."""
+    data = [{"MetricName": name, "Value": value} for name, value in values.items()]
+    world.client("cloudwatch").put_metric_data(Namespace="App", MetricData=data)
+
+
+def test_metric_math_is_judged(world: World) -> None:
+    """What was not reported is filled; what is made of nothing is missing."""
+    name = rate(world)
+    for everything, wrong, state in ((100, None, "OK"), (100, 6, "ALARM"), (200, 6, "OK")):
+        put(world, all=everything, **({"errors": wrong} if wrong else {}))
+        world.run(2 * MINUTE)
+        assert world.alarms.state(name) == state
+    world.run(10 * MINUTE)
+    assert world.alarms.state(name) == "INSUFFICIENT_DATA"
+
+
+@pytest.mark.parametrize("how", ["another function", "two periods", "a band"])
+def test_metric_math_that_is_not_understood_is_not_judged(world: World, how: str) -> None:
+    """Such an alarm keeps the state that it has; its event names every metric."""
+    expression = {"another function": "RATE(e)", "a band": "ANOMALY_DETECTION_BAND(e, 2)"}.get(how, "e / n")
+    name = rate(world, expression, period=300 if how == "two periods" else 60)
+    put(world, all=1, errors=1)
     world.run(5 * MINUTE)
-    assert world.alarms.state("rate") == "INSUFFICIENT_DATA"
+    assert world.alarms.state(name) == "INSUFFICIENT_DATA"
     world.client("cloudwatch").set_alarm_state(AlarmName="rate", StateValue="ALARM", StateReason="test")
     metrics = world.events.all[-1]["detail"]["configuration"]["metrics"]
     assert [(metric["id"], metric["returnData"], "metricStat" in metric) for metric in metrics] == [
         ("e", False, True),
+        ("n", False, True),
         ("rate", True, False),
     ]

@@ -413,11 +413,13 @@ class Account:
 
 
 class Night:
-    """One target, one remediation, and minutes that go by."""
+    """One target, others like it, one remediation, and minutes that go by."""
 
-    def __init__(self, account: Account, remediation: Remediation, target: Target, **more: Any) -> None:
+    def __init__(
+        self, account: Account, remediation: Remediation, target: Target, *others: Target, **more: Any
+    ) -> None:
         self.account = account
-        self.policy = policy([target], [remediation], **more)
+        self.policy = policy([target, *others], [remediation], **more)
         self.target = target
         self.engine = account.engine(self.policy)
         self.sweep = account.sweep(self.policy)

@@ -55,7 +55,7 @@ class Account:
 
     ``keys`` says with which customer key a resource is encrypted, ``homes`` which queues a dead-letter queue's letters
     came from, ``stacks`` the ARN of a CloudFormation stack by its name, ``roles`` those that a task definition names,
-    ``scalable`` the ARN of a scalable target by what it scales.
+    ``scalable`` the ARN of a scalable target by what it scales, ``queries`` the log group that a query is over.
     """
 
     account: str
@@ -66,6 +66,7 @@ class Account:
     stacks: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     scalable: Mapping[str, str] = field(default_factory=dict)
+    queries: Mapping[str, str] = field(default_factory=dict)
 
     def arn(self, service: str, resource: str) -> str:
         """An ARN of this account and Region."""
@@ -280,6 +281,14 @@ def _tasks(params: Params, account: Account) -> Pairs:
     yield "ecs:ListTasks", ANYWHERE, (("ecs:cluster", account.arn("ecs", f"cluster/{_cluster(params)}")),)
 
 
+def _log_of_query(params: Params, account: Account) -> str:
+    """A query's identifier does not say its log group. Raises NotUnderstood for one that nobody began here."""
+    number = str(params["queryId"])
+    if number not in account.queries:
+        raise NotUnderstood(f"the query {number}, whose log group nobody knows")
+    return account.arn("logs", f"log-group:{account.queries[number]}:*")
+
+
 def _stopped_task(params: Params, account: Account) -> str:
     task = str(params["task"])
     return task if task.startswith("arn:") else account.arn("ecs", f"task/{_cluster(params)}/{task}")
@@ -342,14 +351,23 @@ def _described_key(params: Params, account: Account) -> str:
     return str(key) if key.startswith("arn:") else account.arn("kms", f"key/{key.rsplit('/', 1)[-1]}")
 
 
+def _zone(params: Params, account: Account) -> str:
+    return f"arn:{account.partition}:route53:::hostedzone/{params['HostedZoneId']}"
+
+
 _KEY_SAYS_NOTHING: Said = ((_QUEUE_CONTEXT, None), (_VIA, None))
 
 OPERATIONS: Mapping[str, Rule] = {
+    "acm.DescribeCertificate": _plain("acm:DescribeCertificate", lambda params, _: str(params["CertificateArn"])),
     "application-autoscaling.DescribeScalableTargets": _plain("application-autoscaling:DescribeScalableTargets"),
     "application-autoscaling.DescribeScalingPolicies": _plain("application-autoscaling:DescribeScalingPolicies"),
     "application-autoscaling.RegisterScalableTarget": _limits,
     "cloudformation.DescribeStacks": _plain("cloudformation:DescribeStacks", _stack),
+    "cloudwatch.DescribeAlarms": _plain("cloudwatch:DescribeAlarms"),
     "cloudwatch.GetMetricData": _plain("cloudwatch:GetMetricData"),
+    "cloudwatch.ListTagsForResource": _plain(
+        "cloudwatch:ListTagsForResource", lambda params, _: str(params["ResourceARN"])
+    ),
     "dynamodb.BatchGetItem": _batch_get,
     "dynamodb.DeleteItem": _item("DeleteItem", "Key"),
     "dynamodb.GetItem": _item("GetItem", "Key"),
@@ -357,6 +375,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "dynamodb.Query": _query,
     "dynamodb.TransactWriteItems": _transact,
     "dynamodb.UpdateItem": _item("UpdateItem", "Key"),
+    "ec2.DescribeSecurityGroups": _plain("ec2:DescribeSecurityGroups"),
     "ecr.DescribeImages": _plain("ecr:DescribeImages", _repository),
     "ecs.DescribeServiceRevisions": _revisions,
     "ecs.DescribeServices": _services,
@@ -369,16 +388,31 @@ OPERATIONS: Mapping[str, Rule] = {
     "ecs.StopServiceDeployment": _service_deployment("ecs:StopServiceDeployment"),
     "ecs.UpdateService": _updated,
     "ecs.StopTask": _plain("ecs:StopTask", _stopped_task),
+    "elbv2.DescribeListenerCertificates": _plain("elasticloadbalancing:DescribeListenerCertificates"),
+    "elbv2.DescribeListeners": _plain("elasticloadbalancing:DescribeListeners"),
+    "elbv2.DescribeLoadBalancers": _plain("elasticloadbalancing:DescribeLoadBalancers"),
+    "elbv2.DescribeRules": _plain("elasticloadbalancing:DescribeRules"),
     "elbv2.DescribeTargetHealth": _plain("elasticloadbalancing:DescribeTargetHealth"),
     "kms.DescribeKey": lambda params, account: [
         ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
     ],
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
+    "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _function),
+    "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
+    "route53.ListResourceRecordSets": _plain("route53:ListResourceRecordSets", _zone),
+    "logs.GetQueryResults": _plain("logs:GetQueryResults", _log_of_query),
+    "logs.StartQuery": _plain(
+        "logs:StartQuery", lambda params, account: account.arn("logs", f"log-group:{params['logGroupName']}:*")
+    ),
     "s3.DeleteObject": _deleted,
+    "s3.GetBucketEncryption": _plain("s3:GetEncryptionConfiguration", _bucket),
     "s3.GetBucketNotificationConfiguration": _plain("s3:GetBucketNotification", _bucket),
+    "s3.GetBucketOwnershipControls": _plain("s3:GetBucketOwnershipControls", _bucket),
+    "s3.GetBucketPolicy": _plain("s3:GetBucketPolicy", _bucket),
     "s3.GetBucketTagging": _plain("s3:GetBucketTagging", _bucket),
     "s3.GetObject": _plain("s3:GetObject", _object),
+    "s3.GetPublicAccessBlock": _plain("s3:GetBucketPublicAccessBlock", _bucket),
     "s3.HeadBucket": _plain("s3:ListBucket", _bucket),
     "s3.HeadObject": _plain("s3:GetObject", _object),
     "s3.ListObjectsV2": _listed,

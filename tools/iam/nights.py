@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
@@ -27,9 +27,20 @@ from nightshift.model import Step
 from sandbox.deployment import Deployment
 from sandbox.faults import Kind
 from sandbox.images import Behaviour
-from sandbox.scenes import NIGHT, UNHEALTHY, Stage, api_target, configuration, release_configuration
+from sandbox.scenes import (
+    NIGHT,
+    TRAFFIC,
+    UNHEALTHY,
+    Stage,
+    api_configuration,
+    api_name,
+    api_target,
+    configuration,
+    release_configuration,
+)
 from sandbox.systems.document_management import DocumentManagement
 from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
+from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.trail import Event
 from sandbox.world import World
@@ -200,6 +211,8 @@ looks = 1
 history = "PT20M"
 lease = "PT20M"
 """
+ERRORS, LATENCY = "ecs-errors-high", "ecs-latency-high"
+_BRIEF = 'history = "PT20M"\nsuspect = "PT5M"'
 _SETTINGS = 'sample = 10\nrate = 1\nhealthy_for = "PT5M"'
 _STORIES = (
     _Story("letters", _letters, warm=8, thin=False),
@@ -221,7 +234,15 @@ def nights() -> tuple[Night, ...]:
         logging.disable(logging.CRITICAL)
         try:
             releases = (_play_release("release under way", _under_way), _play_release("release complete", _complete))
-            return (*(_play(story) for story in _STORIES), _play_api(), _play_triggers(), *releases)
+            return (
+                *(_play(story) for story in _STORIES),
+                _play_api(),
+                _play_silence(),
+                _play_answers(),
+                _play_triggers(),
+                *releases,
+                _play_reports(),
+            )
         finally:
             logging.disable(logging.NOTSET)
 
@@ -279,7 +300,56 @@ def _play_triggers() -> Night:
                 system.submit()
                 stage.until(lambda: world.trail.of("sqs.SendMessage", function="nightshift-tick"))
                 stage.until_settled()
-            return recorded("triggers", stage, steps, words=[(system.bucket, "BUCKET")])
+            return recorded("triggers", stage, steps, words={system.bucket: "BUCKET"})
+
+
+def _play_answers() -> Night:
+    """The night of an API that leaks and is restarted; and of which then one path fails and another is slow."""
+    with World(NIGHT, thin=True) as world:
+        system = UsageMetrics(world)
+        system.requests(600)
+        world.run(timedelta(minutes=10))
+        enabled = "".join(f'[remediations.{name}]\nmode = "auto"\n{_BRIEF}\n' for name in (ERRORS, LATENCY))
+        toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", f"{enabled}\n[[systems]]", 1)
+        toml += api_target(system) + f'log_group = "{system.log_group}"\n'
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(10)
+                system.api.settle(timedelta(minutes=50))
+                system.leak_memory(50)
+                stage.until(lambda: world.trail.of("ecs.UpdateService"))
+                system.leak_memory(0)
+                stage.until_settled()
+                system.fail_path("/v1/export", 0.6)
+                stage.until(lambda: world.trail.of("logs.GetQueryResults"))
+                stage.until_settled()
+                system.fail_path("/v1/export", 0.0)
+                system.slow_path("/v1/export", 3.0)
+                stage.until(lambda: len(world.trail.of("logs.StartQuery")) > 1)
+                stage.until_settled()
+            return recorded("answers", stage, steps, service=system.api)
+
+
+def _play_silence() -> Night:
+    """Nobody comes any more to a service that has a name and speaks TLS: all of the way is looked along."""
+    with World(NIGHT, thin=True) as world:
+        system = UsageMetrics(world)
+        system.requests(200)
+        system.has_a_past()
+        system.serve_https()
+        system.serve_by_name()
+        world.run(timedelta(minutes=10))
+        enabled = f'[remediations.{TRAFFIC}]\nmode = "observe"\n\n[[systems]]'
+        toml = api_configuration(system).replace("[[systems]]", enabled, 1) + api_name(system)
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                system.requests(0)
+                stage.until(lambda: world.mail)
+            return recorded("silence", stage, steps, service=system.api)
 
 
 def _under_way(on: Stage, system: UsageMetrics) -> None:
@@ -314,6 +384,27 @@ def _play_release(key: str, perform: Callable[[Stage, UsageMetrics], None]) -> N
             return recorded(key, stage, steps, service=system.api)
 
 
+def _play_reports() -> Night:
+    """A night of what is only told: an alarm is raised, a function fails, a bucket refuses what is uploaded."""
+    with World(NIGHT) as world:
+        system, uploads = DocumentManagement(world), Uploads(world)
+        enabled = "[remediations.alarm-raised]\n[remediations.lambda-failing]\n[remediations.s3-access-denied]\n"
+        enabled += "\n[storm]\ntargets = 9\nfloor = 9\n\n[[systems]]"
+        toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", enabled)
+        for arn in (uploads.alarm_arn(SIGN_INS), uploads.function_arn, uploads.bucket_arn):
+            toml += f'[[systems.targets]]\narn = "{arn}"\n'
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(2)
+                uploads.failed_sign_ins = 9
+                uploads.function.failing = 1.0
+                uploads.bucket.key = "Disabled"
+                stage.until(lambda: len(world.mail) == 3)  # noqa: PLR2004 - one report each
+            return recorded("reports", stage, steps, words={SIGN_INS: "ALARM", BUCKET: "BUCKET"})
+
+
 @contextmanager
 def _noting() -> Iterator[list[tuple[str, Step]]]:
     """Note every step that is carried out, with the incident that it is for, in the order of their sessions."""
@@ -334,12 +425,12 @@ def recorded(
     steps: Iterable[tuple[str, Step]],
     *,
     service: Service | None = None,
-    words: Iterable[tuple[str, str]] = (),
+    words: Mapping[str, str] | None = None,
 ) -> Night:
     """
     What a night has come to by now: to be asked before its world ends.
 
-    ``service`` is what it was about, ``words`` say what else is there, and what that is in general.
+    ``service`` is what it was about, ``words`` what else has a name of its own in it.
     """
     world, environment = on.world, on.nightshift.environment
     calls = tuple(event for event in world.trail if event.function is not None)
@@ -360,6 +451,7 @@ def recorded(
         homes=homes,
         stacks={stack.name: stack.arn for stack in world.stacks.all.values()},
         roles=_roles(world),
+        queries=world.insights.asked,
         scalable={each.resource: each.arn for each in world.autoscaling.all.values()},
     )
     return Night(
@@ -368,7 +460,7 @@ def recorded(
         calls=calls,
         account=account,
         steps=tuple(steps),
-        words=(*words, *_words(world, on.system, service or on.system.service)),
+        words=_words(world, on.system, service or on.system.service, words or {}),
         names={
             "AWS::DynamoDB::Table": environment.table,
             "AWS::S3::Bucket": environment.quarantine,
@@ -402,9 +494,12 @@ def _dead_letter_queue(policy: str) -> str:
     return str(json.loads(policy)["deadLetterTargetArn"])
 
 
-def _words(world: World, system: QueueService, service: Service) -> tuple[tuple[str, str], ...]:
+def _words(
+    world: World, system: QueueService, service: Service, more: Mapping[str, str]
+) -> tuple[tuple[str, str], ...]:
     shape = system.shape
     found = {
+        **more,
         **{each.arn.rpartition("/")[2]: "SCALABLE" for each in world.autoscaling.all.values()},
         shape.dead_letter_queue: "DLQ",
         shape.queue: "SOURCE",
@@ -413,5 +508,8 @@ def _words(world: World, system: QueueService, service: Service) -> tuple[tuple[
         **{f"{shape.cluster}/{task.id}": "CLUSTER/TASK" for task in service.tasks},
         shape.cluster: "CLUSTER",
         f"function:{FUNCTION}": "function:CONSUMER",
+        **{f"log-group:{name}": "log-group:LOG" for name in world.insights.groups},
     }
+    if isinstance(system, UsageMetrics) and system.zone:
+        found[system.zone] = "ZONE"
     return tuple(sorted(found.items(), key=lambda item: -len(item[0])))

@@ -24,7 +24,7 @@ from nightshift.errors import ConfigError
 from nightshift.model import Step
 
 from infra.options import GENERATE, Options
-from infra.permissions import ANYWHERE, NEVER, reason
+from infra.permissions import ANYWHERE, NEVER, UNDIVIDED, reason
 from sandbox.trail import Event
 from tools.iam.definitions import action as definition
 from tools.iam.needs import Need, checked, encrypted, needs, runtime
@@ -317,7 +317,7 @@ def _too_wide(grant: Grant) -> str:
     if grant.resource == "*":
         if grant.action not in ANYWHERE:
             return "everywhere, and nobody said why"
-        if known.resources and not grant.conditions:
+        if known.resources and not grant.conditions and grant.action not in UNDIVIDED:
             return f"everywhere, though it is for {', '.join(sorted(known.resources))}"
         return ""
     if not known.kinds_of(grant.resource):

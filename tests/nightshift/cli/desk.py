@@ -155,12 +155,13 @@ class Desk:
         self.config.write_text(TOML, encoding="utf-8")
         self.table = make_table(cloud.session.client("dynamodb"))
         self.store = Incidents(cloud.aws(), self.table)
+        self.registry: tuple[type[Remediation], ...] = (Toy,)
         self._clock_reads = 0
 
     def run(self, *words: str, input: str | None = None) -> Result:  # noqa: A002 - the runner's own word
         """Type a command."""
         self._clock_reads = 0
-        context = Context(session=lambda _: self.cloud.session, run=Serial(), clock=self._clock, registry=(Toy,))
+        context = Context(session=lambda _: self.cloud.session, run=Serial(), clock=self._clock, registry=self.registry)
         self.cloud.calls.clear()
         return CliRunner(env={"NIGHTSHIFT_DEPLOYMENT": None}).invoke(app, list(words), obj=context, input=input)
 

@@ -52,7 +52,7 @@ def test_a_lease_is_told_when_it_goes_out_and_when_it_comes_back(scaled: Make, b
     out = scaled()
     (lent,) = transition(replace(out, phase=Phase.VERIFYING), out, context=backdrop())
     assert lent.key == "leased"
-    assert lent.subject == "FIXED, ON LEASE until 05:16 UTC: thumbnails - Dead letters pile up [SEV2]"
+    assert lent.subject == "FIXED, ON LEASE until 05:16 UTC: thumbnails of lecture - Dead letters pile up [SEV2]"
     assert keys(out, replace(out, notices=("leased",)), backdrop()) == []
     back = replace(out.calls[0], step="undo scale out")
     closed = replace(out, phase=Phase.CLOSED, calls=(*out.calls, back), notices=("leased",))
@@ -161,6 +161,22 @@ def test_the_subject_says_it_on_a_locked_telephone(redriven: Make, backdrop: Bac
     (notice,) = transition(None, redriven(target=long), context=backdrop())
     assert notice.subject.startswith("FIXED: begin-")
     assert "-dlq - Dead letters pile up [SEV3]" in notice.subject
+
+
+def test_a_service_is_told_with_its_system(redriven: Make, backdrop: Backdrop) -> None:
+    """Its name is its cluster's, and another customer has one of the same; a queue's is the account's."""
+    arn = "arn:aws:ecs:eu-central-1:111122223333:service/lecture-{0}-cluster/lecture-backend-service"
+    subjects = {
+        transition(None, redriven(target=arn.format(name), group=name), context=backdrop())[0].subject
+        for name in ("dhbw", "edt")
+    }
+    assert subjects == {
+        f"FIXED: lecture-backend-service of {name} - Dead letters pile up [SEV3]" for name in ("dhbw", "edt")
+    }
+    long = redriven(target=arn.format("a") + "x" * 40, group="a-customer-with-a-long-name")
+    (notice,) = transition(None, long, context=backdrop())
+    assert notice.subject.startswith("FIXED: lecture-...xxxxxxxxx of a-customer-with-a-long-name - ")
+    assert "[SEV3]" in notice.subject
 
 
 def test_a_storm_is_one_page(backdrop: Backdrop) -> None:

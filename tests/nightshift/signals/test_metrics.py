@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -83,6 +84,22 @@ def test_queries_of_one_window_share_their_calls(cloud: Cloud) -> None:
         frozenset("c"): (minutes_ago(61), minutes_ago(1)),
         frozenset("d"): (three - timedelta(minutes=55), three + timedelta(minutes=5)),
     }
+
+
+def test_a_query_may_be_about_a_span_that_is_over(cloud: Cloud) -> None:
+    """It ends so many minutes ago, has a call of its own, and sees nothing of what came since."""
+    now, before = visible("a"), replace(visible("a", minutes=60), ago=90)
+    cloud.report(visible("a"), *(float(number) for number in range(200)), end=minutes_ago(2))
+    readings = gather(cloud.aws(), [now, before, replace(before, metric="NumberOfMessagesSent")], now=NOW)
+    assert sorted((params["StartTime"], params["EndTime"]) for params in cloud.asked("GetMetricData")) == [
+        (minutes_ago(151), minutes_ago(91)),
+        (minutes_ago(16), minutes_ago(1)),
+    ]
+    then, lately = readings.metric(before), readings.metric(now)
+    assert isinstance(then, Series)
+    assert isinstance(lately, Series)
+    assert (then.points[0][0], then.points[-1][0], len(then.points)) == (minutes_ago(151), minutes_ago(92), 60)
+    assert lately.points[-1] == (minutes_ago(2), 199.0)
 
 
 @given(

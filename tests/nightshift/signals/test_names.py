@@ -11,7 +11,9 @@ import botocore
 import pytest
 from nightshift.model import Arn, MetricQuery
 from nightshift.signals import (
+    alarm_name,
     balancer_metric,
+    function_metric,
     group_metric,
     names,
     queue_arn,
@@ -137,3 +139,21 @@ def test_no_other_load_balancer_has_these_metrics(resource: str) -> None:
         balancer_metric(replace(BALANCER, resource=resource), "RequestCount", "Sum")
     with pytest.raises(ValueError, match="not a target group"):
         group_metric(BALANCER, BALANCER, "RequestCount", "Sum")
+
+
+def test_an_alarms_name_is_all_of_it() -> None:
+    """Colons and slashes are parts of it; what is no alarm, or has no name, is refused."""
+    assert alarm_name(Arn("aws", "cloudwatch", REGION, ACCOUNT, "alarm:team/5xx:api")) == "team/5xx:api"
+    for resource in ("alarm:", "dashboard/alarm:x"):
+        with pytest.raises(ValueError, match="not an alarm"):
+            alarm_name(Arn("aws", "cloudwatch", REGION, ACCOUNT, resource))
+
+
+def test_a_functions_metric_is_of_all_its_versions() -> None:
+    """By its name alone."""
+    function = Arn("aws", "lambda", REGION, ACCOUNT, "function:etl")
+    assert function_metric(function, "Errors", "Sum", 10) == MetricQuery(
+        "AWS/Lambda", "Errors", (("FunctionName", "etl"),), "Sum", 60, 10
+    )
+    with pytest.raises(ValueError, match="not a function"):
+        function_metric(Arn("aws", "lambda", REGION, ACCOUNT, "layer:etl"), "Errors", "Sum")

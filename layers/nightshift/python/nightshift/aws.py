@@ -65,6 +65,7 @@ _MISSING = frozenset(
         "404",
         "AWS.SimpleQueueService.NonExistentQueue",
         "ClusterNotFoundException",
+        "LoadBalancerNotFound",
         "NoSuchBucket",
         "NoSuchKey",
         "NotFound",

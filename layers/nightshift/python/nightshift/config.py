@@ -36,7 +36,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 from nightshift import strict_json
 from nightshift.calendar import Calendar, Dates, Freeze, Window, zone
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Customer, Mode, Severity, Target, Triggers
+from nightshift.model import Arn, Customer, DnsRecord, Mode, Severity, Target, Triggers
 from nightshift.remediation import Remediation
 
 __all__ = [
@@ -102,6 +102,7 @@ _REMEDY_DURATION = (
 )
 
 _SHAPES = {
+    "cloudwatch:alarm": (re.compile(r"alarm:[!-~]{1,255}", re.ASCII), "alarm:<alarm name>"),
     "ecs:service": (re.compile(r"service/[\w-]{1,255}/[\w-]{1,255}", re.ASCII), "service/<cluster>/<service>"),
     "lambda:function": (re.compile(r"function:[\w-]{1,140}(:[\w$-]{1,128})?", re.ASCII), "function:<name>"),
     "sqs:queue": (re.compile(r"[\w-]{1,80}|[\w-]{1,75}\.fifo", re.ASCII), "<queue name>"),
@@ -259,6 +260,17 @@ class TriggersTable(_Table):
     )
 
 
+class DnsTable(_Table):
+    """The name by which people reach a service."""
+
+    zone: str = Field(
+        pattern="^[A-Z0-9]{4,32}$", description="the id of its hosted zone in Route 53, as in Z0123456789"
+    )
+    name: str = Field(
+        pattern=r"^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)+$", max_length=253, description="as in api.example.com"
+    )
+
+
 class TargetTable(_Table):
     """One AWS resource under care."""
 
@@ -283,6 +295,10 @@ class TargetTable(_Table):
     target_group: _Arn | None = Field(
         default=None, description="of an ECS service: the target group its tasks are registered in"
     )
+    dns: DnsTable | None = Field(
+        default=None,
+        description="of an ECS service behind a load balancer: the record of Route 53 by which people reach it",
+    )
     roles: tuple[_Arn, ...] = Field(
         default=(),
         max_length=4,
@@ -291,7 +307,22 @@ class TargetTable(_Table):
     triggers: TriggersTable | None = Field(
         default=None, description="of an S3 bucket: where its triggers stand, and who is told of them"
     )
+    depends_on: tuple[_Arn, ...] = Field(
+        default=(),
+        max_length=8,
+        description="of an ECS service: other ECS services, registered too, that it cannot serve without",
+    )
+    log_group: _Arn | None = Field(
+        default=None,
+        description="of an ECS service: the CloudWatch log group with a line of JSON for each request (path, "
+        "statusCode, duration in ms), of which a report counts fifteen minutes by path",
+    )
     maintenance: _Maintenance = ()
+    alarms: bool = Field(
+        default=False,
+        description="of an ECS service or a dead-letter queue: whether the stack makes CloudWatch alarms for it, and a "
+        "dashboard for its system",
+    )
 
 
 class SystemTable(_Table):
@@ -544,7 +575,10 @@ def _written(target: Target) -> dict[str, Any]:
         "remediations": list(target.remediations),
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
         **({"triggers": _triggers_written(target.triggers)} if target.triggers is not None else {}),
+        **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
+        **({"alarms": True} if target.alarms else {}),
         "maintenance": list(target.maintenance),
+        **({"dns": {"zone": target.dns.zone, "name": target.dns.name}} if target.dns else {}),
         **mode,
         **links,
     }
@@ -722,6 +756,7 @@ _LINKS = {
     "queue": (("ecs:service", "lambda:function"), ("sqs:queue",)),
     "load_balancer": (("ecs:service",), ("elasticloadbalancing:loadbalancer",)),
     "target_group": (("ecs:service",), ("elasticloadbalancing:targetgroup",)),
+    "log_group": (("ecs:service",), ("logs:log-group",)),
 }
 """what may have the link, and what it may point to"""
 _OF_CUSTOMER = {"queue": "sqs:queue", "dead_letters": "sqs:queue", "consumer": "ecs:service"}
@@ -766,6 +801,7 @@ def _check_targets(
             problems.add((*loc, "arn"), f"{target.arn} is {there} already", "Keep one of them")
         _check_home(target, loc, raw.get("account"), raw.get("region"), problems)
         _check_links(target, loc, problems)
+        _check_alarms(target, loc, problems)
         takers = {name for name, remediation in settings.items() if remediation.takes(target)}
         idle -= takers
         if _check_listed(target, loc, enabled, problems, known) and not takers and len(settings) == len(enabled):
@@ -784,7 +820,8 @@ def _check_targets(
 def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -> Target:
     """As it is under care: what its whole system says of maintenance is said of it too."""
     said = {name: getattr(table, name) for name in TargetTable.model_fields}
-    target = Target(group=group, **{**said, "triggers": _triggers(table.triggers)})
+    dns = DnsRecord(table.dns.zone, table.dns.name) if table.dns else None
+    target = Target(group=group, **{**said, "dns": dns, "triggers": _triggers(table.triggers)})
     return replace(target, maintenance=tuple(dict.fromkeys((*maintenance, *target.maintenance))))
 
 
@@ -913,16 +950,47 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
         elif key == "load_balancer" and not arn.resource.startswith("loadbalancer/app/"):
             remedy = "Only application load balancers (loadbalancer/app/…) say how requests were answered: remove it"
             problems.add((*loc, key), f"{arn} is no application load balancer", remedy)
+        elif key == "log_group" and arn.resource.count(":") > 1:
+            problems.add((*loc, key), f"{arn} is more than the log group", "Remove what follows its name (:*)")
+    _check_needed(target, loc, problems)
+    _check_task_roles(target, loc, problems)
+    _check_triggers(target, loc, problems)
+    if target.dns is not None and target.load_balancer is None:
+        problems.add(
+            (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
+        )
+    for one, other in (("load_balancer", "target_group"), ("target_group", "load_balancer")):
+        if getattr(target, one) is not None and getattr(target, other) is None:
+            problems.add((*loc, one), f"has no {other} beside it", f"Name the {other} too: metrics need both")
+
+
+def _check_task_roles(target: Target, loc: Loc, problems: _Problems) -> None:
     for n, role in enumerate(target.roles):
         if target.arn.kind != "ecs:service":
             problems.add((*loc, "roles"), f"a target of kind {target.arn.kind} has no roles", "Remove them")
         elif role.kind != "iam:role" or role.account != target.arn.account or role.partition != target.arn.partition:
             remedy = "A role is arn:aws:iam::ACCOUNT:role/NAME, of the deployment's account"
             problems.add((*loc, "roles", n), f"{role} is no role of this account", remedy)
-    _check_triggers(target, loc, problems)
-    for one, other in (("load_balancer", "target_group"), ("target_group", "load_balancer")):
-        if getattr(target, one) is not None and getattr(target, other) is None:
-            problems.add((*loc, one), f"has no {other} beside it", f"Name the {other} too: metrics need both")
+
+
+def _check_needed(target: Target, loc: Loc, problems: _Problems) -> None:
+    for n, needed in enumerate(target.depends_on):
+        home = (needed.account, needed.region) == (target.arn.account, target.arn.region)
+        if {target.arn.kind, needed.kind} != {"ecs:service"} or needed == target.arn or not home:
+            remedy = "Only an ECS service depends on another one that is registered too: name that, or remove it"
+            problems.add((*loc, "depends_on", n), f"{needed} is nothing that {target.arn} can depend on", remedy)
+
+
+def _check_alarms(target: Target, loc: Loc, problems: _Problems) -> None:
+    """Alarms are made for what we know the metrics of, and for a queue only where messages in it are a failure."""
+    if not target.alarms:
+        return
+    here = (*loc, "alarms")
+    if target.arn.kind not in ("ecs:service", "sqs:queue"):
+        remedy = "Remove it: the stack makes them for ecs:service and sqs:queue"
+        problems.add(here, f"there are no alarms for the kind {target.arn.kind}", remedy)
+    elif target.arn.kind == "sqs:queue" and target.source is None:
+        problems.add(here, "has no source beside it", "Name the queue whose dead letters it holds, or remove it")
 
 
 def _of_customers(target: Target) -> Iterator[tuple[Loc, Arn, str]]:

@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 from nightshift import decide as deciding
 from nightshift import surroundings
@@ -54,6 +55,7 @@ from nightshift.model import (
     Healthy,
     Incident,
     Intent,
+    Look,
     Mode,
     Observation,
     Outcome,
@@ -85,6 +87,12 @@ GIVE_BACK_EVERY = timedelta(minutes=5)
 GIVE_BACK_TRIES = 12
 """an hour of trying to take back what was lent, then a person must; a kill switch that forbids it does not count"""
 _HOUR = timedelta(hours=1)
+_LOOKS = 5
+"""of a trend that are kept"""
+_PEERS = 20
+"""targets of the same system that are asked whether they are sick, too"""
+_CONTROLS = 5
+"""of them that are watched beside one that is treated"""
 _TRIES = "give_back_tries"
 _LEFT_OUT = "; what was lent is still OUT and must be taken back by hand"
 
@@ -204,7 +212,7 @@ class Engine:
             return self._finish(claim, self._orphaned(claim))
         case = _Case(claim, target, remediation, self._reading(remediation), self._clock())
         observation = self._observe(case)
-        incident = _counted(claim.incident, observation)
+        incident = _counted(claim.incident, observation, case.now)
         self._relate(case, incident)
         try:
             after = self._stop_switch(case, incident)
@@ -400,6 +408,13 @@ class Engine:
         spoken = refusals(self._facts(case, incident, _nothing(incident), continuing=False), NOT_NOW)
         if spoken:
             return self._held(case, incident, spoken[0])
+        notes = dict(incident.scratch)
+        try:
+            diagnosis = case.remediation.detail(case.reading, case.target, diagnosis, notes)
+        except Refused as refused:
+            return self._held(case, replace(incident, scratch=notes), _refusal(refused))
+        except AwsError as error:  # what cannot be read must not keep the rest from being told
+            diagnosis = replace(diagnosis, evidence=(*diagnosis.evidence, f"more could not be read: {error}"))
         plan = incident.plan if incident.attempts else None  # what was tried before stays told
         incident = replace(incident, diagnosis=diagnosis, plan=plan, severity=finding.severity, refusal=None)
         return self._close(case, incident, Close(Verdict.ESCALATED, f"only people can cure this: {diagnosis.cause}"))
@@ -450,6 +465,8 @@ class Engine:
             calendar=self.policy.calendar,
             freeze_safe=case.remediation.freeze_safe,
             only_in=case.remediation.only_in,
+            trend=incident.trend if case.remediation.mends_itself else (),
+            patience=case.remediation.patience,
         )
 
     def _relate(self, case: _Case, incident: Incident) -> None:
@@ -541,6 +558,7 @@ class Engine:
         attempts = incident.attempts
         if first:
             attempts = (*attempts, Attempt(len(attempts) + 1, plan.hash, case.now))
+        controls = self._controls(case) if first else incident.controls
         deadline = case.now + step.settle + case.remediation.patience
         approval = incident.approval and replace(incident.approval, used_at=incident.approval.used_at or case.now)
         incident = replace(
@@ -551,6 +569,7 @@ class Engine:
             intent=Intent(len(attempts), number, plan.hash, case.now, deadline),
             approval=approval,
             lent=incident.lent or plan.lease is not None,
+            controls=controls,
             refusal=None,
             hold_until=None,
             look_at=case.claim.until,
@@ -676,6 +695,49 @@ class Engine:
         """An attempt that certainly did not happen is not counted, and leaves no cooldown; its budget stays spent."""
         self._incidents.uncool(incident)
         return replace(incident, attempts=incident.attempts[:-1], intent=None, lent=False)
+
+    # -- with a control ------------------------------------------------------------------------------------------
+
+    def _controls(self, case: _Case) -> tuple[str, ...]:
+        """Targets of the same system that are sick in the same way now, and that nobody of us has touched today."""
+        peers = [
+            each
+            for each in self.policy.targets
+            if each.group == case.target.group and each.arn != case.target.arn and case.remediation.takes(each)
+        ]
+        sick = (each for each in peers[:_PEERS] if self._sick_lately(case, each))
+        return tuple(str(each.arn) for each in islice(filter(self._untreated, sick), _CONTROLS))
+
+    def _sick_lately(self, case: _Case, target: Target) -> bool:
+        """Whether it fell sick, or was let go of, so late that it may be for the same cause."""
+        since = self._incidents.sick_since(case.remediation.name, str(target.arn))
+        return since is not None and since >= case.now - _HOUR
+
+    def _untreated(self, target: Target) -> bool:
+        now, arn = self._clock(), str(target.arn)
+        return self._incidents.lease(arn, now).holder is None and self._incidents.used(arn, now)[0] == 0
+
+    def _compared(self, case: _Case, incident: Incident, close: Close) -> Close:
+        """
+        What the untreated say of a cure that seems to have worked.
+
+        Where every one of them that can be seen is healthy, too, the cause has gone by itself, and this is no cure.
+        """
+        peers = [peer for arn in incident.controls if (peer := self.policy.target(arn)) is not None]
+        seen = [
+            case.remediation.detect(peer, gather(self._aws, case.remediation.examine(peer), now=case.now))
+            for peer in peers
+            if self._untreated(peer)
+        ]
+        well, sick = (sum(isinstance(each, kind) for each in seen) for kind in (Healthy, Sick))
+        if sick:
+            return replace(
+                close, why=f"{close.why}; of {well + sick} like it that were left alone {sick} are still sick"
+            )
+        if not well:
+            return close
+        why = f"{close.why}; but so are all {well} that were sick like it and were left alone"
+        return Close(Verdict.RECOVERED, why, attempt=Verdict.UNVERIFIABLE)
 
     # -- while it settles, and afterwards ------------------------------------------------------------------------
 
@@ -848,6 +910,8 @@ class Engine:
 
     def _close(self, case: _Case, incident: Incident, close: Close) -> _Next:
         now = self._clock()
+        if close.verdict is Verdict.FIXED:
+            close = self._compared(case, incident, close)
         incident = self._ledger(case, incident)
         if incident.lent and close.verdict is Verdict.FIXED and incident.plan is not None:
             ends = _began(incident) + (incident.plan.lease or timedelta(0))
@@ -957,15 +1021,29 @@ def _pace(remediation: Remediation) -> Pace:
     return Pace(remediation.confirm, remediation.looks, remediation.max_attempts, EVERY)
 
 
-def _counted(incident: Incident, seen: Observation) -> Incident:
+def _counted(incident: Incident, seen: Observation, now: datetime) -> Incident:
     """The record with this look counted: runs of equal looks, so one look of another kind starts again."""
     match seen:
         case Healthy():
-            return replace(incident, healthy_looks=incident.healthy_looks + 1, sick_looks=0, unknown_looks=0)
+            return replace(incident, healthy_looks=incident.healthy_looks + 1, sick_looks=0, unknown_looks=0, trend=())
         case Sick():
-            return replace(incident, healthy_looks=0, sick_looks=incident.sick_looks + 1, unknown_looks=0)
+            trend = _trend(incident, seen.finding, now)
+            return replace(incident, healthy_looks=0, sick_looks=incident.sick_looks + 1, unknown_looks=0, trend=trend)
         case Unknown():
-            return replace(incident, healthy_looks=0, unknown_looks=incident.unknown_looks + 1)
+            return replace(incident, healthy_looks=0, unknown_looks=incident.unknown_looks + 1, trend=())
+
+
+def _trend(incident: Incident, finding: Finding, now: datetime) -> tuple[Look, ...]:
+    """What the newest looks measured. Two in one minute see the same metrics, so they are one."""
+    if incident.phase not in {Phase.OPEN, Phase.AWAITING}:  # what is seen now may be our doing
+        return ()
+    looks = incident.trend
+    if not looks and incident.sick_looks == 0 and not incident.attempts and incident.finding.signals:
+        first = incident.finding.signals[0]
+        looks = (Look(incident.opened_at, first.value, first.threshold),)
+    if finding.signals and (not looks or now - looks[-1].at >= EVERY / 2):
+        looks = (*looks, Look(now, finding.signals[0].value, finding.signals[0].threshold))
+    return looks[-_LOOKS:]
 
 
 def _nothing(incident: Incident) -> Plan:

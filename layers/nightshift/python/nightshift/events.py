@@ -255,12 +255,23 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
     """
     The registered targets that the metrics of these alarms speak of, if they are in state ALARM.
 
-    None, where they name no registered target (a composite alarm, say): the next sweep looks at everything anyway, so
-    no resource has to be guessed.
+    An alarm that is a target itself is spoken of by its name. A service is also spoken of by its target group, and by
+    its load balancer where an alarm names no target group: what a load balancer answers itself is counted for it as a
+    whole, and may be about any service behind it.
+
+    None, where they name no registered target: the next sweep looks at everything anyway, so no resource has to be
+    guessed.
     """
-    named = [dimensions for alarm in alarms if alarm.state == "ALARM" for dimensions in alarm.dimensions]
+    loud = [alarm for alarm in alarms if alarm.state == "ALARM"]
+    raised = [alarm.dimensions for alarm in loud]
+    named = [dimensions for each in raised for dimensions in each]
+    functions = {each.get("FunctionName") for each in named}
+    arns = {alarm.arn for alarm in loud}
     queues = {each.get("QueueName") for each in named}
     services = {(each.get("ClusterName"), each.get("ServiceName")) for each in named}
+    groups = {each["TargetGroup"] for each in named if "TargetGroup" in each}
+    whole = [each for each in raised if not any("TargetGroup" in dimensions for dimensions in each)]
+    balancers = {f"loadbalancer/{each['LoadBalancer']}" for found in whole for each in found if "LoadBalancer" in each}
 
     def spoken_of(target: Target) -> bool:
         match target.arn.kind:
@@ -268,7 +279,15 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
                 return target.arn.name in queues
             case "ecs:service":
                 cluster, _, service = target.arn.resource.removeprefix("service/").partition("/")
-                return (cluster, service) in services
+                return (
+                    (cluster, service) in services
+                    or (target.target_group is not None and target.target_group.resource in groups)
+                    or (target.load_balancer is not None and target.load_balancer.resource in balancers)
+                )
+            case "lambda:function":
+                return target.arn.name in functions
+            case "cloudwatch:alarm":
+                return str(target.arn) in arns
         return False
 
     return tuple(target for target in targets if spoken_of(target))

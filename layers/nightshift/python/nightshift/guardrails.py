@@ -3,8 +3,8 @@ The guardrails: an ordered tuple of pure functions, each passing a plan (None) o
 
 Everything a guardrail compares stands in :class:`Facts`, read by the engine right before; a fact that could not be read
 is ``None`` or :class:`~nightshift.remediation.Unread`, and refuses. The order is the order a person would ask in: ours?
-allowed? stopped? too many at once? the wrong time? being changed by somebody else? too soon? too often? still the same
-plan? approved?
+allowed? stopped? too many at once? the wrong time? being changed by somebody else? recovering? too soon? too often?
+still the same plan? approved?
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from nightshift.calendar import Calendar
-from nightshift.model import Approval, Call, Mode, Plan, Refusal, SwitchState, Target
+from nightshift.model import Approval, Call, Look, Mode, Plan, Refusal, SwitchState, Target
 from nightshift.remediation import Unread
 
 __all__ = [
@@ -48,6 +49,8 @@ ONE_CAUSE = "one-cause"
 
 _SOON = timedelta(minutes=1)
 _LATER = timedelta(minutes=5)
+_TREND = 2
+"""looks that show where it goes; one more is asked where there is one"""
 _LONG = timedelta(hours=1)  # so that a calendar that somebody corrects counts within the hour
 _NO = frozenset({"false", "no", "0"})
 
@@ -73,6 +76,7 @@ class Facts:
     ``bounds`` are the ARNs (or ARN prefixes ending in ``*``) that the plan may touch. ``changing`` says what is being
     deployed or updated around the target. ``used_today`` and ``used_this_hour`` are applications already counted.
     ``freeze_safe`` and ``only_in`` are the remediation's: whether a freeze lets it act, and in which windows it begins.
+    ``trend`` is what the last looks measured, oldest first; ``patience`` how long a cure of ours would be given.
     """
 
     now: datetime
@@ -100,6 +104,8 @@ class Facts:
     calendar: Calendar = field(default_factory=Calendar)
     freeze_safe: bool = False
     only_in: tuple[str, ...] = ()
+    trend: tuple[Look, ...] = ()
+    patience: timedelta = timedelta(0)
     linked_tags: Mapping[str, Mapping[str, str] | Unread] = field(default_factory=dict)
 
 
@@ -250,6 +256,31 @@ def waits_for(cause: tuple[str, str] | None) -> Refusal | None:
     return Refusal(ONE_CAUSE, reason, retry_after=_SOON, link=link)
 
 
+def recovering(facts: Facts) -> Refusal | None:
+    """
+    What gets better by itself is left alone for as long as it does, and soon would be well.
+
+    What was begun is not asked about: then it may be our doing.
+    """
+    if facts.continuing or len(facts.trend) < _TREND:
+        return None
+    looks = [look for look in facts.trend if look.threshold == facts.trend[-1].threshold][-_TREND - 1 :]
+    gaps = [abs(look.value - look.threshold) for look in looks]
+    if len(looks) < _TREND or not all(after < before for before, after in pairwise(gaps)):
+        return None
+    lasted = (looks[-1].at - looks[0].at).total_seconds()
+    left = timedelta(seconds=lasted * gaps[-1] / (gaps[0] - gaps[-1]))
+    if left > facts.patience:
+        return None
+    values = " → ".join(f"{look.value:g}" for look in looks)
+    return Refusal(
+        "recovering",
+        f"it is getting better by itself ({values}; {looks[-1].threshold:g} is the threshold)",
+        {"minutes_left": int(left.total_seconds() // 60)},
+        retry_after=_SOON,
+    )
+
+
 def lease_free(facts: Facts) -> Refusal | None:
     """One incident at a time acts on a target."""
     if facts.holder is not None:
@@ -336,6 +367,7 @@ GUARDRAILS: tuple[Guardrail, ...] = (
     window,
     mid_change,
     one_cause,
+    recovering,
     lease_free,
     cooldown,
     target_budget,

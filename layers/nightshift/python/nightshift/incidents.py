@@ -247,6 +247,16 @@ class Incidents:
         item = self._get(f"TARGET#{target}", f"OPEN#{remediation}")
         return item["incident"]["S"] if item is not None and item["state"]["S"] == "open" else None
 
+    def sick_since(self, remediation: str, target: str) -> datetime | None:
+        """
+        Since when a target is known to be sick, consistently read; None where it is not, or was seen healthy since.
+
+        Of one whose incident has ended: since that end, as far as this can tell.
+        """
+        item = self._get(f"TARGET#{target}", f"OPEN#{remediation}")
+        pointer = _pointer(item) if item is not None else None
+        return pointer.since if pointer and pointer.state in {"open", "quiet"} and not pointer.count else None
+
     # -- the life of a record ----------------------------------------------------------------------------------
 
     def claim(self, incident_id: str, now: datetime) -> Claim | None:

@@ -27,12 +27,14 @@ __all__ = [
     "CallRecord",
     "Customer",
     "Diagnosis",
+    "DnsRecord",
     "Finding",
     "Healthy",
     "Incident",
     "Intent",
     "Json",
     "Ledger",
+    "Look",
     "MetricQuery",
     "Mode",
     "Observation",
@@ -172,15 +174,25 @@ class Triggers:
 
 
 @dataclass(frozen=True, slots=True)
+class DnsRecord:
+    """The name by which people reach a service, and the hosted zone of Route 53 that it stands in."""
+
+    zone: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """
     One AWS resource under care, as registered in the configuration.
 
     ``group`` is the system it belongs to. ``consumer`` (of a dead-letter queue or queue) is the service that drains it,
     ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
-    ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``roles`` are those that
-    its task definitions name. ``triggers`` (of a bucket) says what stands in it. ``maintenance`` names the windows in
-    which people work on it.
+    ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``dns`` is its name in
+    the world. ``roles`` are those that its task definitions name, ``depends_on`` registered services that it cannot
+    serve without, ``log_group`` where it logs its requests. ``triggers`` (of a bucket) says what stands in it.
+    ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
+    dashboard for it: nothing but the stack asks.
     """
 
     arn: Arn
@@ -193,9 +205,13 @@ class Target:
     queue: Arn | None = None
     load_balancer: Arn | None = None
     target_group: Arn | None = None
+    dns: DnsRecord | None = None
     roles: tuple[Arn, ...] = ()
     triggers: Triggers | None = None
+    depends_on: tuple[Arn, ...] = ()
+    log_group: Arn | None = None
     maintenance: tuple[str, ...] = ()
+    alarms: bool = False
 
     @property
     def linked(self) -> tuple[Arn, ...]:
@@ -211,7 +227,7 @@ class Target:
 @dataclass(frozen=True, slots=True, order=True)
 class MetricQuery:
     """
-    One CloudWatch metric over the last ``minutes``.
+    One CloudWatch metric over the last ``minutes``, or over as many that ended ``ago`` minutes before.
 
     ``dimensions`` are sorted (name, value) pairs, ``period`` is seconds.
 
@@ -224,6 +240,7 @@ class MetricQuery:
     stat: str
     period: int = 60
     minutes: int = 15
+    ago: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -359,13 +376,15 @@ class Call:
         return _text(_essence(self))
 
 
-_IAM_SERVICES = {"elbv2": "elasticloadbalancing"}
+_IAM_SERVICES = {"elbv2": "elasticloadbalancing", "resourcegroupstaggingapi": "tag"}
 _IAM_NAMES = {
     ("s3", "GetBucketNotificationConfiguration"): "GetBucketNotification",
     ("s3", "ListObjectsV2"): "ListBucket",
     ("s3", "HeadObject"): "GetObject",
     ("s3", "HeadBucket"): "ListBucket",
     ("s3", "CopyObject"): "PutObject",
+    ("s3", "GetBucketEncryption"): "GetEncryptionConfiguration",
+    ("s3", "GetPublicAccessBlock"): "GetBucketPublicAccessBlock",
     ("lambda", "Invoke"): "InvokeFunction",
 }
 
@@ -614,6 +633,15 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at a sick target measured: its finding's first signal, and the threshold of that."""
+
+    at: datetime
+    value: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """
     One record per target and failure.
@@ -621,7 +649,10 @@ class Incident:
     ``look_at`` is when to look again; ``deadline`` when to stop trying and say so. ``notices`` names the transitions a
     person was already told of. ``hold_until`` is when a guardrail that said "later" is asked again. ``lent`` says that
     something temporary of ours is out. ``scratch`` is the remediation's own memory between steps (JSON).
-    ``remind_at`` is when the next level hears of one that has ended and that nobody has acknowledged.
+    ``trend`` is what the newest sick looks in a row measured before anything was done. ``controls`` are the targets of
+    the same system that were sick in the same way when we acted and had not been treated: what became of them says
+    what would have become of this one. ``remind_at`` is when the next
+    level hears of one that has ended and that nobody has acknowledged.
     """
 
     id: str
@@ -645,6 +676,8 @@ class Incident:
     calls: tuple[CallRecord, ...] = ()
     ledger: Ledger = Ledger()
     links: tuple[str, ...] = ()
+    trend: tuple[Look, ...] = ()
+    controls: tuple[str, ...] = ()
     healthy_looks: int = 0
     sick_looks: int = 0
     unknown_looks: int = 0

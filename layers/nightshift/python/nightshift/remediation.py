@@ -220,6 +220,8 @@ class Remediation(BaseModel, ABC):
     """IAM actions that AWS performs in our name while serving those calls"""
     cures_deployments: ClassVar[bool] = False
     """whether a deployment of the target itself can be the failure, and so does not hold us back"""
+    mends_itself: ClassVar[bool] = True
+    """whether a first signal that nears its threshold, look by look, means that the target recovers"""
     auto_tag: ClassVar[str] = ""
     """the tag (with the value "enabled") without which a person is asked, whatever the modes allow; none: no tag"""
     freeze_safe: ClassVar[bool] = False
@@ -269,6 +271,16 @@ class Remediation(BaseModel, ABC):
 
         A cause that only people can cure is told by a diagnosis with ``advice``: nothing is planned for it.
         """
+
+    def detail(self, read: Reader, target: Target, diagnosis: Diagnosis, notes: dict[str, Json]) -> Diagnosis:
+        """
+        A diagnosis with advice, with what is too dear to be read at every look: asked right before people are told.
+
+        What takes its time is begun, noted down in ``notes``, and Refused with a delay: the next look finds the notes
+        on the record again, and so nothing is begun twice. What cannot be read is left out, and the report says so.
+        """
+        del read, target, notes
+        return diagnosis
 
     @abstractmethod
     def plan(self, diagnosis: Diagnosis) -> Plan:

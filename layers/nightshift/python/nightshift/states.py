@@ -15,7 +15,9 @@ from nightshift.model import Arn, Healthy, MetricQuery, ResourceRead, Target, Un
 from nightshift.remediation import Reader, Readings, Series, Unread
 
 __all__ = [
+    "alarm",
     "began",
+    "function",
     "messages",
     "minutes",
     "number",
@@ -39,6 +41,16 @@ def queue(read: Reader, arn: Arn) -> Mapping[str, Any]:
 def service(read: Reader, arn: Arn) -> Mapping[str, Any]:
     """An ECS service. Raises Unreadable, or Missing where it does not exist."""
     return _resource(read, ResourceRead("ecs.service", str(arn)), "ecs:DescribeServices")
+
+
+def alarm(read: Reader, arn: Arn) -> Mapping[str, Any]:
+    """An alarm, metric or composite. Raises Unreadable, or Missing where it does not exist."""
+    return _resource(read, ResourceRead("cloudwatch.alarm", str(arn)), "cloudwatch:DescribeAlarms")
+
+
+def function(read: Reader, arn: Arn) -> Mapping[str, Any]:
+    """A Lambda function, without its environment. Raises Unreadable, or Missing where it does not exist."""
+    return _resource(read, ResourceRead("lambda.function", str(arn)), "lambda:GetFunctionConfiguration")
 
 
 def seen_service(target: Target, seen: Readings) -> Mapping[str, Any] | Healthy | Unknown:

@@ -18,14 +18,14 @@ from nightshift.signals import queue_url
 __all__ = ["ACTIONS", "changes", "tags_of"]
 
 ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "cloudwatch:alarm": ("cloudwatch:ListTagsForResource",),
     "sqs:queue": ("sqs:ListQueueTags",),
     "ecs:service": ("ecs:ListTagsForResource", "ecs:DescribeServices"),
     "s3:bucket": ("s3:GetBucketTagging",),
+    "lambda:function": ("lambda:ListTags",),
     "*": ("cloudformation:DescribeStacks",),
 }
 """the IAM actions that looking around needs, by the kind of what is looked at"""
-_UNTAGGED = "NoSuchTagSet"
-"""how S3 says that a bucket has no tags"""
 
 
 def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
@@ -37,12 +37,27 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
         if arn.service == "ecs":
             answer = aws.read("ecs", "ListTagsForResource", resourceArn=str(arn))
             return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}
+        if arn.kind == "cloudwatch:alarm":
+            answer = aws.read("cloudwatch", "ListTagsForResource", ResourceARN=str(arn))
+            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", ())}
         if arn.kind == "s3:bucket":
-            answer = aws.read("s3", "GetBucketTagging", Bucket=arn.name)
-            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagSet", ())}
+            return _of_bucket(aws, arn)
+        if arn.kind == "lambda:function":
+            return dict(aws.read("lambda", "ListTags", Resource=str(arn)).get("Tags", {}))
     except AwsError as error:
-        return {} if error.code == _UNTAGGED else Unread(str(error))
+        return Unread(str(error))
     return Unread(f"nobody has taught Nightshift how to read tags of {arn.kind}")
+
+
+def _of_bucket(aws: Aws, arn: Arn) -> Mapping[str, str]:
+    """S3 answers with an error where there are no tags."""
+    try:
+        answer = aws.read("s3", "GetBucketTagging", Bucket=arn.resource)
+    except Rejected as error:
+        if error.code != "NoSuchTagSet":
+            raise
+        return {}
+    return {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagSet", ())}
 
 
 def changes(

@@ -14,6 +14,8 @@ from typer.core import TyperGroup
 from nightshift import __version__
 from nightshift.cli.answering import ack, approve, deny
 from nightshift.cli.context import Context, Declined, here
+from nightshift.cli.discover import discover
+from nightshift.cli.health import health
 from nightshift.cli.looking import explain, remediations, scan, validate
 from nightshift.cli.options import AsJson
 from nightshift.cli.switching import pause, resume, status
@@ -152,8 +154,10 @@ for _command, _panel in (
     (simulate, _TRY),
     (remediations, _CONFIGURE),
     (validate, _CONFIGURE),
+    (discover, _CONFIGURE),
     (scan, _CONFIGURE),
     (explain, _CONFIGURE),
+    (health, _RUN),
     (status, _RUN),
     (incidents, _RUN),
     (show, _RUN),

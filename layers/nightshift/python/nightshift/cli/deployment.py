@@ -31,6 +31,7 @@ __all__ = [
     "Where",
     "find",
     "identify",
+    "path_of",
     "policy_of",
     "stack_name",
 ]
@@ -163,10 +164,15 @@ def identify(context: Context, where: Where, policy: Policy | None, *, kind: typ
     return aws, caller
 
 
-def policy_of(context: Context, config: str) -> Policy:
-    """The configuration; a bare name means ``config/<name>.toml``, as for ``cdk deploy``. Raises ConfigErrors."""
+def path_of(config: str) -> Path:
+    """Where the configuration is; a bare name means ``config/<name>.toml``, as for ``cdk deploy``."""
     path = Path(config)
-    return load_toml(path if path.suffix else Path("config", f"{config}.toml"), registry=context.registry)
+    return path if path.suffix else Path("config", f"{config}.toml")
+
+
+def policy_of(context: Context, config: str) -> Policy:
+    """The configuration. Raises ConfigErrors."""
+    return load_toml(path_of(config), registry=context.registry)
 
 
 def stack_name(policy: Policy) -> str:

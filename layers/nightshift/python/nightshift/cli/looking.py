@@ -36,7 +36,7 @@ from nightshift.report.words import count, duration
 from nightshift.service import connect
 from nightshift.sweep import Look
 
-__all__ = ["explain", "remediations", "scan", "validate"]
+__all__ = ["explain", "policy_for", "remediations", "scan", "suggestion", "validate"]
 
 
 # -- scan ------------------------------------------------------------------------------------------------------------
@@ -57,7 +57,7 @@ def scan(
     with the reason, and never healthy.
     """
     context = here(ctx, json=json)
-    policy = _policy(context, config)
+    policy = policy_for(context, config)
     aws, caller = identify(context, Where(config=config, profile=profile), policy, kind=Looking)
     service = connect(policy, aws, Deployment(aws, caller, Incidents(aws, ""), policy).environment, clock=context.clock)
     with context.err.status(f"looking at {count(len(policy.targets), 'target')} …"):
@@ -124,7 +124,7 @@ def explain(
     Where nothing is deployed yet, budgets, leases and switches are those of a first night.
     """
     context = here(ctx, json=json)
-    policy = _policy(context, config)
+    policy = policy_for(context, config)
     chosen = _remediation(policy, remediation)
     where = Where(config, stack, table, profile)
     with context.err.status(f"looking at {target} …"):
@@ -224,7 +224,8 @@ def _conclusion(told: Explanation) -> tuple[str, str]:
     return f"It would not act: {safe(told.refusals[0].guard, 60)} holds it back.", "yellow"
 
 
-def _policy(context: Context, config: str | None) -> Policy:
+def policy_for(context: Context, config: str | None) -> Policy:
+    """The configuration that was named. One must be: Typer makes a usage error of it where none was."""
     if not config:
         raise typer.BadParameter("say which deployment: --config FILE")
     return policy_of(context, config)
@@ -234,7 +235,8 @@ def _remediation(policy: Policy, name: str) -> Remediation:
     found = policy.remediations.get(name)
     if found is None:
         raise Declined(
-            f"{safe(name, 80)} is not enabled in this configuration", _suggest(name, policy.remediations, "Enabled are")
+            f"{safe(name, 80)} is not enabled in this configuration",
+            suggestion(name, policy.remediations, "Enabled are"),
         )
     return found
 
@@ -244,7 +246,7 @@ def _target(policy: Policy, name: str, remediation: Remediation) -> Target:
     fitting = [target for target in matches if remediation.takes(target)]
     if not matches:
         names = [target.arn.name for target in policy.targets if remediation.takes(target)]
-        raise Declined(f"{safe(name, 300)} is no target of this configuration", _suggest(name, names, "It takes"))
+        raise Declined(f"{safe(name, 300)} is no target of this configuration", suggestion(name, names, "It takes"))
     if not fitting:
         raise Declined(
             f"{remediation.name} does not take {safe(name, 300)}, a target of kind {matches[0].arn.kind}",
@@ -258,7 +260,8 @@ def _target(policy: Policy, name: str, remediation: Remediation) -> Target:
     return fitting[0]
 
 
-def _suggest(name: str, there: Any, say: str) -> str:
+def suggestion(name: str, there: Any, say: str) -> str:
+    """The name that was probably meant, and those that there are."""
     names = sorted(set(there))
     near = difflib.get_close_matches(name[:100], names, n=1)
     shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")  # noqa: PLR2004 - a line
@@ -373,7 +376,7 @@ def remediations(
     context = here(ctx, json=json)
     known = {each.name: each for each in context.registry}
     if name is not None and name not in known:
-        raise Declined(f"there is no remediation {safe(name, 80)}", _suggest(name, known, "There are"))
+        raise Declined(f"there is no remediation {safe(name, 80)}", suggestion(name, known, "There are"))
     chosen = [each for each in context.registry if name in (None, each.name)]
     document = {"schema": "nightshift.remediations/1", "remediations": [_remediation_document(each) for each in chosen]}
     page: list[Any] = []

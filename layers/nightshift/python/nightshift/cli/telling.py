@@ -20,7 +20,7 @@ from nightshift.report import Context as ReportContext
 from nightshift.report import render, safe, to_json
 from nightshift.report.words import moment, name_of
 
-__all__ = ["incidents", "load", "show"]
+__all__ = ["incidents", "load", "open_now", "row_document", "show"]
 
 _MOST = 1000
 """incidents that are listed at most: a table of more is not read, and a scan is paid for by the item"""
@@ -41,15 +41,16 @@ def incidents(
     """List incidents, newest first: what was wrong, where it stands, how it ended."""
     context = here(ctx, json=json)
     deployment = find(context, Where(config, stack, table, profile, region))
-    found = _open(deployment.incidents, limit) if only_open else deployment.incidents.recent(limit=limit)
+    found = open_now(deployment.incidents, limit) if only_open else deployment.incidents.recent(limit=limit)
     now = context.clock()
-    document = {"schema": "nightshift.incidents/1", "incidents": [_row_document(context, each) for each in found]}
+    document = {"schema": "nightshift.incidents/1", "incidents": [row_document(context, each) for each in found]}
     rows = [
         (
             each.id,
             moment(each.opened_at),
             safe(each.remediation, 60),
             name_of(each.target),
+            safe(each.group, 80),
             each.phase.value,
             pages.verdict_text(each),
             pages.how_it_stands(each, now),
@@ -59,16 +60,22 @@ def incidents(
     if not rows:
         context.tell(document, "No incident is open." if only_open else "No incident is recorded.")
         return
-    context.tell(document, pages.table("ID", "OPENED", "REMEDIATION", "TARGET", "PHASE", "VERDICT", "WHY", rows=rows))
+    columns = ("ID", "OPENED", "REMEDIATION", "TARGET", "SYSTEM", "PHASE", "VERDICT", "WHY")
+    context.tell(document, pages.table(*columns, rows=rows))
 
 
-def _open(store: Incidents, limit: int) -> list[Incident]:
-    """By the index, which may lag: each record is read again, and one that was closed since is left out."""
+def open_now(store: Incidents, limit: int) -> list[Incident]:
+    """
+    What is open, newest first.
+
+    By the index, which may lag: each record is read again, and one that was closed since is left out.
+    """
     found = [incident for each in store.open_ids() if (incident := store.get(each)) is not None and incident.open]
     return sorted(found, key=lambda incident: incident.opened_at, reverse=True)[:limit]
 
 
-def _row_document(context: Context, each: Incident) -> dict[str, Any]:
+def row_document(context: Context, each: Incident) -> dict[str, Any]:
+    """An incident in a list, for machines."""
     return {
         "id": each.id,
         "opened_at": pages.time_document(each.opened_at),

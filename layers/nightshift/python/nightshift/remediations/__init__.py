@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from nightshift.remediation import Remediation
+from nightshift.remediations.alarm_raised import AlarmRaised
+from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
+from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
+from nightshift.remediations.ecs_latency_high import EcsLatencyHigh
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
+from nightshift.remediations.lambda_failing import LambdaFailing
+from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 
@@ -16,8 +22,14 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsDeploymentBad,  # first what was changed: whatever else is sick then may come of it, and waits
     EcsServiceStalled,  # then the consumer: letters that are sent back to one that hangs only die again
     EcsTargetsUnhealthy,  # waits while tasks are missing: that is the one before
-    EcsCapacityShort,  # the last of a service's own: more tasks of what hangs or leaks are no cure
+    AlbTrafficMissing,  # only told; waits while no task is healthy: that is the one before
+    EcsCapacityShort,  # more tasks of what hangs or leaks are no cure
+    EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
+    EcsErrorsHigh,  # and this is only told
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
     S3TriggerStuck,  # then what is left of that: a trigger whose message waits or died is one of theirs
+    LambdaFailing,  # told only, as the next two
+    S3AccessDenied,
+    AlarmRaised,  # what nobody can cure here is told last
 )
 """All of them, in the order in which a person would fix them. What a configuration does not name is not deployed."""

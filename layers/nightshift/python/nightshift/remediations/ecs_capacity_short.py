@@ -22,12 +22,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from nightshift import restarts, states
+from nightshift import leaks, restarts, states
 from nightshift.errors import Refused
 from nightshift.model import (
     Alternative,
@@ -51,7 +50,7 @@ from nightshift.model import (
     Target,
     Unknown,
 )
-from nightshift.remediation import Actor, Progress, Reader, Readings, Remediation, Series, Unread
+from nightshift.remediation import Actor, Progress, Reader, Readings, Remediation, Unread
 from nightshift.signals import service_metric, split_service_arn
 from nightshift.states import minutes
 
@@ -63,10 +62,6 @@ _DIMENSION = "ecs:service:DesiredCount"  # what Application Auto Scaling calls t
 _LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
 _AUTOSCALING = timedelta(minutes=10)  # what autoscaling gets for its own work before it is looked at again (R4)
 _TASKS = 100  # tasks that one DescribeTasks takes (AWS's limit)
-_QUARTERS = 4  # parts of the history whose means are compared
-_MOST = 0.8  # share of a quarter's minutes that must have been reported
-_STEP = 0.5  # points by which memory must rise from quarter to quarter before that is more than noise
-_EXPLAINED = 0.5  # of a rise of memory, what CPU must rise by for load to explain it
 
 
 class EcsCapacityShort(Remediation):
@@ -234,42 +229,26 @@ class EcsCapacityShort(Remediation):
         )
 
     def _check_leak(self, read: Reader, arn: Arn) -> str:
-        """
-        Refuse where memory has risen all the while and load has not: more tasks would leak, too.
-
-        Means of quarters of the history are compared. Load explains a rise of memory if CPU rose with it.
-        """
+        """Refuse where memory has risen all the while and load has not: more tasks would leak, too."""
         used = {metric: states.series(read, query) for metric, query in self._used(arn, minutes(self.history)).items()}
-        cpu, memory = (self._quarters(metric, series) for metric, series in used.items())
-        went = (
-            f"in {minutes(self.history)} minutes memory went from {memory[0]:.0f} to {memory[-1]:.0f} %, "
-            f"CPU from {cpu[0]:.0f} to {cpu[-1]:.0f} %"
-        )
-        rises = list(zip(_rises(memory), _rises(cpu), strict=True))
-        steadily = all(rise >= _STEP for rise, _ in rises)
-        if steadily and any(load < rise * _EXPLAINED for rise, load in rises):
-            raise Refused(
-                "leak",
-                f"a leak, not load: {went}; restart its tasks, and look for what they keep",
-                numbers={"memory_before": round(memory[0], 1), "memory_now": round(memory[-1], 1)},
-            )
-        return went
-
-    def _quarters(self, metric: str, series: Series) -> list[float]:
-        """The means of the history's quarters, the newest last."""
-        span = self.history / _QUARTERS
-        aged = [(series.points[-1][0] - at, value) for at, value in series.points]
-        parts = [
-            [value for age, value in aged if ago * span <= age < (ago + 1) * span] for ago in reversed(range(_QUARTERS))
-        ]
-        if min(map(len, parts)) < minutes(self.history) / _QUARTERS * _MOST:
+        trend = leaks.trend(used[_CPU], used[_MEMORY], self.history)
+        if trend is None:
             raise Refused(
                 "history",
-                f"{metric} was reported too rarely in {minutes(self.history)} minutes to tell load from a leak",
-                numbers={"reported": len(series.points), "minutes": minutes(self.history)},
+                f"too little was reported in {minutes(self.history)} minutes to tell load from a leak",
+                numbers={
+                    "reported": min(len(series.points) for series in used.values()),
+                    "minutes": minutes(self.history),
+                },
                 retry_after=timedelta(minutes=5),
             )
-        return [sum(part) / len(part) for part in parts]
+        if trend.leaks:
+            raise Refused(
+                "leak",
+                f"a leak, not load: {trend.text}; restart its tasks, and look for what they keep",
+                numbers={"memory_before": round(trend.memory[0], 1), "memory_now": round(trend.memory[-1], 1)},
+            )
+        return trend.text
 
     def _above_maximum(self, read: Reader, arn: Arn, desired: int, scaling: Mapping[str, Any]) -> dict[str, Json]:
         """What a higher maximum needs to know. Refuses while the number of tasks is autoscaling's, or a person's."""
@@ -478,10 +457,6 @@ def _out_of_memory(task: Mapping[str, Any]) -> bool:
     """By the reason: exit code 137 alone is any task that did not stop in time."""
     reasons = (task.get("stoppedReason"), *(each.get("reason") for each in task.get("containers", ())))
     return any("OutOfMemory" in str(reason) for reason in reasons)
-
-
-def _rises(values: list[float]) -> list[float]:
-    return [after - before for before, after in pairwise(values)]
 
 
 def _unplaced(service: Mapping[str, Any], *, since: datetime) -> str:

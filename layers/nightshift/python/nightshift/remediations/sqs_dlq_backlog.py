@@ -91,6 +91,7 @@ class SqsDlqBacklog(Remediation):
     """Dead letters of an SQS queue whose consumer works."""
 
     name: ClassVar[str] = "sqs-dlq-backlog"
+    mends_itself: ClassVar[bool] = False  # letters that grow fewer may be letters that expire
     title: ClassVar[str] = "dead letters pile up"
     kinds: ClassVar[tuple[str, ...]] = ("sqs:queue",)
     reads: ClassVar[tuple[str, ...]] = (

@@ -26,7 +26,7 @@ from nightshift.report.context import (
 )
 from nightshift.report.render import render
 from nightshift.report.safe import ascii_subject, inert, plain_line, safe
-from nightshift.report.words import Page, clock, count, duration, moment, name_of, utc
+from nightshift.report.words import Page, arn_of, clock, count, duration, moment, name_of, utc
 
 __all__ = [
     "BODY_LIMIT",
@@ -179,8 +179,11 @@ def _subject(incident: Incident, context: Context) -> str:
 
 
 def _short(incident: Incident) -> str:
-    name = name_of(incident.target)
-    return name if len(name) <= _SHOWN else f"{name[:18]}...{name[-19:]}"
+    """Which one. A service's name may be in use in every cluster: whose it is stands beside it."""
+    arn, group = arn_of(incident.target), safe(incident.group, 32)
+    whose = f" of {group}" if group and arn is not None and arn.kind == "ecs:service" else ""
+    name, room = name_of(incident.target), max(_SHOWN - len(whose), 20)
+    return (name if len(name) <= room else f"{name[: room // 2 - 2]}...{name[1 - room // 2 :]}") + whose
 
 
 _NEEDED = frozenset(

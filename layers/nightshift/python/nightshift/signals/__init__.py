@@ -19,10 +19,14 @@ from typing import TYPE_CHECKING
 
 from nightshift.model import Arn, MetricQuery, Query, ResourceRead
 from nightshift.remediation import Readings, Unread
+from nightshift.signals.alarms import alarm_pieces
 from nightshift.signals.batch import Answer, Piece
+from nightshift.signals.functions import function_pieces
 from nightshift.signals.metrics import metric_pieces
 from nightshift.signals.names import (
+    alarm_name,
     balancer_metric,
+    function_metric,
     group_metric,
     queue_arn,
     queue_metric,
@@ -42,8 +46,10 @@ __all__ = [
     "KINDS",
     "Kind",
     "actions",
+    "alarm_name",
     "balancer_metric",
     "blind_services",
+    "function_metric",
     "gather",
     "group_metric",
     "queue_arn",
@@ -69,8 +75,12 @@ class Kind:
 
 
 KINDS: Mapping[str, Kind] = {
+    "cloudwatch.alarm": Kind("cloudwatch:alarm", ("cloudwatch:DescribeAlarms",), alarm_pieces),
     "sqs.exists": Kind("sqs:queue", ("sqs:ListQueues",), exists_pieces),
     "sqs.queue": Kind("sqs:queue", ("sqs:GetQueueAttributes",), attribute_pieces),
+    "lambda.function": Kind(
+        "lambda:function", ("lambda:GetFunctionConcurrency", "lambda:GetFunctionConfiguration"), function_pieces
+    ),
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
 }

@@ -60,7 +60,7 @@ class _Result:
 
 def window(query: MetricQuery, now: datetime) -> Window:
     """The last whole periods that make up the query's minutes, or a little more where they do not divide."""
-    end = _floor(now - LATE, query.period)
+    end = _floor(now - LATE - timedelta(minutes=query.ago), query.period)
     return Window(_floor(end - timedelta(minutes=query.minutes), query.period), end)
 
 
@@ -70,16 +70,20 @@ def metric_pieces(aws: Aws, queries: Iterable[MetricQuery], now: datetime) -> It
     for query in queries:
         asked[replace(query, minutes=0)].append(query)
     widest = {max(same, key=lambda query: query.minutes): tuple(same) for same in asked.values()}
-    for (_, minutes), group in groupby(sorted(widest, key=_order), key=lambda query: (query.period, query.minutes)):
-        del minutes
+    for _, group in groupby(sorted(widest, key=_order), key=_span):
         for part in chunks(tuple(group), _QUERIES):
             wanted = {query: widest[query] for query in part}
             yield Piece(tuple(query for same in wanted.values() for query in same), partial(_read, aws, wanted, now))
 
 
+def _span(query: MetricQuery) -> tuple[int, int, int]:
+    """What the queries of one call must share."""
+    return (query.period, query.minutes, query.ago)
+
+
 def _order(query: MetricQuery) -> tuple[Any, ...]:
     """By window, then alike next to alike: a metric that AWS refuses then shares its calls with its own kind."""
-    return (query.period, query.minutes, query.namespace, query.metric, query.stat, query.dimensions)
+    return (*_span(query), query.namespace, query.metric, query.stat, query.dimensions)
 
 
 def _floor(at: datetime, period: int) -> datetime:

@@ -17,7 +17,9 @@ import re
 from nightshift.model import Arn, MetricQuery
 
 __all__ = [
+    "alarm_name",
     "balancer_metric",
+    "function_metric",
     "group_metric",
     "queue_arn",
     "queue_metric",
@@ -76,6 +78,24 @@ def queue_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period:
     if arn.kind != "sqs:queue":
         raise ValueError(f"not a queue: {arn}")
     return MetricQuery("AWS/SQS", metric, (("QueueName", arn.resource),), stat, period, minutes)
+
+
+def alarm_name(arn: Arn) -> str:
+    """The whole name of an alarm, which may have colons and slashes in it. Raises ValueError for what is no alarm."""
+    if arn.kind != "cloudwatch:alarm" or not (name := arn.resource.removeprefix("alarm:")):
+        raise ValueError(f"not an alarm: {arn}")
+    return name
+
+
+def function_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
+    """
+    A metric of one Lambda function, all its versions together.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
+    """
+    if arn.kind != "lambda:function":
+        raise ValueError(f"not a function: {arn}")
+    return MetricQuery("AWS/Lambda", metric, (("FunctionName", arn.resource.split(":")[1]),), stat, period, minutes)
 
 
 def split_service_arn(arn: Arn) -> tuple[str, str]:

@@ -1,0 +1,351 @@
+"""
+A Lambda function fails: say why, and what would help.
+
+Symptom   more than 5 % of its calls fail in each of two times five minutes; or calls are turned away, or take nearly as
+          long as they may; or AWS says that the function, or its last update, has failed
+Cause     its timeout, its memory, its concurrency, or what was changed last: as far as it can be measured
+Cure      none of ours: the report recommends a timeout or memory, as the one command that changes nothing else
+Proof     its calls succeed again
+Undo      nothing was changed
+Source    runbook 2 "Managing Lambda Functions" and "Application Metrics"; R10, R11, R20
+
+What it will not do: call a function failed that is idle (Inactive) or that somebody has stopped (reserved concurrency
+0); guess how much memory is used where nobody measures it; or name a command that replaces the environment.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from pydantic import Field, PositiveInt
+
+from nightshift import states
+from nightshift.errors import Refused
+from nightshift.model import (
+    Alternative,
+    Arn,
+    Diagnosis,
+    Finding,
+    Healthy,
+    MetricQuery,
+    Observation,
+    Queries,
+    ResourceRead,
+    Severity,
+    Sick,
+    Signal,
+    Target,
+    Unknown,
+)
+from nightshift.remediation import Reader, Readings, ReportOnly, Series, Unread
+from nightshift.signals import function_metric
+
+__all__ = ["LambdaFailing"]
+
+_HALF = timedelta(minutes=5)
+_MINUTES = 10  # two halves
+_SOME = 20  # calls in five minutes of which a percentile says something
+_LONGEST = 900  # seconds that a call may take: AWS's limit
+_LARGEST = 10_240  # MB of memory: AWS's limit
+_FULL = 90.0  # per cent of its memory
+_STILL = 2  # minutes with calls, the newest, in one of which some still failed
+_THROTTLED_MINUTES = 3  # of the last five
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """One thing that is wrong with a function."""
+
+    what: str  # "state", "update", "errors", "throttles" or "slow"
+    symptom: str
+    severity: Severity = Severity.SEV3
+    signal: Signal | None = None
+
+
+class LambdaFailing(ReportOnly):
+    """A Lambda function whose calls fail, are turned away, or nearly time out."""
+
+    name: ClassVar[str] = "lambda-failing"
+    title: ClassVar[str] = "a function fails"
+    kinds: ClassVar[tuple[str, ...]] = ("lambda:function",)
+    reads: ClassVar[tuple[str, ...]] = ()  # a function is read as the sweep reads it
+
+    error_percent: float = Field(default=5.0, gt=0, lt=100, description="per cent of calls that may fail")
+    least_errors: PositiveInt = Field(default=5, description="fewer failed calls in ten minutes are no failure")
+    throttle_percent: float = Field(default=1.0, gt=0, lt=100, description="per cent of calls that may be turned away")
+    near_timeout: float = Field(
+        default=0.9, gt=0, le=1, description="share of its timeout that the slowest hundredth of its calls may take"
+    )
+    suspect: timedelta = Field(
+        default=timedelta(hours=2), le=timedelta(days=7), description="how long a change of it is a suspect"
+    )
+
+    # -- seeing ----------------------------------------------------------------------------------------------------
+
+    def watch(self, target: Target) -> Queries:
+        return (_read(target.arn), *_counters(target.arn), _slowest(target.arn))
+
+    def detect(self, target: Target, seen: Readings) -> Observation:
+        if target.arn.resource.count(":") != 1:
+            return Unknown("name the function itself, without a version or an alias: its figures are of all of them")
+        function = seen.resource(_read(target.arn))
+        if isinstance(function, Unread):
+            return Unknown(function.reason)
+        if function is None:
+            return Unknown(f"there is no function {target.arn.name}")
+        if function.get("ReservedConcurrentExecutions") == 0:
+            return Healthy("stopped on purpose: reserved concurrency 0")
+        fault = self._of_state(function) or self._of_figures(target, function, seen)
+        if isinstance(fault, Healthy | Unknown):
+            return fault
+        return Sick(
+            Finding(
+                remediation=self.name,
+                target=str(target.arn),
+                symptom=f"{target.arn.name}: {fault.symptom}",
+                signals=() if fault.signal is None else (fault.signal,),
+                severity=fault.severity,
+            )
+        )
+
+    def _of_state(self, function: Mapping[str, Any]) -> _Fault | None:
+        """Inactive is idle: the next call wakes it."""
+        if function.get("State") == "Failed":
+            why = _code(function.get("StateReasonCode"))
+            return _Fault("state", f"AWS cannot run it ({why})", Severity.SEV2)
+        if function.get("LastUpdateStatus") == "Failed":
+            why = _code(function.get("LastUpdateStatusReasonCode"))
+            return _Fault("update", f"its last update failed ({why}), and what ran before still runs")
+        return None
+
+    def _of_figures(self, target: Target, function: Mapping[str, Any], seen: Readings) -> _Fault | Healthy | Unknown:
+        found = [seen.metric(query) for query in (*_counters(target.arn), _slowest(target.arn))]
+        for each in found:
+            if isinstance(each, Unread):
+                return Unknown(each.reason)
+        calls, errors, throttles, slowest = (each for each in found if isinstance(each, Series))
+        if calls.total + throttles.total == 0:
+            return Healthy(f"not called in {_MINUTES} minutes{_idle(function)}")
+        return (
+            self._errors(calls, errors, seen.at)
+            or self._throttles(calls, throttles, seen.at)
+            or self._slow(function, calls, slowest, seen.at)
+            or Healthy(f"{errors.total:.0f} of {calls.total:.0f} calls failed in {_MINUTES} minutes")
+        )
+
+    def _errors(self, calls: Series, errors: Series, now: datetime) -> _Fault | None:
+        """In each half, and still: a burst that is over, and a few failures of few calls, are no rate."""
+        shares = [
+            100 * bad / every if every else 0.0
+            for bad, every in zip(_halves(errors, now), _halves(calls, now), strict=True)
+        ]
+        if errors.total < self.least_errors or min(shares) <= self.error_percent or not any(errors.last(_STILL)):
+            return None
+        percent = 100 * errors.total / calls.total
+        return _Fault(
+            "errors",
+            f"{errors.total:.0f} of {calls.total:.0f} calls failed in {_MINUTES} minutes",
+            Severity.SEV2,
+            Signal("failed calls", round(percent, 1), self.error_percent, f"{_MINUTES} minutes", "%"),
+        )
+
+    def _throttles(self, calls: Series, throttles: Series, now: datetime) -> _Fault | None:
+        """What is turned away counts neither as a call nor as an error."""
+        _, lately = _halves(throttles, now)
+        minutes = sum(value > 0 for at, value in throttles.points if at >= _end(now) - _HALF)
+        asked = lately + _halves(calls, now)[1]
+        percent = 100 * lately / asked if asked else 0.0
+        if minutes < _THROTTLED_MINUTES or percent <= self.throttle_percent:
+            return None
+        return _Fault(
+            "throttles",
+            f"{lately:.0f} of {asked:.0f} calls were turned away in 5 minutes",
+            Severity.SEV2,
+            Signal("throttled calls", round(percent, 1), self.throttle_percent, "5 minutes", "%"),
+        )
+
+    def _slow(self, function: Mapping[str, Any], calls: Series, slowest: Series, now: datetime) -> _Fault | None:
+        """The slowest hundredth, in both halves, where there were calls enough to have one."""
+        timeout, last = function.get("Timeout"), slowest.last(2)
+        if not isinstance(timeout, int) or len(last) < 2 or min(_halves(calls, now)) < _SOME:  # noqa: PLR2004 - halves
+            return None
+        limit = 1000 * timeout * self.near_timeout
+        if min(last) < limit:
+            return None
+        return _Fault(
+            "slow",
+            f"its slowest calls take {min(last) / 1000:.1f} of the {timeout} seconds that they may",
+            signal=Signal("Duration p99", min(last), limit, f"{_MINUTES} minutes", "ms"),
+        )
+
+    # -- diagnosis -------------------------------------------------------------------------------------------------
+
+    def diagnose(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
+        function = states.function(read, target.arn)
+        seen = read.seen(*self.watch(target))
+        fault = self._of_state(function) or self._of_figures(target, function, seen)
+        if not isinstance(fault, _Fault):
+            raise Refused("function", "it does not fail any more", retry_after=timedelta(minutes=1))
+        longest = states.series(read, function_metric(target.arn, "Duration", "Maximum", _MINUTES))
+        at_once = states.series(read, function_metric(target.arn, "ConcurrentExecutions", "Maximum", _MINUTES))
+        memory = states.series(read, _memory(target.arn))
+        timed_out = _timed_out(function, longest)
+        full = memory.points != () and max(memory.last(_MINUTES)) >= _FULL
+        cause = _cause(fault, function, timed_out=timed_out, full=full)
+        changed = self._changed(function, read.now())
+        return Diagnosis(
+            target=str(target.arn),
+            cause=f"{target.arn.name}: {cause}",
+            evidence=(
+                fault.symptom,
+                *_measured(function, longest, at_once, memory),
+                *([f"it was changed at {changed:%Y-%m-%d %H:%M} UTC: a suspect"] if changed else []),
+            ),
+            rejected=(Alternative("somebody stopped it", "its reserved concurrency is not 0"),),
+            advice=_advice(target.arn, function, fault, timed_out=timed_out, full=full, changed=changed),
+        )
+
+    def _changed(self, function: Mapping[str, Any], now: datetime) -> datetime | None:
+        """When it was changed, where that is lately enough to be why."""
+        try:
+            at = datetime.strptime(str(function.get("LastModified")), "%Y-%m-%dT%H:%M:%S.%f%z").astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
+        return at if timedelta(0) <= now - at <= self.suspect else None
+
+
+# -- what is read ------------------------------------------------------------------------------------------------------
+
+
+def _read(arn: Arn) -> ResourceRead:
+    return ResourceRead("lambda.function", str(arn))
+
+
+def _counters(arn: Arn) -> tuple[MetricQuery, MetricQuery, MetricQuery]:
+    """Calls that ran, those of them that failed, and those that were turned away."""
+    calls, errors, throttles = (
+        function_metric(arn, name, "Sum", _MINUTES) for name in ("Invocations", "Errors", "Throttles")
+    )
+    return calls, errors, throttles
+
+
+def _slowest(arn: Arn) -> MetricQuery:
+    return function_metric(arn, "Duration", "p99", _MINUTES, period=300)
+
+
+def _memory(arn: Arn) -> MetricQuery:
+    """
+    How much of its memory is used, where Lambda Insights is on; no points where it is not.
+
+    Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Lambda-Insights-metrics.html
+    """
+    return MetricQuery("LambdaInsights", "memory_utilization", (("function_name", arn.name),), "Maximum", 60, _MINUTES)
+
+
+def _end(now: datetime) -> datetime:
+    """Where the last whole minute ends that is not too new to be complete."""
+    return (now - timedelta(minutes=1)).replace(second=0, microsecond=0)
+
+
+def _halves(series: Series, now: datetime) -> tuple[float, float]:
+    """The sums of the five minutes before the last five, and of the last five."""
+    middle = _end(now) - _HALF
+    older = sum(value for at, value in series.points if at < middle)
+    return older, series.total - older
+
+
+def _idle(function: Mapping[str, Any]) -> str:
+    return ", idle" if function.get("State") == "Inactive" else ""
+
+
+def _code(value: object) -> str:
+    """AWS's own code for a reason, never its text."""
+    return str(value) if value else "AWS gives no reason code"
+
+
+# -- why, and what would help ------------------------------------------------------------------------------------------
+
+
+def _timed_out(function: Mapping[str, Any], longest: Series) -> bool:
+    timeout = function.get("Timeout")
+    return isinstance(timeout, int) and longest.points != () and max(longest.last(_MINUTES)) >= 1000 * timeout
+
+
+def _cause(fault: _Fault, function: Mapping[str, Any], *, timed_out: bool, full: bool) -> str:
+    if fault.what in {"state", "update"}:
+        return fault.symptom
+    if fault.what == "throttles":
+        reserved = function.get("ReservedConcurrentExecutions")
+        if reserved is None:
+            return "calls are turned away, because the account's concurrency is used up, by it or by others"
+        return f"calls are turned away, because its reserved concurrency of {reserved} is used up"
+    if full:
+        return "its memory is full"
+    if timed_out:
+        return f"calls run into its timeout of {function.get('Timeout')} seconds"
+    if fault.what == "slow":
+        return f"calls take nearly as long as its timeout of {function.get('Timeout')} seconds lets them"
+    return "its calls fail, and neither its timeout nor its concurrency is why: its code, or what it needs"
+
+
+def _measured(function: Mapping[str, Any], longest: Series, at_once: Series, memory: Series) -> list[str]:
+    found = []
+    if longest.points:
+        slowest = max(longest.last(_MINUTES)) / 1000
+        found.append(f"its slowest call took {slowest:.1f} of at most {function.get('Timeout')} seconds")
+    if at_once.points:
+        reserved = function.get("ReservedConcurrentExecutions")
+        most = f"reserved are {reserved}" if reserved is not None else "none are reserved for it"
+        found.append(f"at most {max(at_once.last(_MINUTES)):.0f} ran at once; {most}")
+    size = f"{function.get('MemorySize')} MB of memory"
+    if memory.points:
+        return [*found, f"it used {max(memory.last(_MINUTES)):.0f} % of its {size}"]
+    return [*found, f"it has {size}; how much of it is used nobody measures: Lambda Insights is off"]
+
+
+def _advice(
+    arn: Arn, function: Mapping[str, Any], fault: _Fault, *, timed_out: bool, full: bool, changed: datetime | None
+) -> tuple[str, ...]:
+    name, found = shlex.quote(arn.name), []
+    if changed is not None:
+        found.append(
+            "if it began with that change, take it back; what there was before: "
+            f"aws lambda list-versions-by-function --function-name {name} (read only)"
+        )
+    if fault.what in {"errors", "slow"}:
+        if full:
+            found.append(_more(name, function, "memory-size", "MemorySize", _LARGEST, "MB"))
+        elif timed_out or fault.what == "slow":
+            found.append(_more(name, function, "timeout", "Timeout", _LONGEST, "seconds"))
+    if fault.what == "throttles":
+        found.append("see what the account has left: aws lambda get-account-settings (read only)")
+    if fault.what in {"state", "update"}:
+        found.append(f"see AWS's reason: aws lambda get-function-configuration --function-name {name} (read only)")
+    found.append(f"read what it says, REPORT lines too: aws logs tail {_log(arn, function)} --since 30m (read only)")
+    return tuple(found)
+
+
+def _more(name: str, function: Mapping[str, Any], option: str, field: str, most: int, unit: str) -> str:
+    """
+    Twice as much, as a command that changes this one setting, and nothing where somebody has changed it since.
+
+    The environment is replaced whole by whoever names it, so it is not named.
+    """
+    now = function.get(field)
+    if not isinstance(now, int) or now >= most:
+        return f"let a call do less: its {option} is at AWS's limit of {most} {unit} already, or not known"
+    revision = f" --revision-id {shlex.quote(str(function['RevisionId']))}" if function.get("RevisionId") else ""
+    command = (
+        f"aws lambda update-function-configuration --function-name {name} --{option} {min(2 * now, most)}{revision}"
+    )
+    return f"try {min(2 * now, most)} {unit} instead of {now}: {command} (a write; never add --environment to it)"
+
+
+def _log(arn: Arn, function: Mapping[str, Any]) -> str:
+    config = function.get("LoggingConfig")
+    group = config.get("LogGroup") if isinstance(config, Mapping) else None
+    return shlex.quote(str(group or f"/aws/lambda/{arn.name}"))

@@ -1,0 +1,57 @@
+"""
+Lambda functions: how each is set up, and how many of it may run at once.
+
+``lambda.function`` is the function's configuration by AWS's own field names, with ``ReservedConcurrentExecutions``
+where it has some of its own, and None where there is no such function. Its environment is not kept: it may hold
+secrets. AWS has no batch for it: two calls a function.
+
+Source: https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConfiguration.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+from nightshift.errors import Missing
+from nightshift.model import Arn, ResourceRead
+from nightshift.signals.batch import Answer, Piece
+
+if TYPE_CHECKING:
+    from nightshift.aws import Aws
+
+__all__ = ["function_pieces"]
+
+Located: TypeAlias = Mapping[ResourceRead, Arn]
+
+_KEPT = (
+    "FunctionName",
+    "LastModified",
+    "LastUpdateStatus",
+    "LastUpdateStatusReasonCode",
+    "LoggingConfig",
+    "MemorySize",
+    "RevisionId",
+    "State",
+    "StateReasonCode",
+    "Timeout",
+)
+
+
+def function_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
+    """One piece a function."""
+    for read, arn in reads.items():
+        yield Piece((read,), partial(_function, aws, read, arn))
+
+
+def _function(aws: Aws, read: ResourceRead, arn: Arn) -> dict[ResourceRead, Answer]:
+    name = arn.resource.removeprefix("function:")
+    try:
+        found = aws.read("lambda", "GetFunctionConfiguration", FunctionName=name)
+        limit = aws.read("lambda", "GetFunctionConcurrency", FunctionName=name)
+    except Missing:
+        return {read: None}
+    reserved = limit.get("ReservedConcurrentExecutions")
+    kept = {field: found[field] for field in _KEPT if field in found}
+    return {read: kept if reserved is None else {**kept, "ReservedConcurrentExecutions": reserved}}

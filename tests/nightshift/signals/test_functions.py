@@ -1,0 +1,34 @@
+"""A function is read with two calls; its environment is not kept."""
+
+from __future__ import annotations
+
+from nightshift.model import Arn, ResourceRead
+from nightshift.remediation import Unread
+from nightshift.signals import gather
+
+from tests.nightshift.signals.cloud import ACCOUNT, NOW, REGION, Cloud
+
+READ = ResourceRead("lambda.function", str(Arn("aws", "lambda", REGION, ACCOUNT, "function:etl")))
+
+
+def test_a_function_is_its_configuration_and_its_concurrency(cloud: Cloud) -> None:
+    """Reserved 0 is not the same as none reserved; secrets in its environment are left where they are."""
+    said = {"Timeout": 3, "State": "Active", "Environment": {"Variables": {"PASSWORD": "hunter2"}}}
+    cloud.answers["GetFunctionConfiguration"] = lambda _: said
+    cloud.answers["GetFunctionConcurrency"] = lambda _: {"ReservedConcurrentExecutions": 0}
+    found = gather(cloud.aws(), [READ], now=NOW).resource(READ)
+    assert found == {"Timeout": 3, "State": "Active", "ReservedConcurrentExecutions": 0}
+    cloud.answers["GetFunctionConcurrency"] = lambda _: {}
+    assert gather(cloud.aws(), [READ], now=NOW).resource(READ) == {"Timeout": 3, "State": "Active"}
+    assert {params["FunctionName"] for name, params in cloud.calls} == {"etl"}
+
+
+def test_gone_is_none_and_denied_is_unread(cloud: Cloud) -> None:
+    """With what to grant."""
+    cloud.answers["GetFunctionConfiguration"] = lambda _: {}
+    cloud.fail("GetFunctionConcurrency", "ResourceNotFoundException")
+    assert gather(cloud.aws(), [READ], now=NOW).resource(READ) is None
+    cloud.fail("GetFunctionConcurrency", "AccessDeniedException")
+    unread = gather(cloud.aws(), [READ], now=NOW).resource(READ)
+    assert isinstance(unread, Unread)
+    assert "grant lambda:GetFunctionConcurrency" in unread.reason
