@@ -459,6 +459,7 @@ def not_mid_deployment(case: Case) -> Iterator[str]:
     """No service is restarted, and no letter sent to one, that was being deployed when the deciding tick began."""
     stage = case.played.stage
     by_arn = {system.service_arn: system.service for system in stage.queues}
+    by_arn |= {api.api.arn: api.api for api in stage.apis}
     consumer = {system.queue_arn: system.service for system in stage.queues}
     ours = {
         call.notes["answer"]["service"]["deployments"][0]["id"]

@@ -472,10 +472,10 @@ def _release(stage: Stage, scene: Scene) -> None:
 def _bad_tasks(stage: Stage, scene: Scene) -> None:
     """So many tasks of an API fail their health checks (0: all); where it is for good, new ones do, too."""
     count, for_good = scene.numbers
-    for api in stage.apis:
-        if for_good:
-            api.break_checks()
-        api.fail_checks(count or None)
+    api = stage.apis[scene.which % len(stage.apis)]
+    if for_good:
+        api.break_checks()
+    api.fail_checks(count or None)
 
 
 def _leak(stage: Stage, scene: Scene) -> None:
@@ -794,11 +794,13 @@ def _heal(stage: Stage) -> None:
         if system.service.primary.image.behaviour is not Behaviour.WORKS or not system.service.workers:
             stage.note("deployment", system.service_arn)
             system.ship_good_image()
+        system.offer(1)
     for api in stage.apis:
         api.mend_checks()
         api.fail_requests(0.0)
         api.slow_dependency(0.0)
         api.leak_memory(0)
+        api.target_group.failing.clear()
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:

@@ -58,6 +58,22 @@ _SWITCHING = ("pause", "halt", "redeploy", "observe", "pause in the act", "pause
 _FORGED = ("forged alarm", "forged work", "doubled work", "lost sweep", "true alarm", "doubled sweep", "garbage")
 _KINDS = tuple(Fault)
 
+_PROFILES = ("stalled", "stalled", "capacity", "release", "apis")
+"""what else Nightshift looks after in a story: its services' capacity or releases instead of their hangs, or APIs"""
+_PROFILE_CAUSES = {"capacity": ("busy", "busy", "scale by hand"), "release": ("bad release",), "apis": ("bad tasks",)}
+_QUICK = 'confirm = 1\nlooks = {looks}\npatience = "PT5M"\ndeadline = "PT{deadline}M"\ncooldown = "PT{cooldown}M"\n'
+_PROFILE_SETTINGS = {
+    "capacity": (
+        "ecs-capacity-short",
+        'history = "PT20M"\nlease = "PT5M"\nstarting = "PT3M"\nrelease = "PT10M"\ncured = 78',
+    ),
+    "release": ("ecs-deployment-bad", 'stalled_for = "PT5M"\nfailed_tasks = 2\nmax_attempts = 1'),
+    "apis": (
+        "ecs-targets-unhealthy",
+        'unhealthy_for = "PT2M"\nstuck_for = "PT3M"\nwell_for = "PT2M"\nrollout = "PT5M"\nsuspect = "PT15M"',
+    ),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
@@ -151,7 +167,40 @@ def draw(seed: int, *, faults: bool = True, small: bool = False) -> Story:
         settings=_settings(dice, crowd=crowd),
         trouble=trouble,
     )
-    return _filled(dice, story, [*_causes(dice, story)], faults=faults)
+    scenes = [*_causes(dice, story)]
+    story, more = _profiled(Random(f"profile/{seed}"), story)
+    return _filled(dice, story, [*scenes, *more], faults=faults)
+
+
+def _profiled(dice: Random, story: Story) -> tuple[Story, list[Scene]]:
+    """What else is looked after, and the causes that belong to it. Drawn by itself: the rest stays as it is."""
+    profile = dice.choice(_PROFILES)
+    queues = story.documents + story.usage
+    if profile == "stalled" or (profile != "apis" and not queues):
+        return story, []
+    name, text = _PROFILE_SETTINGS[profile]
+    numbers = {"looks": dice.choice((1, 2)), "deadline": dice.choice((12, 18)), "cooldown": dice.choice((5, 15))}
+    settings = {table: rows for table, rows in story.settings.items() if profile == "apis" or "stalled" not in table}
+    settings[f"remediations.{name}"] = _QUICK.format(**numbers) + text
+    story = replace(story, settings=settings, apis=dice.randrange(1, 7) if profile == "apis" else 0)
+    count = story.apis or queues
+    scenes = []
+    for _ in range(dice.randrange(1, 2 + count * story.trouble // (25 * 60))):
+        at = story.warm_up + dice.randrange(0, story.trouble - 10 * 60)
+        scenes.append(_of_profile(dice, dice.choice(_PROFILE_CAUSES[profile]), at, dice.randrange(count)))
+    if profile == "capacity":
+        scenes += [Scene(5, "autoscaled", which) for which in range(count) if dice.random() < 0.4]
+    return story, scenes
+
+
+def _of_profile(dice: Random, what: str, at: int, which: int) -> Scene:
+    numbers = {
+        "busy": (dice.randrange(8, 25) * 60, dice.choice((90, 112, 130))),
+        "scale by hand": (dice.choice((1, 3, 4, 5)),),
+        "bad release": (dice.choice((0, 0, 1)), dice.choice((0, 1, 1))),
+        "bad tasks": (dice.choice((0, 1, 1)), int(dice.random() < 0.2)),
+    }
+    return Scene(at, what, which, numbers[what])
 
 
 def _small(dice: Random, seed: int, *, faults: bool) -> Story:

@@ -346,7 +346,7 @@ def test_a_query_is_begun_once_and_its_answer_fetched_at_the_next_look() -> None
         return {"queryId": "q1"}
 
     account = there(answers={"logs:StartQuery": start, "logs:GetQueryResults": {"status": "Running"}})
-    eyes, notes = Eyes(account, EcsErrorsHigh), {}
+    eyes, notes = Eyes(account, EcsErrorsHigh), dict[str, Any]()
     for _ in range(3):
         with pytest.raises(Refused) as caught:
             CURE.detail(eyes, API, BY_PATH, notes)
