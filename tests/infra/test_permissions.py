@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from nightshift import signals, surroundings
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Customer, Target, Triggers
+from nightshift.model import Arn, Customer, DnsRecord, Target, Triggers
 from nightshift.remediations import REMEDIATIONS
 
 from infra.permissions import (
@@ -31,7 +31,16 @@ SERVICE = Arn.parse("arn:aws:ecs:eu-central-1:111122223333:service/apps/worker")
 DLQ = Target(arn=QUEUE, group="g", source=SOURCE, consumer=SERVICE)
 ROLE = Arn.parse("arn:aws:iam::111122223333:role/worker")
 LOG = Arn.parse("arn:aws:logs:eu-central-1:111122223333:log-group:/ecs/worker")
-WORKER = Target(arn=SERVICE, group="g", queue=SOURCE, roles=(ROLE,), log_group=LOG)
+BALANCER = Arn.parse("arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/app/a/0123456789abcdef")
+WORKER = Target(
+    arn=SERVICE,
+    group="g",
+    queue=SOURCE,
+    roles=(ROLE,),
+    log_group=LOG,
+    load_balancer=BALANCER,
+    dns=DnsRecord("Z0123456789", "api.example.com"),
+)
 ALARM = Target(arn=Arn.parse("arn:aws:cloudwatch:eu-central-1:111122223333:alarm:a"), group="g")
 BUCKET = Target(arn=Arn.parse("arn:aws:s3:::b"), group="g")
 FUNCTION = Target(arn=Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl"), group="g")
