@@ -314,8 +314,13 @@ def _quarantine(target: Target, place: Place) -> Iterable[tuple[str, Conditions]
 
 
 def _listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
-    """A prefix of a bucket, as a query names it: ListBucket is about the bucket, and the prefix is a condition."""
-    del place
+    """
+    A prefix of a bucket, as a query names it: ListBucket is about the bucket, and the prefix is a condition.
+
+    Whoever looks after triggers also lists which letters were set apart, by name and date.
+    """
+    if target.triggers is not None:
+        yield place.quarantine, (("StringLike", "s3:prefix", "letters/*"),)
     bucket, slash, prefix = str(target.arn).partition("/")
     if target.arn.kind == "s3:bucket" and slash:
         yield bucket, (("StringEquals", "s3:prefix", prefix),)

@@ -113,6 +113,15 @@ def test_only_triggers_are_deleted_and_only_by_their_version() -> None:
     }
 
 
+def test_what_was_set_apart_is_listed_by_whoever_looks_after_triggers_alone() -> None:
+    """Under letters/ of the quarantine; and of a bucket of triggers only the prefix that is watched."""
+    assert grants_for(["s3:ListBucket"], [TRIGGERS, DLQ, WORKER], PLACE, who="x") == {
+        Grant("s3:ListBucket", "arn:aws:s3:::q", (("StringLike", "s3:prefix", "letters/*"),))
+    }
+    (listed,) = granted_reads("s3:ListBucket", LISTED, PLACE)
+    assert listed == Grant("s3:ListBucket", str(CHANGES), (("StringEquals", "s3:prefix", "customers/"),))
+
+
 def test_only_the_roles_that_a_target_names_are_passed_on_and_only_to_ecs() -> None:
     """No target, no role; no role, no permission."""
     (grant,) = grants_for(["iam:PassRole"], [WORKER, DLQ], PLACE, who="x")

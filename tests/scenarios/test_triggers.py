@@ -376,6 +376,21 @@ def test_a_change_whose_mail_failed_waits_for_the_dead_letters() -> None:
         assert "s3.DeleteObject" not in on.written
 
 
+def test_what_was_set_apart_as_poison_is_not_sent_again() -> None:
+    """Its message died, came back, and was stored: both queues are empty, and yet its consumer was told of it."""
+    with night(SENDS) as on:
+        on.system.mail_fails = True
+        change = on.system.submit("hts")
+        on.world.run_until(lambda: on.stored, timedelta(hours=6))
+        on.system.mail_fails = False
+        on.until_settled()
+        assert on.hts.dead == on.hts.backlog == 0
+        assert on.system.triggers == [f"hts/{change}.json"]
+        assert on.mailed(change) == []
+        assert on.nightshift.of(STUCK)[-1].verdict is Verdict.ESCALATED
+        assert "set apart since it was written" in on.world.mail[-1].text
+
+
 def test_a_customer_that_nobody_has_named_is_for_a_person() -> None:
     """A trigger under another name has no queue that we know: it is told of, and stands."""
     with night(SENDS) as on:

@@ -109,6 +109,7 @@ class Account:
     memory: dict[str, int] = field(default_factory=dict)
     sent: list[dict[str, Any]] = field(default_factory=list)
     stored: dict[str, bytes] = field(default_factory=dict)
+    apart: dict[str, datetime] = field(default_factory=dict)
     fails: dict[str, BaseException] = field(default_factory=dict)
     listing: dict[str, Any] | Unread | None = field(default_factory=dict)
 
@@ -165,6 +166,11 @@ class Eyes:
             raise error
         if operation == "GetBucketNotificationConfiguration":
             return {"QueueConfigurations": self.account.told}
+        if operation == "ListObjectsV2":
+            assert params["Bucket"] == self.quarantine
+            found = [(key, at) for key, at in self.account.apart.items() if key.startswith(params["Prefix"])]
+            page = [{"Key": key, "LastModified": at} for key, at in found[: params["MaxKeys"]]]
+            return {"Contents": page, "IsTruncated": len(page) < len(found)}
         return self.account.get(params)
 
     def pages(self, service: str, operation: str, key: str, /, *, limit: int, **params: Any) -> Iterator[Any]:
@@ -521,6 +527,23 @@ def test_reasons_not_to_send_again() -> None:
     plan, step = planned(account)
     applied(account, plan, step)
     assert "sent again before" in diagnosed(account).cause
+
+
+def test_what_may_have_been_set_apart_is_not_sent_again() -> None:
+    """A letter that was poison is in no queue: one of this customer's, since the trigger was written, may be it."""
+    account = stuck()
+    account.apart["letters/other-dlq/a.json"] = NOW
+    account.apart["letters/hts-dlq/a.json"] = OLD - timedelta(seconds=1)
+    assert diagnosed(account).facts["send"]
+    account.apart["letters/hts-dlq/b.json"] = OLD
+    diagnosis = diagnosed(account)
+    assert "1 letters of hts-dlq were set apart since" in diagnosis.cause
+    assert "s3://quarantine/letters/hts-dlq/" in diagnosis.advice[0]
+    account.apart = {f"letters/hts-dlq/{n}.json": OLD - timedelta(days=1) for n in range(1001)}
+    assert "more than 1000 letters" in diagnosed(account).cause
+    account.fails["ListObjectsV2"] = Unreadable("s3:ListBucket", "SlowDown")
+    with pytest.raises(Unreadable):
+        diagnosed(account)
 
 
 def test_nothing_is_diagnosed_of_what_is_not_there() -> None:

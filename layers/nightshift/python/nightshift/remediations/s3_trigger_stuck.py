@@ -14,7 +14,8 @@ object for all customers, and another customer's entry in it proves nothing. Nor
 written, or one whose customer or time cannot be read: that one is no proof, and it is no leave to send either.
 
 Nothing is sent again unless the configuration says that a consumer which is told twice mails once (``idempotent``), the
-queue and its dead-letter queue are empty and have been, S3 still tells that queue, and it was never sent before.
+queue and its dead-letter queue are empty and have been, S3 still tells that queue, and it was never sent before. Where
+a letter of that dead-letter queue was set apart since the trigger was written, that may be its message: a person looks.
 """
 
 from __future__ import annotations
@@ -71,6 +72,7 @@ _ORPHAN = timedelta(hours=1)  # a trigger that stands for so long is more than l
 _NEAR = timedelta(minutes=5)  # how far a consumer's clock and S3's may be apart before an entry means nothing
 _LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
 _POLLS = 5  # minutes of metrics, in which a queue must have been empty (R1: three polls, a minute apart)
+_LETTERS = 1000  # of one queue that were ever set apart: one page of a listing
 _KEYS = 1000  # characters of keys in one plan: a session policy has 2,048, and names each
 _CHANGED = frozenset({"412", "ConditionalRequestConflict", "PreconditionFailed"})
 """how S3 says that an object is no longer the one that was meant"""
@@ -149,7 +151,11 @@ class S3TriggerStuck(Remediation):
     title: ClassVar[str] = "triggers are stuck"
     kinds: ClassVar[tuple[str, ...]] = ("s3:bucket",)
     needs: ClassVar[tuple[str, ...]] = ("triggers",)
-    reads: ClassVar[tuple[str, ...]] = ("s3:GetObject", "s3:GetBucketNotification")
+    reads: ClassVar[tuple[str, ...]] = (
+        "s3:GetObject",
+        "s3:GetBucketNotification",
+        "s3:ListBucket",  # of the quarantine: a message that was set apart is in no queue, and was not lost
+    )
     writes: ClassVar[tuple[str, ...]] = (
         "s3:GetObject",  # the trigger and the archive, once more, right before anything is done about them
         "s3:PutObject",
@@ -352,6 +358,8 @@ class S3TriggerStuck(Remediation):
         )
         if not _routed(told, customer.queue, trigger.key):
             return _Doubt(f"the bucket does not tell {name} of such keys (any more)", f"{_MEND}; then {_BY_HAND}")
+        if apart := _set_apart(read, customer, trigger.modified):
+            return _Doubt(apart, f"see in s3://{read.quarantine}/{_letters(customer)} why it died; then {_BY_HAND}")
         target, marker = read.target(str(bucket)), _marker(trigger.key, trigger.etag)
         if target is None or read.counters(target, (marker,))[marker]:
             return _Doubt("it was sent again before, which is done once", _LOGS)
@@ -656,6 +664,22 @@ def _was_busy(read: Reader, customer: Customer) -> str:
             if any(value > 0 for value in states.series(read, query).last(_POLLS)):
                 return f"{queue.name} was not empty within the last {_POLLS} minutes"
     return ""
+
+
+def _set_apart(read: Reader, customer: Customer, since: datetime) -> str:
+    """Why a trigger's message may be a letter that was set apart; empty where none was since it was written."""
+    name, prefix = customer.dead_letters.name, _letters(customer)
+    where = {"Bucket": read.quarantine, "Prefix": prefix, "ExpectedBucketOwner": customer.queue.account}
+    found = read("s3", "ListObjectsV2", MaxKeys=_LETTERS, **where)
+    if found.get("IsTruncated"):
+        return f"more than {_LETTERS} letters of {name} were set apart, and its message may be one"
+    later = sum(each["LastModified"] >= since for each in found.get("Contents", ()))
+    return f"{later} letters of {name} were set apart since it was written, and its message may be one" if later else ""
+
+
+def _letters(customer: Customer) -> str:
+    """Where letters of a customer's dead-letter queue are stored, whoever stored them."""
+    return f"letters/{customer.dead_letters.name}/"
 
 
 def _routed(configuration: Mapping[str, Any], queue: Arn, key: str) -> bool:
