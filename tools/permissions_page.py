@@ -81,7 +81,7 @@ WHY = {
     "s3:GetEncryptionConfiguration": "which key is the bucket encrypted with?",
     "s3:GetObject": "what a trigger is, and what the archive says of its change",
     "route53:ListResourceRecordSets": "does its name lead to the load balancer?",
-    "s3:ListBucket": "does S3 answer at all? Else no fix is trusted; which triggers stand, since when, and was a letter set apart?",
+    "s3:ListBucket": "does S3 answer at all? Else no fix is trusted; which triggers stand; what was set apart since",
     "s3:PutObject": "poison and triggers are stored, before they are deleted",
     "sns:Publish": "people are told",
     "sqs:CancelMessageMoveTask": "the undo of a move",

@@ -48,16 +48,21 @@ class Life:
 _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow", "ecs-capacity-short"
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
 _LATENCY, _ERRORS = "ecs-latency-high", "ecs-errors-high"
+_STUCK = "s3-trigger-stuck"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
     "bad tasks": _UNHEALTHY,
     "leak": _LATENCY,
     "errors": _ERRORS,
+    "trigger stays": _STUCK,
+    "trigger lost": _STUCK,
+    "trigger forgotten": _STUCK,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
 _STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueAttributes"
+_DELETES = "s3.DeleteObject"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -80,6 +85,14 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
         "rollout": "PT5M",
     },
     _LATENCY: {**_SOON, "patience": "PT15M", "history": "PT20M", "suspect": "PT0M", "rollout": "PT5M"},
+    _STUCK: {
+        **_SOON,
+        "stuck_for": "PT5M",
+        "reprocess": "PT5M",
+        "customer_field": "customerCode",
+        "timestamp_field": "timestamp",
+        "idempotent": True,
+    },
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
 }
 """of those that look at a service alone"""
@@ -148,6 +161,10 @@ def _fails(**more: Any) -> Story:
     return _told(_ERRORS, (_at(0.1, "errors", 50),), {}, {"documents": 0, "apis": 1, **more})
 
 
+def _triggers(*scenes: Scene, what: str, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
+    return _told(_STUCK, (_at(0.1, what), *scenes), has or {}, {"documents": 0, "triggers": 1, **more})
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -201,6 +218,15 @@ LIVES: tuple[Life, ...] = (
     Life("leak that is restarted", _leaks(), (_FIXED,), ("ecs.UpdateService",), ("ecs.StopTask",)),
     Life("leak, and something else is slow", _leaks(later=33 * 60), (_ESCALATED,), ("ecs.UpdateService",), ("ecs.StopTask",)),
     Life("requests that fail", _fails(), (_ESCALATED,), (), ("ecs.UpdateService",)),
+    # triggers
+    Life("triggers that were processed", _triggers(what="trigger stays"), (_FIXED,), (_STORES, _DELETES), (_SENDS,)),
+    Life("triggers, deleted in two batches", _triggers(what="trigger stays", has={"batch": 1, "max_attempts": 2}), (_FIXED,), (_STORES, _DELETES), (_SENDS,)),
+    Life("trigger that was lost", _triggers(what="trigger lost"), (_FIXED,), (_SENDS,), (_DELETES,)),
+    Life("trigger that was lost, others that stay", _triggers(_at(0.05, "trigger stays"), what="trigger lost"), (_FIXED,), (_STORES, _DELETES, _SENDS)),
+    Life("trigger sent again in vain", _triggers(what="trigger forgotten"), (_ESCALATED,), (_SENDS,), (_DELETES,)),
+    Life("trigger without proof", _triggers(what="trigger lost", has={"idempotent": False}), (_ESCALATED,), (), (_SENDS, _DELETES)),
+    Life("trigger that was lost, approved", _triggers(what="trigger lost", mode="approve", answer="yes"), (_FIXED,), (_SENDS,), (_DELETES,)),
+    Life("triggers, only watched", _triggers(what="trigger stays", mode="observe"), (_REFUSED,), (), (_SENDS, _STORES, _DELETES)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

@@ -13,10 +13,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
+from urllib.parse import unquote_plus
 
 from nightshift.engine import GIVE_BACK_EVERY, GIVE_BACK_TRIES
 from nightshift.incidents import Event
@@ -28,7 +29,9 @@ from sandbox.seam import Call
 from sandbox.simulation.hub import Running
 from sandbox.simulation.loan import LENT, ORIGINAL
 from sandbox.simulation.nemesis import Fault
-from sandbox.simulation.run import CAPACITY, TASKS, Human, Played
+from sandbox.simulation.run import CAPACITY, TASKS, Human, Played, stuck_for
+from sandbox.systems.transient_trigger import TransientTrigger
+from sandbox.trail import Event as TrailEvent
 
 __all__ = ["PROMISES", "Violation", "check"]
 
@@ -59,7 +62,12 @@ _ONCE = {
     _LIMITS,
 }
 """writes of which an attempt makes at most one"""
-_NOTHING_LASTS = {"sqs.ReceiveMessage", "sqs.ListMessageMoveTasks", "sqs.ChangeMessageVisibility"}
+_NOTHING_LASTS = {
+    "s3.GetObject",
+    "sqs.ReceiveMessage",
+    "sqs.ListMessageMoveTasks",
+    "sqs.ChangeMessageVisibility",
+}
 """made under a write role, and nothing of them stays: letters that were hidden show themselves again"""
 _STOPS = {"sqs.CancelMessageMoveTask", "sqs.ListMessageMoveTasks", "sqs.ChangeMessageVisibility"}
 """what only stops or takes back what we did: allowed while Nightshift is paused"""
@@ -185,8 +193,9 @@ def messages_conserved(case: Case) -> Iterator[str]:
 def _stored(played: Played) -> Counter[str]:
     """Fingerprints of the letters in quarantine."""
     found: Counter[str] = Counter()
-    for body in played.quarantine.values():
-        found[fingerprint(json.loads(body)["body"])] += 1
+    for key, body in played.quarantine.items():
+        if key.startswith("letters/"):
+            found[fingerprint(json.loads(body)["body"])] += 1
     return found
 
 
@@ -213,6 +222,83 @@ def _letter(put: Call) -> str:
     body = put.params["Body"]
     text = body if isinstance(body, bytes | str) else body.getvalue()  # the SDK makes a file of it
     return fingerprint(json.loads(text)["body"])
+
+
+def triggers_kept(case: Case) -> Iterator[str]:
+    """
+    No trigger is deleted without a copy that was stored before, and an entry for its customer since it was written.
+
+    None is sent twice, or once it was processed; and no customer is mailed twice about one writing of it, but where a
+    queue gave the same message to its consumer twice, which is what it promises.
+    """
+    for bucket in case.played.stage.buckets:
+        writes = [call for call in case.writes if call.params.get("Bucket") == bucket.bucket]
+        for call in writes:
+            if call.name == "s3.DeleteObject":
+                yield from _deleted_with_proof(case, bucket, call)
+        yield from _sent_once(case, bucket)
+        messages: dict[tuple[str, str, datetime], set[str]] = defaultdict(set)
+        for mail in bucket.mails:
+            messages[mail.customer, mail.change, mail.written].add(mail.message)
+        for (customer, change, written), several in messages.items():
+            if len(several) > 1:
+                yield f"{customer} was mailed of {change} ({written:%H:%M:%S}) for {len(several)} messages"
+
+
+def _deleted_with_proof(case: Case, bucket: TransientTrigger, delete: Call) -> Iterator[str]:
+    key, at = delete.params["Key"], delete.notes["effect_ms"]
+    puts = [event for event in _puts(case, bucket, key) if to_ms(event.at) <= at]
+    if not puts:
+        return  # it was gone already: S3 answers as if it had been there
+    written, content = puts[-1].at.replace(microsecond=0), puts[-1].params["Body"]
+    copies = [
+        call
+        for call in case.writes
+        if call.name == "s3.PutObject"
+        and call.notes["effect_ms"] <= at
+        and str(call.params["Key"]).startswith(f"triggers/{bucket.bucket}/{key}/")
+        and case.played.quarantine.get(call.params["Key"]) == content
+    ]
+    if not copies:
+        yield f"{key} was deleted at {from_ms(at):%H:%M:%S}, and no copy of it had been stored"
+    if not _processed(bucket, key, written, from_ms(at)):
+        when = f"written at {written:%H:%M:%S}, deleted at {from_ms(at):%H:%M:%S}"
+        yield f"{key} was {when}, and nothing says that it was processed"
+
+
+def _sent_once(case: Case, bucket: TransientTrigger) -> Iterator[str]:
+    sent: Counter[tuple[str, str]] = Counter()
+    lines = {line.queue_arn for line in bucket.lines.values()}
+    for call in case.writes:
+        if call.name != "sqs.SendMessage" or _resource(call) not in lines:
+            continue
+        told = json.loads(call.params["MessageBody"])["Records"][0]
+        key = unquote_plus(told["s3"]["object"]["key"])
+        sent[key, told["eventTime"]] += 1
+        written, began = datetime.fromisoformat(told["eventTime"]), from_ms(case.invocation(call).started_ms)
+        if _processed(bucket, key, written, began - case.skew):
+            yield f"{key} was sent again at {call.at:%H:%M:%S}, though it was processed"
+    for (key, written_at), count in sent.items():
+        if count > 1:
+            yield f"{key} ({written_at}) was sent again {count} times"
+
+
+def _puts(case: Case, bucket: TransientTrigger, key: str) -> list[TrailEvent]:
+    """Every writing of an object, by whomever."""
+    found = case.played.stage.world.trail.of("s3.PutObject")
+    return [each for each in found if (each.params["Bucket"], each.params["Key"]) == (bucket.bucket, key)]
+
+
+def _processed(bucket: TransientTrigger, key: str, written: datetime, until: datetime) -> bool:
+    """Whether the archive says that a trigger was processed for its customer: nothing is ever taken out of it."""
+    _, customer, name = key.split("/")
+    entries = bucket.archived(name.removesuffix(".json"))["modifications"]
+    return any(
+        entry["modificationType"] == "processed"
+        and entry["customerCode"] == customer
+        and written <= datetime.fromisoformat(entry["timestamp"]) <= until
+        for entry in entries
+    )
 
 
 # -- 2: at most once -------------------------------------------------------------------------------------------------
@@ -382,6 +468,10 @@ def sickness_noticed(case: Case) -> Iterator[str]:
     for system in case.played.stage.queues:
         if system.dead and system.dlq_arn not in known:
             yield f"{system.dead} dead letters in {system.dlq_arn}, and nobody was ever told"
+    for bucket in case.played.stage.buckets:
+        stuck = bucket.stuck(stuck_for(case.played.stage) + timedelta(minutes=5))
+        if stuck and bucket.arn not in known:
+            yield f"{len(stuck)} triggers are stuck in {bucket.arn}, and nobody was ever told"
 
 
 # -- 4: what is lent comes back --------------------------------------------------------------------------------------
@@ -432,7 +522,7 @@ def in_bounds(case: Case) -> Iterator[str]:
     bounds = _bounds(case.played)
     for call in case.writes:
         resource = _owner(call)
-        if resource not in bounds and not resource.startswith(case.played.stage.nightshift.environment.quarantine):
+        if resource not in bounds and resource != f"arn:aws:s3:::{case.played.stage.nightshift.environment.quarantine}":
             yield f"{call.name} touched {resource}, which is not registered"
         if not _permitted(call):
             yield f"{call.name} on {resource} is not in its own session policy"
@@ -589,10 +679,10 @@ def _bounds(played: Played) -> set[str]:
 
 
 def _resource(call: Call) -> str:
-    """The ARN of what a write is about; the bucket's name for an object."""
+    """The ARN of what a write is about; the bucket's for an object."""
     params = call.params
     if call.service == "s3":
-        return str(params["Bucket"])
+        return f"arn:aws:s3:::{params['Bucket']}"
     if call.name == "ecs.StopServiceDeployment":
         return str(params["serviceDeploymentArn"])
     if call.name == "ecs.StopTask":
@@ -633,8 +723,13 @@ def _arn(case: Case, call: Call) -> str:
     """As the report names it."""
     if call.service != "s3":
         return _resource(call)
-    folder = str(call.params["Key"]).rpartition("/")[0]
-    return f"arn:aws:s3:::{call.params['Bucket']}/{folder}/*"
+    key = str(call.params["Key"])
+    match key.split("/"):
+        case ["letters" | "triggers" as what, whose, *_]:
+            return f"{_resource(call)}/{what}/{whose}/*"
+        case ["archive", *_]:
+            return f"{_resource(call)}/archive/*"
+    return f"{_resource(call)}/{key}"
 
 
 def _permitted(call: Call) -> bool:
@@ -643,7 +738,7 @@ def _permitted(call: Call) -> bool:
     action = call.name.replace(".", ":")
     resource = _resource(call)
     if call.service == "s3":
-        resource = f"arn:aws:s3:::{resource}/{call.params['Key']}"
+        resource = f"{resource}/{call.params['Key']}"
     return any(
         action in statement["Action"] and any(_matches(resource, each) for each in statement["Resource"])
         for statement in policy["Statement"]
@@ -657,6 +752,7 @@ def _matches(resource: str, pattern: str) -> bool:
 PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "no defect": no_defect,
     "messages conserved": messages_conserved,
+    "triggers kept": triggers_kept,
     "once per attempt": once_per_attempt,
     "one at a time": one_at_a_time,
     "within budget": within_budget,

@@ -40,16 +40,18 @@ from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
 from sandbox.systems.document_management import DocumentManagement
 from sandbox.systems.queue_service import QueueService
+from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.thin.client import half_the_backoff
 from sandbox.world import World
 
-__all__ = ["Human", "Played", "Stage", "play"]
+__all__ = ["Human", "Played", "Stage", "play", "stuck_for"]
 
 REGISTRY: tuple[type[Remediation], ...] = (*REMEDIATIONS, QueueSlow)
 CAPACITY = "remediations.ecs-capacity-short"
 """the table of a configuration that looks at a service's capacity, and not at whether it hangs"""
 RELEASE = "remediations.ecs-deployment-bad"
+TRIGGERS = "s3-trigger-stuck"
 OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high")
 """the same for releases"""
 TASKS = 2
@@ -81,6 +83,7 @@ class Stage:
     environments: Environments
     queues: list[QueueService]
     apis: list[UsageMetrics]
+    buckets: list[TransientTrigger]
     loans: Loans
     sent: Counter[str]  # what producers sent, by fingerprint
     humans: list[Human] = field(default_factory=list)
@@ -189,15 +192,16 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         sent = _counted(world)
         queues = _systems(world, story)
         apis = [UsageMetrics(world, f"a{number}", tasks=TASKS) for number in range(story.apis)]
+        buckets = [_bucket(world, number) for number in range(story.triggers)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
         stack.callback(hub.close)
         stack.enter_context(patch.object(time, "sleep", hub.sleep))
         environments = Environments()
-        toml = configuration(story, world, queues, loans, apis)
+        toml = configuration(story, world, queues, loans, apis, buckets)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
-        stage = Stage(story, world, hub, nemesis, nightshift, environments, queues, apis, loans, sent)
+        stage = Stage(story, world, hub, nemesis, nightshift, environments, queues, apis, buckets, loans, sent)
         loans.told = lambda name: _look_at_loan(stage, name)
         world.seam.after("dynamodb", "PutItem", lambda call, _answer: _brake(stage, call))
         stack.enter_context(_overheard(stage.errors))
@@ -285,15 +289,27 @@ def _systems(world: World, story: Story) -> list[QueueService]:
     return [*documents, *usage]
 
 
+def _bucket(world: World, number: int) -> TransientTrigger:
+    """A bucket of triggers with two customers, whose consumers mail as often as they are told."""
+    system = TransientTrigger(world, f"t{number}", customers=(f"t{number}-one", f"t{number}-other"))
+    system.idempotent = False
+    return system
+
+
 def configuration(
-    story: Story, world: World, queues: list[QueueService], loans: Loans, apis: Sequence[UsageMetrics] = ()
+    story: Story,
+    world: World,
+    queues: list[QueueService],
+    loans: Loans,
+    apis: Sequence[UsageMetrics] = (),
+    buckets: Sequence[TransientTrigger] = (),
 ) -> str:
     """The deployment's TOML."""
     auto = 'mode = "auto"\n'
     tables = "\n".join(
         f"[{name}]\n{auto if name.startswith('remediations') else ''}{text}"
         for name, text in story.settings.items()
-        if _used(name, queues, loans, apis)
+        if _used(name, queues, loans, apis, buckets)
     )
     place = f'name = "demo"\naccount = "{world.account}"\nregion = "{world.region}"\n'
     parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n']
@@ -317,6 +333,10 @@ def configuration(
             f'load_balancer = "{api.target_group.load_balancer_arn}"\ntarget_group = "{api.target_group.arn}"\n'
             f'log_group = "{api.log_group}"\nremediations = {json.dumps(of_api)}\n'
         )
+    parts += [
+        f'[[systems]]\nname = "changes-{number}"\n{bucket_target(system, mode=story.mode)}\n'
+        for number, system in enumerate(buckets)
+    ]
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
     parts += [
@@ -326,11 +346,19 @@ def configuration(
     return "".join(parts)
 
 
-def _used(table: str, queues: list[QueueService], loans: Loans, apis: Sequence[UsageMetrics]) -> bool:
+def _used(
+    table: str,
+    queues: list[QueueService],
+    loans: Loans,
+    apis: Sequence[UsageMetrics],
+    buckets: Sequence[TransientTrigger],
+) -> bool:
     """Whether there is a target for a table of the configuration."""
     if not table.startswith("remediations"):
         return True
     name = table.partition(".")[2]
+    if name == TRIGGERS:
+        return bool(buckets)
     return bool(loans.names if name == QueueSlow.name else apis if name in OF_APIS else queues)
 
 
@@ -494,6 +522,27 @@ def _errors(stage: Stage, scene: Scene) -> None:
         api.fail_requests(scene.numbers[0] / 100)
 
 
+def _trigger_stays(stage: Stage, scene: Scene) -> None:
+    """A change is processed for all its customers, and nobody can delete its triggers."""
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    system.deletes_fail = True
+    system.submit()
+
+
+def _trigger_lost(stage: Stage, scene: Scene) -> None:
+    """A change is processed for one customer; the queue of the other is never told."""
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    system.lose(next(iter(system.lines)))
+    system.submit()
+
+
+def _trigger_forgotten(stage: Stage, scene: Scene) -> None:
+    """A change's consumer, which mails once, cannot write the archive, and lets the message go."""
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    system.archive_fails = system.forgives = system.idempotent = True
+    system.submit()
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -609,7 +658,8 @@ def _observe(stage: Stage, scene: Scene) -> None:
     if any(each.what == "observe" and (each.until_ms or 0) > stage.ms for each in stage.humans):
         return
     old = stage.nightshift.policy
-    toml = configuration(replace(stage.story, mode="observe"), stage.world, stage.queues, stage.loans, stage.apis)
+    watching = replace(stage.story, mode="observe")
+    toml = configuration(watching, stage.world, stage.queues, stage.loans, stage.apis, stage.buckets)
     new = parse_toml(toml, path="sandbox.toml", registry=REGISTRY)
     for target in old.targets:
         stage.note("observe", str(target.arn), scene.numbers[0] / 60)
@@ -755,11 +805,19 @@ def _look(stage: Stage) -> None:
     for api in stage.apis:
         group = api.target_group
         found[api.api.arn] = group.quick and all(state == "healthy" for _, state, _ in group.targets)
+    for bucket in stage.buckets:
+        found[bucket.arn] = not bucket.stuck(stuck_for(stage))
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
         stage.health.setdefault(arn, []).append((stage.ms, well))
     stage.braking.append((stage.ms, stage.braked))
+
+
+def stuck_for(stage: Stage) -> timedelta:
+    """How long a trigger may stand, as the configuration has it."""
+    found: timedelta = vars(stage.nightshift.policy.remediations[TRIGGERS])["stuck_for"]
+    return found
 
 
 def _look_at_loan(stage: Stage, name: str) -> None:
@@ -801,6 +859,11 @@ def _heal(stage: Stage) -> None:
         api.slow_dependency(0.0)
         api.leak_memory(0)
         api.target_group.failing.clear()
+    for bucket in stage.buckets:
+        bucket.deletes_fail = bucket.archive_fails = False
+        bucket.lose_no_more()
+        for key in bucket.triggers:  # somebody processes by hand what was left
+            bucket.remove(f"customers/{key}")
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:
@@ -830,6 +893,9 @@ _SCENES: dict[str, Any] = {
     "bad tasks": _bad_tasks,
     "leak": _leak,
     "errors": _errors,
+    "trigger stays": _trigger_stays,
+    "trigger lost": _trigger_lost,
+    "trigger forgotten": _trigger_forgotten,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

@@ -103,6 +103,7 @@ class Story:
     usage: int = 0
     loans: int = 1
     apis: int = 0  # services behind load balancers
+    triggers: int = 0  # buckets of triggers
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

@@ -19,6 +19,7 @@ from urllib.parse import unquote_plus
 
 from botocore.exceptions import ClientError
 
+from sandbox.ledger import fingerprint
 from sandbox.systems.ecs_system import OPT_IN
 from sandbox.systems.queue_service import QueueService, Shape
 from sandbox.world import World
@@ -30,12 +31,13 @@ FIELDS = 'customer_field = "customerCode"\ntimestamp_field = "timestamp"\n'
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail that a customer got: about which change, as of which writing of its trigger, and when."""
+    """A mail that a customer got: about which change, as of which writing of its trigger, when, for which message."""
 
     customer: str
     change: str
     written: datetime
     at: datetime
+    message: str = ""  # the fingerprint of what the consumer was told
 
 
 class TransientTrigger:
@@ -55,7 +57,8 @@ class TransientTrigger:
         self._s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration=where)
         self._tag()
         self.lines = {each: self._line(each) for each in customers}
-        world.notifications.lost = lambda key: key.split("/")[1] in self._lost
+        before = world.notifications.lost
+        world.notifications.lost = lambda key: before(key) or key.split("/")[1] in self._lost
         self.route(*self.lines)
 
     # -- what is so
@@ -70,6 +73,11 @@ class TransientTrigger:
         """The triggers that stand."""
         found = self._s3.list_objects_v2(Bucket=self.bucket, Prefix="customers/").get("Contents", ())
         return [each["Key"].removeprefix("customers/") for each in found]
+
+    def stuck(self, span: timedelta) -> list[str]:
+        """The triggers that have stood for longer than a span."""
+        found = self._s3.list_objects_v2(Bucket=self.bucket, Prefix="customers/").get("Contents", ())
+        return [each["Key"] for each in found if self.world.now - each["LastModified"] > span]
 
     @property
     def twice(self) -> list[tuple[str, str]]:
@@ -153,7 +161,7 @@ class TransientTrigger:
         if not (known and self.idempotent):
             if self.mail_fails:
                 return True
-            self.mails.append(Mail(customer, change, written, self.world.now))
+            self.mails.append(Mail(customer, change, written, self.world.now, fingerprint(body)))
         if self.archive_fails:
             return not self.forgives
         self.note(change, customer)
