@@ -52,6 +52,8 @@ CAPACITY = "remediations.ecs-capacity-short"
 RELEASE = "remediations.ecs-deployment-bad"
 OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high")
 """the same for releases"""
+SHORT = 80
+"""per cent of CPU above which a service is short of it"""
 TASKS = 2
 """how many tasks a service has, until somebody sets another number"""
 LIMIT = timedelta(minutes=60)
@@ -481,17 +483,16 @@ def _bad_tasks(stage: Stage, scene: Scene) -> None:
 def _leak(stage: Stage, scene: Scene) -> None:
     """The tasks of an API leak, so much an hour, from now on; later what they call is slow too, or it is not (0)."""
     percent, later = scene.numbers
-    for api in stage.apis:
-        api.api.settle(timedelta(0))
-        api.leak_memory(percent)
-        if later:
-            _later(stage, later, lambda api=api: api.slow_dependency(4.0))
+    api = stage.apis[scene.which % len(stage.apis)]
+    api.api.settle(timedelta(0))
+    api.leak_memory(percent)
+    if later:
+        _later(stage, later, lambda: api.slow_dependency(4.0))
 
 
 def _errors(stage: Stage, scene: Scene) -> None:
     """This percentage of an API's requests fails."""
-    for api in stage.apis:
-        api.fail_requests(scene.numbers[0] / 100)
+    stage.apis[scene.which % len(stage.apis)].fail_requests(scene.numbers[0] / 100)
 
 
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
@@ -751,7 +752,12 @@ def _look(stage: Stage) -> None:
         stopped = system.service.desired == 0  # on purpose, which is well
         idle = stage.world.queues.idle(system.queue)  # no work waits that it could be seen to leave undone
         finishes = system.queue_arn in finishing
-        found[system.service_arn] = stopped or (running and (idle or finishes or bool(system.service.workers)))
+        well = running and (idle or finishes or bool(system.service.workers))
+        if CAPACITY in stage.story.settings:  # it is looked at for its load alone
+            well = _cpu(stage, system) < SHORT
+        elif RELEASE in stage.story.settings:  # and here for what was released
+            well = system.service.primary.image.behaviour is Behaviour.WORKS
+        found[system.service_arn] = stopped or well
     for api in stage.apis:
         group = api.target_group
         found[api.api.arn] = group.quick and all(state == "healthy" for _, state, _ in group.targets)
@@ -760,6 +766,14 @@ def _look(stage: Stage) -> None:
     for arn, well in found.items():
         stage.health.setdefault(arn, []).append((stage.ms, well))
     stage.braking.append((stage.ms, stage.braked))
+
+
+def _cpu(stage: Stage, system: QueueService) -> float:
+    """The newest minute of a service's CPU, per cent; 0 where none was measured."""
+    dims = (("ClusterName", system.cluster), ("ServiceName", system.service.name))
+    series = stage.world.metrics.find("AWS/ECS", "CPUUtilization", dims)
+    newest = series.values[-1] if series is not None and series.values else 0.0
+    return newest if isinstance(newest, float) else newest.total / newest.count
 
 
 def _look_at_loan(stage: Stage, name: str) -> None:
