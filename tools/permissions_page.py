@@ -132,11 +132,11 @@ always named one by one.
 def page() -> str:
     """The page as it should be. Raises KeyError for an action of which nobody said what it is for, or at worst."""
     found = proof()
-    remedies = [each.name for each in REMEDIATIONS if each.name in found.uses]
+    remedies = [each.name for each in REMEDIATIONS if found.uses.get(each.name)]
     parts = [_HEAD, _figures(found, [*FUNCTIONS, *remedies])]
     parts += ["\n## The functions\n", *(_role(found, name, _WHAT[name]) for name in FUNCTIONS)]
     parts += ["\n## The write roles\n", _ABOUT_WRITE_ROLES]
-    parts += [_role(found, each.name, f"acts where {each.title}") for each in REMEDIATIONS if each.name in found.uses]
+    parts += [_role(found, each.name, f"acts where {each.title}") for each in REMEDIATIONS if found.uses.get(each.name)]
     parts += [_sessions(found.sessions), _worst(found), _denied(), _patterns(found)]
     return "".join(parts)
 

@@ -499,7 +499,7 @@ def _tasks_returned(case: Case) -> Iterator[str]:
     stage = case.played.stage
     for system in stage.queues:
         arn, limits = system.service_arn, stage.world.autoscaling.all.get(system.service_arn.rpartition(":")[2])
-        human = [each.value for each in stage.humans if each.what == "scale" and each.subject == arn]
+        human = [each.value for each in stage.humans if each.what == "scale" and each.subject == arn and not limits]
         right, now = (human or [TASKS])[-1], limits.most if limits else system.service.desired
         told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == arn)
         if now != right and not told:

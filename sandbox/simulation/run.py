@@ -51,9 +51,11 @@ REGISTRY: tuple[type[Remediation], ...] = (*REMEDIATIONS, QueueSlow)
 CAPACITY = "remediations.ecs-capacity-short"
 """the table of a configuration that looks at a service's capacity, and not at whether it hangs"""
 RELEASE = "remediations.ecs-deployment-bad"
-TRIGGERS = "s3-trigger-stuck"
-OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high")
 """the same for releases"""
+OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high")
+TRIGGERS = "s3-trigger-stuck"
+SHORT = 80
+"""per cent of CPU above which a service is short of it"""
 TASKS = 2
 """how many tasks a service has, until somebody sets another number"""
 LIMIT = timedelta(minutes=60)
@@ -509,17 +511,16 @@ def _bad_tasks(stage: Stage, scene: Scene) -> None:
 def _leak(stage: Stage, scene: Scene) -> None:
     """The tasks of an API leak, so much an hour, from now on; later what they call is slow too, or it is not (0)."""
     percent, later = scene.numbers
-    for api in stage.apis:
-        api.api.settle(timedelta(0))
-        api.leak_memory(percent)
-        if later:
-            _later(stage, later, lambda api=api: api.slow_dependency(4.0))
+    api = stage.apis[scene.which % len(stage.apis)]
+    api.api.settle(timedelta(0))
+    api.leak_memory(percent)
+    if later:
+        _later(stage, later, lambda: api.slow_dependency(4.0))
 
 
 def _errors(stage: Stage, scene: Scene) -> None:
     """This percentage of an API's requests fails."""
-    for api in stage.apis:
-        api.fail_requests(scene.numbers[0] / 100)
+    stage.apis[scene.which % len(stage.apis)].fail_requests(scene.numbers[0] / 100)
 
 
 def _trigger_stays(stage: Stage, scene: Scene) -> None:
@@ -801,7 +802,12 @@ def _look(stage: Stage) -> None:
         stopped = system.service.desired == 0  # on purpose, which is well
         idle = stage.world.queues.idle(system.queue)  # no work waits that it could be seen to leave undone
         finishes = system.queue_arn in finishing
-        found[system.service_arn] = stopped or (running and (idle or finishes or bool(system.service.workers)))
+        well = running and (idle or finishes or bool(system.service.workers))
+        if CAPACITY in stage.story.settings:  # it is looked at for its load alone
+            well = _cpu(stage, system) < SHORT
+        elif RELEASE in stage.story.settings:  # and here for what was released
+            well = system.service.primary.image.behaviour is Behaviour.WORKS
+        found[system.service_arn] = stopped or well
     for api in stage.apis:
         group = api.target_group
         found[api.api.arn] = group.quick and all(state == "healthy" for _, state, _ in group.targets)
@@ -818,6 +824,14 @@ def stuck_for(stage: Stage) -> timedelta:
     """How long a trigger may stand, as the configuration has it."""
     found: timedelta = vars(stage.nightshift.policy.remediations[TRIGGERS])["stuck_for"]
     return found
+
+
+def _cpu(stage: Stage, system: QueueService) -> float:
+    """The newest minute of a service's CPU, per cent; 0 where none was measured."""
+    dims = (("ClusterName", system.cluster), ("ServiceName", system.service.name))
+    series = stage.world.metrics.find("AWS/ECS", "CPUUtilization", dims)
+    newest = series.values[-1] if series is not None and series.values else 0.0
+    return newest if isinstance(newest, float) else newest.total / newest.count
 
 
 def _look_at_loan(stage: Stage, name: str) -> None:

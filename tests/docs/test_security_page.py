@@ -163,5 +163,5 @@ def test_every_alarm_stands_on_the_page() -> None:
 
 def test_every_remediation_has_its_worst_case() -> None:
     """A remediation that may write has a row on what its role could do at worst."""
-    for each in REMEDIATIONS:
-        assert not each.writes or f"| write role of `{each.name}` |" in TEXT
+    for each in (each for each in REMEDIATIONS if each.writes):
+        assert f"| write role of `{each.name}` |" in TEXT

@@ -31,19 +31,19 @@ SERVICE = Arn.parse("arn:aws:ecs:eu-central-1:111122223333:service/apps/worker")
 DLQ = Target(arn=QUEUE, group="g", source=SOURCE, consumer=SERVICE)
 ROLE = Arn.parse("arn:aws:iam::111122223333:role/worker")
 LOG = Arn.parse("arn:aws:logs:eu-central-1:111122223333:log-group:/ecs/worker")
-BALANCER = Arn.parse("arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/app/a/0123456789abcdef")
+ALARM = Target(arn=Arn.parse("arn:aws:cloudwatch:eu-central-1:111122223333:alarm:a"), group="g")
+BUCKET = Target(arn=Arn.parse("arn:aws:s3:::b"), group="g")
+FUNCTION = Target(arn=Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl"), group="g")
+ALB = Arn.parse("arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/app/api/1")
 WORKER = Target(
     arn=SERVICE,
     group="g",
     queue=SOURCE,
+    load_balancer=ALB,
+    dns=DnsRecord("Z0123456789", "api.example.com"),
     roles=(ROLE,),
     log_group=LOG,
-    load_balancer=BALANCER,
-    dns=DnsRecord("Z0123456789", "api.example.com"),
 )
-ALARM = Target(arn=Arn.parse("arn:aws:cloudwatch:eu-central-1:111122223333:alarm:a"), group="g")
-BUCKET = Target(arn=Arn.parse("arn:aws:s3:::b"), group="g")
-FUNCTION = Target(arn=Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl"), group="g")
 CHANGES = Arn.parse("arn:aws:s3:::changes")
 TRIGGERS = Target(
     arn=CHANGES, group="g", triggers=Triggers("customers/", "archive/", (Customer("hts", SOURCE, QUEUE, SERVICE),))
@@ -128,6 +128,16 @@ def test_only_the_roles_that_a_target_names_are_passed_on_and_only_to_ecs() -> N
     assert grant == Grant(
         "iam:PassRole", str(ROLE), (("StringEquals", "iam:PassedToService", "ecs-tasks.amazonaws.com"),)
     )
+
+
+def test_names_are_read_in_the_named_zone_only_and_certificates_where_there_is_a_load_balancer() -> None:
+    """No record, no zone; no load balancer, no certificate."""
+    wanted = ["acm:DescribeCertificate", "route53:ListResourceRecordSets"]
+    assert {grant.resource for grant in grants_for(wanted, [WORKER, DLQ], PLACE, who="x")} == {
+        "arn:aws:acm:eu-central-1:111122223333:certificate/*",
+        "arn:aws:route53:::hostedzone/Z0123456789",
+    }
+    assert grants_for(wanted, [DLQ], PLACE, who="x") == set()
 
 
 def test_a_key_is_usable_for_one_queue_only() -> None:

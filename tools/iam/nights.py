@@ -32,7 +32,6 @@ from sandbox.scenes import (
     TRAFFIC,
     UNHEALTHY,
     Stage,
-    api_configuration,
     api_name,
     api_target,
     configuration,
@@ -342,7 +341,8 @@ def _play_silence() -> Night:
         system.serve_by_name()
         world.run(timedelta(minutes=10))
         enabled = f'[remediations.{TRAFFIC}]\nmode = "observe"\n\n[[systems]]'
-        toml = api_configuration(system).replace("[[systems]]", enabled, 1) + api_name(system)
+        toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", enabled, 1)
+        toml += api_target(system) + api_name(system)
         with Deployment(world, toml) as nightshift:
             nightshift.resume()
             stage = Stage(world, system, nightshift)
