@@ -19,7 +19,8 @@ from botocore.config import Config
 from nightshift import acting, aws, carrying, decide, engine, guardrails, incidents, letters, notify, sweep
 from nightshift.errors import Ambiguous, AwsError, NightshiftError, Rejected, Stopped
 from nightshift.model import Healthy, Outcome, Phase, SwitchState, Unknown, Verdict
-from nightshift.remediations import REMEDIATIONS
+from nightshift.remediations import REMEDIATIONS, s3_trigger_stuck
+from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
 
 from sandbox.simulation import loan
 
@@ -259,6 +260,32 @@ def _counters_forgotten() -> Iterator[AbstractContextManager[Any]]:
     from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog  # noqa: PLC0415 - only this bug is inside a remediation
 
     yield patch.object(SqsDlqBacklog, "settle_ledger", lambda self, read, target, incident: incident.ledger)
+
+
+# -- triggers --------------------------------------------------------------------------------------------------------
+
+
+@_bug("another customer's entry counts as proof", "triggers kept")
+def _proof_of_others() -> Iterator[AbstractContextManager[Any]]:
+    original = S3TriggerStuck._proof
+
+    def proof(self: Any, archive: Any, trigger: Any, **more: Any) -> Any:
+        careless = self.model_copy(update={"customer_field": ""})
+        return original(careless, archive, trigger, **{**more, "alone": True})
+
+    yield patch.object(S3TriggerStuck, "_proof", proof)
+
+
+@_bug("that a trigger is sent again is noted after it was sent", "triggers kept", "once per attempt")
+def _noted_after_sending() -> Iterator[AbstractContextManager[Any]]:
+    def send_once(self: Any, act: Any, send: Any, get: Any) -> bool:
+        marker = s3_trigger_stuck._marker(get.params["Key"], get.before["etag"])
+        if act.memory.get(marker):
+            return False
+        act(send, MessageBody=s3_trigger_stuck._event(get))
+        return bool(act.memory.add(marker))
+
+    yield patch.object(S3TriggerStuck, "_send_once", send_once)
 
 
 # -- telling ---------------------------------------------------------------------------------------------------------

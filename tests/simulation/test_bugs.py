@@ -8,6 +8,7 @@ import pytest
 
 from sandbox.simulation.bugs import BUGS
 from sandbox.simulation.campaign import drawn
+from sandbox.simulation.lives import LIVES
 from sandbox.simulation.nemesis import Fault
 from sandbox.simulation.promises import Violation, check
 from sandbox.simulation.run import play
@@ -65,7 +66,14 @@ def meanwhile(what: str) -> Story:
     return replace(LETTERS, scenes=(*LETTERS.scenes, Scene(900, what, 0, (900,))))
 
 
+LIFE = {life.name: life.story for life in LIVES}
 AIMED = {
+    "proof-of-others": LIFE["trigger that was lost"],
+    "noted-after-sending": replace(  # whoever sends it dies right afterwards
+        LIFE["trigger sent again in vain"],
+        rates={Fault.CRASH_AFTER: 1.0},
+        only=frozenset({"sqs.SendMessage/1"}),
+    ),
     "send-again": replace(LETTERS, seed=2, rates={Fault.TIMEOUT_AFTER: 0.06}),
     "delete-before-send": replace(LETTERS, seed=2, rates={Fault.ERROR_BEFORE: 0.06}),
     "counters-forgotten": replace(LETTERS, seed=3, rates={Fault.CRASH_AFTER: 0.03}),
