@@ -234,7 +234,10 @@ CAUSES: Mapping[str, tuple[Callable[[UsageMetrics], object], set[str]]] = {
     "no host is good": (_no_good_host, {"unhealthy-hosts", "no-healthy-host"}),
     "nothing answers": (_all_hang, {"unhealthy-hosts", "no-healthy-host", "high-error-rate", "high-latency"}),
     "more load than it can carry": (lambda system: system.requests(1150), {"high-cpu", "high-latency"}),
-    "a leak": (lambda system: system.leak_memory(120), {"high-memory", "high-latency"}),  # what is nearly full collects garbage
+    "a leak": (
+        lambda system: system.leak_memory(120),
+        {"high-memory", "high-latency"},
+    ),  # what is nearly full collects garbage
     "nobody asks": (lambda system: system.requests(0), {"low-requests"}),
 }
 
