@@ -46,6 +46,7 @@ __all__ = [
     "drawn",
     "hunt",
     "known_bug",
+    "percentile",
     "performed",
 ]
 
@@ -164,6 +165,7 @@ class Figures:
     incidents: dict[str, Counter[str]] = field(default_factory=dict)  # by remediation, by verdict
     faults: Counter[str] = field(default_factory=Counter)
     minutes: dict[str, Counter[float]] = field(default_factory=dict)  # from symptom to verdict: how often, by verdict
+    applied: dict[str, Counter[float]] = field(default_factory=dict)  # the same to the first write, by remediation
     violations: list[Found] = field(default_factory=list)
 
     def add(self, other: Figures) -> None:
@@ -174,6 +176,8 @@ class Figures:
             self.incidents.setdefault(remediation, Counter()).update(verdicts)
         for verdict, minutes in other.minutes.items():
             self.minutes.setdefault(verdict, Counter()).update(minutes)
+        for remediation, minutes in other.applied.items():
+            self.applied.setdefault(remediation, Counter()).update(minutes)
         self.faults.update(other.faults)
         self.violations = sorted([*self.violations, *other.violations], key=lambda each: (each.seed, each.promise))
 
@@ -197,13 +201,7 @@ class Figures:
 
     def percentile(self, verdict: str, share: float) -> float:
         """Within how many virtual minutes so large a share of the incidents that ended so had their verdict."""
-        minutes = self.minutes[verdict]
-        rank, seen = share * minutes.total(), 0
-        for value in sorted(minutes):
-            seen += minutes[value]
-            if seen >= rank:
-                break
-        return value
+        return percentile(self.minutes[verdict], share)
 
     def document(self) -> dict[str, Any]:
         """As JSON has it. :meth:`of` reads it again."""
@@ -218,10 +216,8 @@ class Figures:
             "faults": dict(self.faults),
             "virtual_seconds": round(self.virtual_seconds, 3),
             "cpu_seconds": round(self.cpu_seconds, 3),
-            "minutes": {
-                verdict: sorted([value, count] for value, count in minutes.items())
-                for verdict, minutes in self.minutes.items()
-            },
+            "minutes": _pairs(self.minutes),
+            "applied": _pairs(self.applied),
             "violations": [{"promise": each.promise, "text": each.text, "seed": each.seed} for each in self.violations],
         }
 
@@ -236,8 +232,23 @@ class Figures:
             incidents={name: Counter(verdicts) for name, verdicts in document["incidents"].items()},
             faults=Counter(document["faults"]),
             minutes={verdict: Counter(dict(minutes)) for verdict, minutes in document["minutes"].items()},
+            applied={name: Counter(dict(minutes)) for name, minutes in document["applied"].items()},
             violations=[Found(**each) for each in document["violations"]],
         )
+
+
+def percentile(minutes: Counter[float], share: float) -> float:
+    """The least value that so large a share does not exceed. Raises ValueError where there is none."""
+    rank, seen = share * minutes.total(), 0
+    for value in sorted(minutes):
+        seen += minutes[value]
+        if seen >= rank:
+            return value
+    raise ValueError("there is nothing of which this could be a share")
+
+
+def _pairs(counted: Mapping[str, Counter[float]]) -> dict[str, list[list[float]]]:
+    return {name: sorted([value, count] for value, count in minutes.items()) for name, minutes in counted.items()}
 
 
 def _figures(played: Played, violations: list[Violation]) -> Figures:
@@ -256,7 +267,16 @@ def _figures(played: Played, violations: list[Violation]) -> Figures:
         found.incidents.setdefault(incident.remediation, Counter())[verdict] += 1
         if incident.verdict is not None:
             found.minutes.setdefault(verdict, Counter())[_minutes(played, incident)] += 1
+        if incident.attempts and not incident.approval and not _held(played, incident):
+            waited = incident.attempts[0].started_at - incident.opened_at
+            found.applied.setdefault(incident.remediation, Counter())[round(waited.total_seconds() / 60, 1)] += 1
     return found
+
+
+def _held(played: Played, incident: Incident) -> bool:
+    """Whether anything made it wait before it first acted."""
+    lines = played.stage.nightshift.incidents.events(incident.id)
+    return any(line.kind == "held" and line.at <= incident.attempts[0].started_at for line in lines)
 
 
 def _minutes(played: Played, incident: Incident) -> float:

@@ -597,7 +597,12 @@ def _stop_service(stage: Stage, scene: Scene) -> None:
     if system is not None:
         stage.note("stop", system.service_arn, scene.numbers[0] / 60)
         system.stop_service()
-        _later(stage, scene.numbers[0], system.start_service)
+        _later(stage, scene.numbers[0], lambda: _start(stage, system))
+
+
+def _start(stage: Stage, system: QueueService) -> None:
+    stage.note("scale", system.service_arn, value=TASKS)
+    system.start_service()
 
 
 def _redrive(stage: Stage, scene: Scene) -> None:
@@ -806,7 +811,7 @@ def _look(stage: Stage) -> None:
         if CAPACITY in stage.story.settings:  # it is looked at for its load alone
             well = _cpu(stage, system) < SHORT
         elif RELEASE in stage.story.settings:  # and here for what was released
-            well = system.service.primary.image.behaviour is Behaviour.WORKS
+            well = system.service.primary.image.behaviour is Behaviour.WORKS or idle or finishes
         found[system.service_arn] = stopped or well
     for api in stage.apis:
         group = api.target_group
@@ -862,7 +867,7 @@ def _heal(stage: Stage) -> None:
             system.untag(arn, "protected")
             system.tag(arn, "auto-remediation", "enabled")
         if system.service.desired == 0:
-            system.start_service()
+            _start(stage, system)
         if system.service.primary.image.behaviour is not Behaviour.WORKS or not system.service.workers:
             stage.note("deployment", system.service_arn)
             system.ship_good_image()

@@ -142,8 +142,7 @@ class Night:
     @property
     def states(self) -> dict[str, str]:
         """The state of every alarm, without its cluster's name."""
-        names = [each["AlarmName"] for each in self.world.client("cloudwatch").describe_alarms()["MetricAlarms"]]
-        return {name.removeprefix("ioanyt-prod/"): self.world.alarms.state(name) for name in names}
+        return {name.removeprefix("ioanyt-prod/"): self.world.alarms.state(name) for name in self.world.alarms.all}
 
     @property
     def raised(self) -> set[str]:
@@ -235,7 +234,10 @@ CAUSES: Mapping[str, tuple[Callable[[UsageMetrics], object], set[str]]] = {
     "no host is good": (_no_good_host, {"unhealthy-hosts", "no-healthy-host"}),
     "nothing answers": (_all_hang, {"unhealthy-hosts", "no-healthy-host", "high-error-rate", "high-latency"}),
     "more load than it can carry": (lambda system: system.requests(1150), {"high-cpu", "high-latency"}),
-    "a leak": (lambda system: system.leak_memory(120), {"high-memory"}),
+    "a leak": (
+        lambda system: system.leak_memory(120),
+        {"high-memory", "high-latency"},
+    ),  # what is nearly full collects garbage
     "nobody asks": (lambda system: system.requests(0), {"low-requests"}),
 }
 

@@ -1149,6 +1149,8 @@ def asking(stores: Stores, claim: Claim) -> None:
     stores.let_go(claim, died=False)
     assert stores.open_of("toy", ONE.target) == ONE.id
     assert stores.open_of("other", ONE.target) is None
+    assert stores.sick_since("toy", ONE.target) == START
+    assert stores.sick_since("other", ONE.target) is None
     word = Acknowledgement(by="eva", at=START, why="on it")
     taken = Event(START, "acknowledged", "by eva")
     assert stores.acknowledge(ONE.id, word, event=taken)

@@ -39,6 +39,7 @@ def one(*, seed: int = 1, **more: Any) -> Figures:
         incidents={"sqs-dlq-backlog": Counter({"fixed": 2, "refused": 1})},
         faults=Counter({"slow call": 3}),
         minutes={"fixed": Counter({10.0: 1, 20.0: 1}), "refused": Counter({5.5: 1})},
+        applied={"sqs-dlq-backlog": Counter({1.0: 2})},
         violations=[Found("in bounds", "this was touched", seed)],
         **more,
     )
@@ -61,6 +62,7 @@ class TestFigures:
         assert (both.seeds, both.calls, both.writes, both.count, both.cpu_seconds) == (2, 200, 4, 6, 1.5)
         assert both.verdicts == {"fixed": 4, "refused": 2}
         assert both.faults == {"slow call": 6}
+        assert both.applied == {"sqs-dlq-backlog": Counter({1.0: 4})}
         assert [each.seed for each in both.violations] == [3, 9]
         assert both.broken == {"in bounds": 2}
 

@@ -206,6 +206,20 @@ def test_right_after_a_deployment_nothing_can_be_said() -> None:
     assert isinstance(CURE.detect(API, seen(API, deployed(soon), **hosts)), Healthy)
 
 
+def test_what_was_deployed_since_is_no_recovery_before_it_could_fail() -> None:
+    """A release upon the bad one: unknown while too young to tell, well if it serves; and never held up for ever."""
+    young, quiet = NOW - 5 * MINUTE, {"NumberOfMessagesDeleted": (0.0, 0.0)}
+    found = CURE.recovered(WORKER, FINDING, seen(WORKER, deployed(young), **quiet))
+    assert isinstance(found, Unknown)
+    assert "too lately to tell" in found.reason
+    assert isinstance(CURE.recovered(WORKER, FINDING, seen(WORKER, deployed(young))), Healthy)
+    older = NOW - CURE.stalled_for - 5 * MINUTE
+    assert isinstance(CURE.recovered(WORKER, FINDING, seen(WORKER, deployed(older), **quiet)), Healthy)
+    assert isinstance(CURE.recovered(WORKER, FINDING, seen(WORKER, deployed(desiredCount=0))), Healthy)
+    failed = deployed(young, deployment={"rolloutState": "FAILED"})
+    assert isinstance(CURE.recovered(WORKER, FINDING, seen(WORKER, failed)), Sick)
+
+
 def test_a_rollout_that_gets_on_is_left_alone() -> None:
     """Under way, nothing failed, not late: no finding."""
     under_way = {"rolloutState": "IN_PROGRESS", "failedTasks": 2}

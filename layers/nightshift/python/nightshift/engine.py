@@ -326,7 +326,7 @@ class Engine:
         readings = gather(self._aws, queries, now=case.now)
         if incident.phase in {Phase.SETTLING, Phase.VERIFYING}:
             return case.remediation.verify(case.target, incident.finding, readings)
-        return case.remediation.detect(case.target, readings)
+        return case.remediation.recovered(case.target, incident.finding, readings)
 
     def _stop_switch(self, case: _Case, incident: Incident) -> _Next | None:
         """While a step of ours is still at work, the kill switch must reach it: None where it does not forbid it."""

@@ -381,9 +381,10 @@ NOT_NOW: tuple[Guardrail, ...] = (storm_brake, window, mid_change, one_cause)
 """what also waits that is only told: while one of these speaks, what was found may have another cause"""
 
 
-def refusals(facts: Facts, guardrails: Iterable[Guardrail] = GUARDRAILS) -> tuple[Refusal, ...]:
-    """Every refusal, in order. None: the plan may be carried out."""
-    return tuple(refusal for guard in guardrails if (refusal := guard(facts)) is not None)
+def refusals(facts: Facts, guardrails: Iterable[Guardrail] | None = None) -> tuple[Refusal, ...]:
+    """Every refusal of :data:`GUARDRAILS`, or of others, in order. None: the plan may be carried out."""
+    asked = GUARDRAILS if guardrails is None else guardrails
+    return tuple(refusal for guard in asked if (refusal := guard(facts)) is not None)
 
 
 def undo_refused(target: str, recorded: Plan, planned: Plan | None, made: slice, bounds: tuple[str, ...]) -> str | None:

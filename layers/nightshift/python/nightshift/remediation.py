@@ -317,6 +317,15 @@ class Remediation(BaseModel, ABC):
         del read, plan, step, scratch
         return Progress.NEXT, "settled", None
 
+    def recovered(self, target: Target, before: Finding, after: Readings) -> Observation:
+        """
+        What an incident's look sees where nothing of ours is under way: by default, what :meth:`detect` does.
+
+        For where a target that is not sick now may yet be: then it is unknown, and nobody is told that it recovered.
+        """
+        del before
+        return self.detect(target, after)
+
     def verify(self, target: Target, before: Finding, after: Readings) -> Observation:
         """Whether the cure shows: by default, whether :meth:`detect` finds the target healthy."""
         del before

@@ -27,6 +27,7 @@ from sandbox.simulation.campaign import (
     drawn,
     hunt,
     known_bug,
+    percentile,
 )
 from sandbox.simulation.shrink import RUNS, narrated, shrink
 
@@ -215,6 +216,11 @@ def _table(figures: Figures, first: int, seconds: float) -> Table:
     for verdict in sorted(figures.minutes):
         within = (figures.percentile(verdict, share) for share in (0.5, 0.9, 1))
         made.add_row(f"  {verdict}", ", ".join(f"{minutes:.0f}" for minutes in within))
+    if figures.applied:
+        made.add_row("minutes to the first write", "the same, where nothing held it")
+    for remediation in sorted(figures.applied):
+        within = (percentile(figures.applied[remediation], share) for share in (0.5, 0.9, 1))
+        made.add_row(f"  {remediation}", ", ".join(f"{minutes:.0f}" for minutes in within))
     broken = f"{len(figures.violations):,}" + (f" ({_counts(figures.broken)} seeds)" if figures.violations else "")
     made.add_row("violations", Text(broken, style="bold red" if figures.violations else "green"))
     return made

@@ -62,6 +62,7 @@ _PART = timedelta(minutes=5)  # requests are judged in parts, of which two must 
 _BEFORE = 30  # minutes before a deployment that say how it was then
 _HISTORY = 20  # deployments that are looked at, newest first: as many revisions as one call describes (AWS's limit)
 _SUCCESSFUL = "SUCCESSFUL"
+_YOUNG = timedelta(minutes=5)  # metrics come late, and windows must lie after a deployment as a whole
 _UNHEALTHY = 3  # minutes in a row with an unhealthy target that are no accident
 _UNDER_WAY = ("PENDING", "IN_PROGRESS")
 _GOING_BACK = ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "STOP_REQUESTED")
@@ -420,6 +421,17 @@ class EcsDeploymentBad(Remediation):
         if began is not None and now < began + self.rollout:
             return Progress.WAIT, trouble
         return Progress.STOP, f"after {minutes(self.rollout)} minutes still: {trouble}"
+
+    def recovered(self, target: Target, before: Finding, after: Readings) -> Observation:
+        """What somebody has deployed since is not well for being new: it gets the time in which it would fail."""
+        seen, deployed = self.detect(target, after), self._described(target, after)
+        if not isinstance(seen, Healthy) or not isinstance(deployed, _Deployed):
+            return seen
+        young = after.at - deployed.began < self.stalled_for + _YOUNG
+        effects = self._after(target, after, deployed) if young else ()
+        if isinstance(effects, Unknown) or all(each.known for each in effects):
+            return seen
+        return Unknown(f"deployed at {deployed.began:%H:%M} UTC, which is too lately to tell")
 
     def verify(self, target: Target, before: Finding, after: Readings) -> Observation:
         """
