@@ -422,6 +422,7 @@ def verdicts_true(case: Case) -> Iterator[str]:
         since = max(said - _LOOKED, began) - case.skew  # that it was well before it fell sick says nothing
         near = [well for ms, well in looks if since < from_ms(ms) <= said + case.skew + _JUST_NOW]
         if not fixed:  # it may have healed before it was opened: what opens an incident was measured a minute ago
+            since -= timedelta(milliseconds=case.stale_ms)
             near += [well for ms, well in looks if from_ms(ms) <= since][-1:]
         if not any(near):
             yield f"{incident.id} ended as {incident.verdict.value} at {said:%H:%M:%S}; {incident.target} was not well"
@@ -445,7 +446,8 @@ def braked(case: Case) -> Iterator[str]:
     for incident in case.played.incidents:
         for attempt in incident.attempts:
             began = to_ms(attempt.started_at)  # a slow call may lie between the decision and the first write
-            writes = [to_ms(call.at) for call in case.by_incident.get(incident.id, ()) if to_ms(call.at) >= began]
+            early = began - case.skew // timedelta(milliseconds=1)  # its clock may be ahead of the world's
+            writes = [to_ms(call.at) for call in case.by_incident.get(incident.id, ()) if to_ms(call.at) >= early]
             at = min(writes, default=began)
             around = [engaged for ms, engaged in looks if at - 60_000 < ms < at + 40_000]
             if around and all(around) and case.by_incident.get(incident.id):

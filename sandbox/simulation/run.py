@@ -413,7 +413,12 @@ def _bad_image(stage: Stage, scene: Scene) -> None:
     stage.note("deployment", system.service_arn)
     system.ship_bad_image(kinds[scene.numbers[1] % 3])
     system.send(scene.numbers[1])
-    _later(stage, scene.numbers[0] * 2, system.ship_good_image)
+    _later(stage, scene.numbers[0] * 2, lambda: _ship_good(stage, system))
+
+
+def _ship_good(stage: Stage, system: QueueService) -> None:
+    stage.note("deployment", system.service_arn)
+    system.ship_good_image()
 
 
 def _flap(stage: Stage, scene: Scene) -> None:
@@ -869,8 +874,7 @@ def _heal(stage: Stage) -> None:
         if system.service.desired == 0:
             _start(stage, system)
         if system.service.primary.image.behaviour is not Behaviour.WORKS or not system.service.workers:
-            stage.note("deployment", system.service_arn)
-            system.ship_good_image()
+            _ship_good(stage, system)
         system.offer(1)
     for api in stage.apis:
         api.mend_checks()

@@ -785,6 +785,8 @@ def test_what_did_not_help_is_taken_back(account: Account) -> None:
     assert incident.verdict is Verdict.REVERTED
     raised = [params["Attributes"].get("VisibilityTimeout") for _, params in account.wire.made(CURE)]
     assert raised == ["99", "30", "99", "30"]
+    undone = next(each.at for each in account.incidents.events(incident.id) if each.kind == "undone")
+    assert incident.attempts[1].started_at >= undone + 3 * MINUTE  # until AWS surely says what was there before
 
 
 def test_what_cannot_be_given_back_is_tried_again_and_then_told(account: Account) -> None:

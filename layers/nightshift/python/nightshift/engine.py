@@ -81,6 +81,8 @@ EVERY = timedelta(minutes=1)
 """between two looks at an incident"""
 LATE = timedelta(seconds=60)
 """how long a request whose answer was lost may still take effect: before that, reality proves nothing"""
+AFTER_UNDO = timedelta(minutes=3)
+"""how long after something was taken back no plan is made from what AWS says of it"""
 DEATHS = 5
 """claims without a save after which a record is closed as broken"""
 GIVE_BACK_EVERY = timedelta(minutes=5)
@@ -868,7 +870,8 @@ class Engine:
         """Take back what is still out before anything else is begun."""
         back = self._take_back(case, incident)
         if back.over:
-            return _Next(replace(back.incident, look_at=case.now + EVERY), back.events)
+            hold = case.now + AFTER_UNDO if back.events else back.incident.hold_until
+            return _Next(replace(back.incident, look_at=case.now + EVERY, hold_until=hold), back.events)
         return self._still_out(case, back, incident)
 
     def _still_out(
@@ -906,7 +909,10 @@ class Engine:
         incident = _ended(self._ledger(case, back.incident), retry.attempt, retry.why)
         number = len(incident.attempts)
         event = Event(case.now, "ineffective", f"attempt {number}: {retry.why}")
-        return _Next(_reopened(incident, case.now), (*back.events, event))
+        after = _reopened(incident, case.now)
+        if back.events:  # what AWS says of it now may still be what we had lent: that must not become "before"
+            after = replace(after, hold_until=case.now + AFTER_UNDO)
+        return _Next(after, (*back.events, event))
 
     def _close(self, case: _Case, incident: Incident, close: Close) -> _Next:
         now = self._clock()
