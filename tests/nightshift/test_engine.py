@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, ClassVar
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
@@ -872,14 +872,30 @@ def test_a_pause_past_the_deadline_takes_back_what_is_out_and_gives_up_in_the_en
     assert "NOT be given back" in incident.why
 
 
-def test_what_is_found_out_of_one_attempt_says_nothing_of_the_one_before() -> None:
-    """What nobody knows of the first attempt stays unknown in the report, whatever is found out of the second."""
+def test_what_is_found_out_of_one_intent_says_nothing_of_the_one_before() -> None:
+    """What nobody knows of an earlier attempt, or an earlier tick of this one, stays unknown in the report."""
     found = CallRecord(START + 9 * MINUTE, "raise", CURE, queue_arn("orders"), Outcome.DONE)
     before, now = (replace(found, at=START + at * MINUTE, outcome=Outcome.UNKNOWN) for at in (1, 8))
     assert _unclear(now, found, since=START + 7 * MINUTE)
     assert not _unclear(before, found, since=START + 7 * MINUTE)
     assert not _unclear(replace(now, outcome=Outcome.NOT_DONE), found, since=START)
     assert not _unclear(replace(now, step="other"), found, since=START)
+
+
+def test_what_a_later_tick_finds_out_does_not_hide_what_an_earlier_one_left_unknown(account: Account) -> None:
+    """One attempt, two ticks, each with a call whose answer was lost: the report keeps the first as it is."""
+    here = night(account, Toy(patience=30 * MINUTE))
+    account.wire.lose(CURE, ReadTimeoutError(endpoint_url="https://sqs"))
+    here.look()
+    incident = here.incident
+    assert incident.intent is not None
+    assert incident.plan is not None
+    lost = CallRecord(START, "cure", CURE, str(here.target.arn), Outcome.UNKNOWN)
+    later = replace(incident, calls=(lost,), intent=replace(incident.intent, written_at=START + 5 * MINUTE, known=()))
+    case = Mock(remediation=Mock(reconcile=Mock(return_value=Outcome.NOT_DONE)), now=START + 9 * MINUTE)
+    after, [found] = here.engine._found(case, later, "cure", incident.plan.steps[0].calls[:1])
+    assert [each.outcome for each in after.calls] == [Outcome.UNKNOWN, Outcome.NOT_DONE]
+    assert after.calls[1] == found
 
 
 def test_an_undo_whose_answer_was_lost_is_not_somebody_elses_change(account: Account) -> None:

@@ -687,7 +687,7 @@ class Engine:
                 error="its answer was lost; this is what was found by looking",
             )
             found.append(record)
-            same = [old for old in records if _unclear(old, record, since=_began(incident))]
+            same = [old for old in records if _unclear(old, record, since=intent.written_at)]
             if same and outcome is Outcome.UNKNOWN:
                 continue
             records = [*(old for old in records if old not in same), record]
@@ -1124,7 +1124,7 @@ def _outcome(incident: Incident, step: str, call: Call) -> Outcome:
 
 
 def _unclear(old: CallRecord, found: CallRecord, *, since: datetime) -> bool:
-    """Whether ``old`` says, of the same attempt, that nobody knows what ``found`` now tells."""
+    """Whether ``old`` says, of the same intent, that nobody knows what ``found`` now tells."""
     same = (old.step, old.action, old.resource) == (found.step, found.action, found.resource)
     return same and old.at >= since and old.outcome is Outcome.UNKNOWN
 
