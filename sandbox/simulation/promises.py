@@ -420,9 +420,9 @@ def verdicts_true(case: Case) -> Iterator[str]:
         fixed = incident.verdict is Verdict.FIXED
         began = incident.attempts[-1].started_at if fixed else incident.opened_at
         since = max(said - _LOOKED, began) - case.skew  # that it was well before it fell sick says nothing
+        since -= timedelta(0) if fixed else timedelta(milliseconds=case.stale_ms)
         near = [well for ms, well in looks if since < from_ms(ms) <= said + case.skew + _JUST_NOW]
         if not fixed:  # it may have healed before it was opened: what opens an incident was measured a minute ago
-            since -= timedelta(milliseconds=case.stale_ms)
             near += [well for ms, well in looks if from_ms(ms) <= since][-1:]
         if not any(near):
             yield f"{incident.id} ended as {incident.verdict.value} at {said:%H:%M:%S}; {incident.target} was not well"
