@@ -25,6 +25,8 @@ from tools.iam.stack import Template
 from tools.iam.synth import deployed
 from tools.permissions_page import PAGE, page
 
+pytestmark = pytest.mark.timeout(900)  # the first of them makes the proof: minutes, on a busy machine
+
 REMEDIES = [remediation.name for remediation in REMEDIATIONS]
 
 

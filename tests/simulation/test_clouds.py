@@ -24,7 +24,7 @@ from sandbox.simulation.run import play
 from sandbox.simulation.story import START, draw
 from sandbox.thin import dynamodb
 from sandbox.thin.client import half_the_backoff
-from sandbox.thin.cloud import ThinCloud
+from sandbox.thin.objects import Objects
 
 SEEDS, CHUNK = 50, 5
 LIVELY = 29
@@ -111,7 +111,7 @@ def _without_retries(client: Any, operation: str, context: Any, attempt: int, ou
     return None
 
 
-def _stores_nothing(cloud: ThinCloud, call: Any) -> dict[str, Any]:
+def _stores_nothing(store: Objects, call: Any) -> dict[str, Any]:
     return {"ETag": '"0"'}
 
 
@@ -120,7 +120,7 @@ def _stores_nothing(cloud: ThinCloud, call: Any) -> dict[str, Any]:
     [
         patch.object(dynamodb._Write, "holds", _forgiving),
         patch("sandbox.thin.client._Retries.delay", _without_retries),
-        patch.object(ThinCloud, "_put_object", _stores_nothing),
+        patch.object(Objects, "_put", _stores_nothing),
     ],
     ids=["conditions always hold", "nothing is repeated", "objects are not stored"],
 )

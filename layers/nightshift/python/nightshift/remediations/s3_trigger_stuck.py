@@ -68,6 +68,7 @@ __all__ = ["S3TriggerStuck"]
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}"
 """of a customer and of a change: what IAM reads as it stands, and an event carries as it stands"""
+_TRIGGER = re.compile(rf"({_NAME})/({_NAME})\.json")
 _ORPHAN = timedelta(hours=1)  # a trigger that stands for so long is more than late (runbook 0, weekly maintenance)
 _NEAR = timedelta(minutes=5)  # how far a consumer's clock and S3's may be apart before an entry means nothing
 _LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
@@ -104,7 +105,7 @@ class Trigger:
     def listed(cls, entry: Mapping[str, Any], prefix: str) -> Trigger:
         """An entry of ListObjectsV2."""
         key = str(entry["Key"])
-        match = re.fullmatch(f"{re.escape(prefix)}({_NAME})/({_NAME})\\.json", key)
+        match = _TRIGGER.fullmatch(key.removeprefix(prefix)) if key.startswith(prefix) else None
         customer, change = match.groups() if match else ("", "")
         return cls(key, str(entry["ETag"]), entry["LastModified"], int(entry["Size"]), customer, change)
 
