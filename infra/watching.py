@@ -391,7 +391,7 @@ class ServiceAlarms(_Alarms):
             of=(2, 3),
             missing=_FINE,
             says=f"fails more than {limits.error_percent:g} % of its requests (runbook 4, high error rate). Nightshift "
-            f"takes a release back if it is the cause (ecs-deployment-bad).{beside}",
+            f"takes a release back if it is the cause (ecs-deployment-bad), or tells why (ecs-errors-high).{beside}",
         )
         slow = _math(
             f"IF(FILL(requests, 0) >= {limits.judged_from}, slowest, 0)",
@@ -407,7 +407,8 @@ class ServiceAlarms(_Alarms):
             of=(2, 3),
             missing=_FINE,
             says=f"answers one request in twenty after more than {limits.slow_seconds:g} s (runbook 4, high latency). "
-            "Nightshift lends it tasks if load is the cause (ecs-capacity-short)",
+            "Nightshift lends it tasks if load is the cause (ecs-capacity-short), restarts a leak, or tells why "
+            "(ecs-latency-high)",
         )
 
     def _of_silence(self) -> None:
@@ -435,7 +436,7 @@ class ServiceAlarms(_Alarms):
             of=(3, 3),
             missing=_BAD,
             says="gets fewer requests than it always does (runbook 4, no traffic). Nightshift changes nothing for it: "
-            "look at DNS, listeners, certificate, security groups",
+            "it tells where their way is broken (alb-traffic-missing)",
         )
 
 

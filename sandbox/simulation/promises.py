@@ -671,7 +671,9 @@ def _takes_back(case: Case, call: Call) -> bool:
     wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
     before = [each for each in case.by_incident[call.principal.name] if each.number < call.number]
     earlier = [each.params.get("desiredCount", each.params.get("MaxCapacity")) for each in before]
-    return wanted == TASKS or (wanted is not None and any(each is not None and each > wanted for each in earlier))
+    set_by_hand = {human.value for human in case.played.stage.humans if human.what == "scale"}
+    gives = wanted in set_by_hand and any(each is not None and each > wanted for each in earlier)
+    return wanted == TASKS or gives
 
 
 def _names(calls: list[Call]) -> str:

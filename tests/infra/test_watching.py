@@ -317,7 +317,7 @@ def test_each_alarm_says_where_it_comes_from_and_what_follows(theirs: Template) 
     for name, alarm in alarms(theirs).items():
         said = alarm["AlarmDescription"]
         assert "runbook" in said, name
-        named = set(re.findall(r"\(((?:ecs|sqs)-[a-z-]+)\)", said))
+        named = set(re.findall(r"\(((?:alb|ecs|sqs)-[a-z-]+)\)", said))
         assert named <= known, name
         assert named or "Nightshift changes nothing" in said, name
         assert said.isascii()

@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from nightshift.calendar import Calendar, Dates, Day, Freeze, Window
 from nightshift.config import Limits, Storm
+from nightshift.decide import Close
 from nightshift.engine import _unclear
 from nightshift.errors import Denied, Refused, StoreUnavailable, Unsent
 from nightshift.guardrails import Brake, _within
@@ -295,6 +296,23 @@ def test_those_that_were_treated_themselves_of_another_system_or_well_are_no_con
     assert {each.why for each in cured} == {"messages are not delayed"}
 
 
+def test_who_was_treated_before_midnight_is_no_control_after_it(account: Account) -> None:
+    """Budgets are counted by the day, and a control is one that nobody has touched in the hour either."""
+    account.clock.pass_(timedelta(hours=20, minutes=57))  # 23:57
+    treated = account.queue("treated", delay=5)
+    here = Night(account, Toy(cures=False, max_attempts=1, patience=MINUTE), treated, storm=CALM)
+    here.until_closed()
+    account.clock.pass_(2 * MINUTE)
+    assert account.clock().hour == 0
+    mine = account.queue("orders", delay=5)
+    there = Night(account, Toy(), mine, treated, storm=CALM)
+    there.look()
+    account.set(treated, DelaySeconds="0")
+    there.minutes(5)
+    [cured] = [each for each in map(account.incidents.get, there.ids) if each and each.target == str(mine.arn)]
+    assert (cured.controls, cured.verdict) == ((), Verdict.FIXED)
+
+
 def test_what_fell_sick_long_before_is_no_control(account: Account) -> None:
     """It has another cause, as far as anybody can tell: that it heals now says nothing of our cure."""
     [peer] = others(account, 1)
@@ -321,6 +339,57 @@ def test_those_that_cannot_be_seen_any_more_say_nothing(account: Account) -> Non
     here.minutes(5)
     [mine] = [each for each in map(account.incidents.get, here.ids) if each and each.target == str(here.target.arn)]
     assert (mine.verdict, mine.why) == (Verdict.FIXED, "messages are not delayed")
+
+
+# -- nothing happened --------------------------------------------------------------------------------------------------
+
+
+class Idle(Toy):
+    """A toy whose queue is as good as well while it is not used: so much that nobody can tell."""
+
+    def detect(self, target: Target, seen: Readings) -> Observation:
+        found = super().detect(target, seen)
+        return Healthy("nothing was sent", idle=True) if isinstance(found, Healthy) else found
+
+
+def test_what_was_sick_and_is_not_used_since_has_not_recovered(account: Account) -> None:
+    """That nothing happened is no health: nobody is told that it recovered; at the deadline nobody can tell."""
+    here = night(account, Idle(confirm=3, deadline=10 * MINUTE))
+    here.look()
+    account.set(here.target, DelaySeconds="0")
+    assert here.until_closed().verdict is Verdict.UNVERIFIABLE
+    assert here.incident.closed_at is not None
+    assert here.incident.closed_at >= START + 10 * MINUTE
+
+
+def test_a_cure_after_which_nothing_happened_is_not_proven(account: Account) -> None:
+    """Acted, and then too little to tell: unverifiable, not fixed."""
+    here = night(account, Idle())
+    incident = here.until_closed()
+    assert account.wire.written == [CURE]
+    assert incident.verdict is Verdict.UNVERIFIABLE
+    assert "nothing was sent" in incident.why
+
+
+def test_a_control_that_is_not_used_says_nothing(account: Account) -> None:
+    """It may be as sick as before."""
+    peers = others(account, 1)
+    here = Night(account, Idle(confirm=2), account.queue("orders", delay=5), *peers, storm=CALM)
+    here.look()
+    here.minutes(1)
+    account.set(peers[0], DelaySeconds="0")
+    seen = [each for each in map(account.incidents.get, here.ids) if each and each.target == str(here.target.arn)]
+    close = Close(Verdict.FIXED, "well", attempt=Verdict.FIXED)
+    case = Mock(now=account.clock(), remediation=here.policy.remediations["toy"])
+    assert here.engine._compared(case, seen[0], close) == close
+
+
+def test_what_is_idle_opens_nothing(account: Account) -> None:
+    """It is well enough to be left alone."""
+    here = Night(account, Idle(), account.queue("orders"))
+    here.look()
+    here.minutes(5)
+    assert here.ids == []
 
 
 # -- what only people can cure -----------------------------------------------------------------------------------------
@@ -764,6 +833,22 @@ def test_what_was_lent_is_given_back(account: Account) -> None:
     assert account.attribute(here.target, "VisibilityTimeout") == "30"
     assert not incident.lent
     assert [mail[:20].split("  ")[0] for mail in account.mails()] == ["FIXED, ON LEASE", "FIXED"]
+
+
+def test_after_a_loan_nothing_is_planned_until_aws_surely_says_what_was_there_before(account: Account) -> None:
+    """Sick again at once: the next incident waits three minutes, or our own value would be what it goes back to."""
+    here = night(account, lend(cooldown=MINUTE))
+    here.until_closed()
+    first = here.incident
+    assert first.verdict is Verdict.FIXED
+    account.set(here.target, DelaySeconds="5")
+    here.minutes(1)
+    assert here.incident.id != first.id
+    assert here.incident.refusal is not None
+    assert here.incident.refusal.guard == "cooldown"
+    here.minutes(3)
+    assert first.closed_at is not None
+    assert here.incident.attempts[0].started_at >= first.closed_at + 3 * MINUTE
 
 
 def test_what_somebody_else_changed_is_left(account: Account) -> None:

@@ -193,7 +193,7 @@ def silent(minutes: float | None, **other: Any) -> dict[str, Any]:
 
 def test_no_data_is_no_failure() -> None:
     """Of a counter that reports nothing where nothing happens."""
-    assert isinstance(detect(silent(600)), Healthy)
+    assert detect(silent(600)) == Healthy("it has no data, which is not a failure", idle=True)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,9 @@ def test_how_many_periods_may_pass_is_a_setting() -> None:
     patient = AlarmRaised(
         alarms={"team/5xx:api": Concern(always_reports=True, severity=Severity.SEV2)}, silent_periods=5
     )
-    assert isinstance(detect(silent(5), patient), Healthy)
+    within = detect(silent(5), patient)
+    assert isinstance(within, Healthy)
+    assert within.idle
     assert sick(silent(5.1), patient).severity is Severity.SEV2
 
 

@@ -132,6 +132,7 @@ def test_where_last_week_was_quiet_in_a_part_of_the_hour_silence_is_no_failure(b
     """An evening that ends a few minutes sooner, a service that is used now and then, one that is new."""
     seen = looked(before=before)
     assert isinstance(seen, Healthy)
+    assert seen.idle  # and where requests were missed before, it is no sign that they came back
     assert why in seen.summary
 
 

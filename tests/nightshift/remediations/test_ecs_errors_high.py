@@ -137,7 +137,7 @@ def test_two_of_three_parts_with_enough_requests_decide(requests: Any, failed: A
 def test_too_few_requests_are_said() -> None:
     """As the reason why nothing is concluded."""
     found = CURE.detect(API, seen([10, 10, 10], [10, 10, 10]))
-    assert found == Healthy("too few requests to tell: fewer than 50 in five minutes")
+    assert found == Healthy("too few requests to tell: fewer than 50 in five minutes", idle=True)
 
 
 def test_what_the_load_balancer_answers_itself_counts_and_is_told_apart() -> None:

@@ -122,6 +122,13 @@ def test_two_of_three_parts_with_enough_requests_decide(requests: Any, p95: Any,
     assert isinstance(CURE.detect(API, seen(requests, p95)), kind)
 
 
+def test_too_few_requests_prove_nothing() -> None:
+    """They are no failure, and no health either."""
+    assert CURE.detect(API, seen([3] * 3, [9.0] * 3)) == Healthy(
+        "too few requests to tell: fewer than 50 in five minutes", idle=True
+    )
+
+
 def test_what_cannot_be_read_or_should_not_run_is_not_judged() -> None:
     """Any of the metrics, and the service."""
     assert CURE.detect(API, seen(Unread("a"), [1])) == Unknown("a")

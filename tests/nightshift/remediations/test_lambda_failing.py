@@ -139,8 +139,8 @@ def test_five_failures_are_enough() -> None:
 
 def test_nobody_calls_it() -> None:
     """Idle is no failure, whatever was read of its past."""
-    assert detect(eyes(calls=[], errors=[], slowest=[])) == Healthy("not called in 10 minutes")
-    assert detect(eyes(calls=[], State="Inactive")) == Healthy("not called in 10 minutes, idle")
+    assert detect(eyes(calls=[], errors=[], slowest=[])) == Healthy("not called in 10 minutes", idle=True)
+    assert detect(eyes(calls=[], State="Inactive")) == Healthy("not called in 10 minutes, idle", idle=True)
 
 
 # -- throttles ---------------------------------------------------------------------------------------------------------

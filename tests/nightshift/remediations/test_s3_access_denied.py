@@ -76,8 +76,10 @@ def test_many_refused_requests_in_both_halves_are_a_failure() -> None:
     ],
 )
 def test_what_is_less_or_shorter_is_none(asked: list[float], refused: list[float]) -> None:
-    """Some requests are for what is not there."""
-    assert isinstance(detect(asked, refused), Healthy)
+    """Some requests are for what is not there; none at all prove nothing."""
+    found = detect(asked, refused)
+    assert isinstance(found, Healthy)
+    assert found.idle == (not asked)
 
 
 def test_a_bucket_whose_requests_nobody_counts_is_unknown() -> None:

@@ -43,7 +43,7 @@ from nightshift.guardrails import (
     undo_refused,
     waits_for,
 )
-from nightshift.incidents import Claim, Event, Incidents, Switch
+from nightshift.incidents import AFTER_UNDO, Claim, Event, Incidents, Switch
 from nightshift.model import (
     Approval,
     Arn,
@@ -81,8 +81,6 @@ EVERY = timedelta(minutes=1)
 """between two looks at an incident"""
 LATE = timedelta(seconds=60)
 """how long a request whose answer was lost may still take effect: before that, reality proves nothing"""
-AFTER_UNDO = timedelta(minutes=3)
-"""how long after something was taken back no plan is made from what AWS says of it"""
 DEATHS = 5
 """claims without a save after which a record is closed as broken"""
 GIVE_BACK_EVERY = timedelta(minutes=5)
@@ -327,8 +325,8 @@ class Engine:
         queries = case.remediation.examine(case.target)
         readings = gather(self._aws, queries, now=case.now)
         if incident.phase in {Phase.SETTLING, Phase.VERIFYING}:
-            return case.remediation.verify(case.target, incident.finding, readings)
-        return case.remediation.recovered(case.target, incident.finding, readings)
+            return _shown(case.remediation.verify(case.target, incident.finding, readings))
+        return _shown(case.remediation.recovered(case.target, incident.finding, readings))
 
     def _stop_switch(self, case: _Case, incident: Incident) -> _Next | None:
         """While a step of ours is still at work, the kill switch must reach it: None where it does not forbid it."""
@@ -717,7 +715,9 @@ class Engine:
 
     def _untreated(self, target: Target) -> bool:
         now, arn = self._clock(), str(target.arn)
-        return self._incidents.lease(arn, now).holder is None and self._incidents.used(arn, now)[0] == 0
+        days = {at.date(): at for at in (now - _HOUR, now)}  # shortly after midnight, yesterday's treatments count too
+        untouched = all(self._incidents.used(arn, at)[0] == 0 for at in days.values())
+        return untouched and self._incidents.lease(arn, now).holder is None
 
     def _compared(self, case: _Case, incident: Incident, close: Close) -> Close:
         """
@@ -727,7 +727,7 @@ class Engine:
         """
         peers = [peer for arn in incident.controls if (peer := self.policy.target(arn)) is not None]
         seen = [
-            case.remediation.detect(peer, gather(self._aws, case.remediation.examine(peer), now=case.now))
+            _shown(case.remediation.detect(peer, gather(self._aws, case.remediation.examine(peer), now=case.now)))
             for peer in peers
             if self._untreated(peer)
         ]
@@ -1025,6 +1025,11 @@ class Engine:
 
 def _pace(remediation: Remediation) -> Pace:
     return Pace(remediation.confirm, remediation.looks, remediation.max_attempts, EVERY)
+
+
+def _shown(seen: Observation) -> Observation:
+    """What a look shows of something that was sick: that nothing happened since is no health."""
+    return Unknown(seen.summary) if isinstance(seen, Healthy) and seen.idle else seen
 
 
 def _counted(incident: Incident, seen: Observation, now: datetime) -> Incident:

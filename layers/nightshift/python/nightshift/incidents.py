@@ -39,7 +39,17 @@ from nightshift.errors import AwsError, Fenced, NightshiftError, StoreUnavailabl
 from nightshift.guardrails import Brake
 from nightshift.model import Acknowledgement, Approval, Finding, Incident, Phase, Refusal, SwitchState
 
-__all__ = ["Claim", "Event", "Incidents", "LeaseState", "Pointer", "Switch", "incident_id", "memory_scope"]
+__all__ = [
+    "AFTER_UNDO",
+    "Claim",
+    "Event",
+    "Incidents",
+    "LeaseState",
+    "Pointer",
+    "Switch",
+    "incident_id",
+    "memory_scope",
+]
 
 UNREADABLE = 5
 """claims after which a record that nobody can read is handed out as what is left of it, to be closed and told of"""
@@ -51,6 +61,8 @@ _APPROVAL: TypeAdapter[Approval] = TypeAdapter(Approval)
 _ACKNOWLEDGEMENT: TypeAdapter[Acknowledgement] = TypeAdapter(Acknowledgement)
 _AT_ONCE = 100
 """keys that BatchGetItem takes"""
+AFTER_UNDO = timedelta(minutes=3)
+"""how long after something was taken back no plan is made from what AWS says of it: that may still be our own value"""
 _BODY_LIMIT = 350_000
 """bytes; DynamoDB's limit is 400 KB for the whole item"""
 
@@ -321,17 +333,18 @@ class Incidents:
         item = self._get(f"TARGET#{incident.target}", "LEASE")
         if item is None or item.get("holder", {}).get("S") != incident.id:
             return []
-        return [
-            {
-                "Update": {
-                    "Key": _key(f"TARGET#{incident.target}", "LEASE"),
-                    "UpdateExpression": "REMOVE holder, #until",
-                    "ConditionExpression": "holder = :me",
-                    "ExpressionAttributeNames": {"#until": "until"},
-                    "ExpressionAttributeValues": {":me": {"S": incident.id}},
-                }
-            }
-        ]
+        update: dict[str, Any] = {
+            "Key": _key(f"TARGET#{incident.target}", "LEASE"),
+            "UpdateExpression": "REMOVE holder, #until",
+            "ConditionExpression": "holder = :me",
+            "ExpressionAttributeNames": {"#until": "until"},
+            "ExpressionAttributeValues": {":me": {"S": incident.id}},
+        }
+        if incident.plan is not None and incident.plan.lease is not None:
+            cool = max(_at(incident) + AFTER_UNDO, _when(item.get("cooldown_until")) or _at(incident))
+            update["UpdateExpression"] = f"SET cooldown_until = :cool {update['UpdateExpression']}"
+            update["ExpressionAttributeValues"][":cool"] = _time(cool)
+        return [{"Update": update}]
 
     def checkpoint(self, claim: Claim, incident: Incident, events: Sequence[Event] = ()) -> None:
         """Write the record without letting go of it: what a crash from here on must not lose. Raises Fenced."""

@@ -288,9 +288,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Healthy:
-    """The target was read, and nothing is wrong with it."""
+    """
+    The target was read, and nothing is wrong with it.
+
+    ``idle``: because nothing happened that could have gone wrong. That opens no incident, and proves no end of one.
+    """
 
     summary: str = "healthy"
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)

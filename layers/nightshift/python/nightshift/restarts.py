@@ -15,7 +15,7 @@ from typing import Any
 
 from nightshift import states
 from nightshift.errors import Missing, Refused, Rejected
-from nightshift.model import Arn, Call, Json, Outcome
+from nightshift.model import Arn, Call, Json, Outcome, Plan, Step
 from nightshift.remediation import Progress, Reader
 from nightshift.signals import split_service_arn
 from nightshift.states import minutes
@@ -31,6 +31,7 @@ __all__ = [
     "check_rolling",
     "check_state",
     "effect",
+    "plan",
     "reconcile",
     "tagged",
     "went",
@@ -201,6 +202,26 @@ def call(arn: Arn, *, deployment: str, task_definition: str) -> Call:
         params={"cluster": cluster, "service": service, "forceNewDeployment": True},
         before={"deployment": deployment, "task_definition": task_definition},
         why="the same task definition and the same images, with new tasks",
+    )
+
+
+def plan(remediation: str, facts: Mapping[str, Json], *, risk: str, final: bool = False) -> Plan:
+    """The plan to restart the ``service`` that a diagnosis' facts name, with its deployment and task definition."""
+    arn = Arn.parse(facts["service"])
+    cluster, service = split_service_arn(arn)
+    restart = call(arn, deployment=facts["deployment"], task_definition=facts["task_definition"])
+    return Plan(
+        remediation=remediation,
+        target=str(arn),
+        summary=f"restart the tasks of {service} in {cluster}, one after the other",
+        steps=(Step("restart", calls=(restart,), settle=timedelta(minutes=2), why="replace every task"),),
+        risk=risk,
+        undo_by_hand=(
+            "what was replaced cannot be brought back; to stop the replacing: "
+            f"aws ecs list-service-deployments --cluster {cluster} --service {service}; "
+            "aws ecs stop-service-deployment --service-deployment-arn … --stop-type ABORT"
+        ),
+        final=final,
     )
 
 

@@ -137,12 +137,12 @@ class AlarmRaised(ReportOnly):
     def _silent(self, target: Target, alarm: Mapping[str, Any], now: datetime) -> Observation:
         """No data is not "bad": most counters say nothing where nothing happened. It is told where people say so."""
         if not self._concern(target).always_reports:
-            return Healthy("it has no data, which is not a failure")
+            return Healthy("it has no data, which is not a failure", idle=True)
         since, patience = _since(alarm), self.silent_periods * timedelta(seconds=_period(alarm))
         if since is None:
             return Unknown("CloudWatch did not say since when it has no data")
         if now - since <= patience:
-            return Healthy(f"it has had no data since {_moment(since)}")
+            return Healthy(f"it has had no data since {_moment(since)}", idle=True)
         return Sick(
             Finding(
                 remediation=self.name,

@@ -199,9 +199,11 @@ class AlbTrafficMissing(ReportOnly):
             return Unknown(f"no task of {name} is healthy: whether requests would come cannot be told")
         quarters = _quarters(before, now)
         if not before.points:
-            return Healthy(f"no request, and none at this hour last week, if {name} was there then")
+            return Healthy(f"no request, and none at this hour last week, if {name} was there then", idle=True)
         if min(quarters) <= 0 or sum(quarters) < self.least:
-            return Healthy(f"no request, and too few to compare with at this hour last week: {sum(quarters):.0f}")
+            return Healthy(
+                f"no request, and too few to compare with at this hour last week: {sum(quarters):.0f}", idle=True
+            )
         return Sick(
             Finding(
                 remediation=self.name,

@@ -96,7 +96,7 @@ class EcsErrorsHigh(ReportOnly):
             case State.UNTOLD:
                 return Unknown("requests failed, and too few have come in since to tell whether they still do")
             case State.QUIET:
-                return Healthy(f"too few requests to tell: fewer than {self.requests} in five minutes")
+                return Healthy(f"too few requests to tell: fewer than {self.requests} in five minutes", idle=True)
         return Healthy(f"at most {self.percent:.0f} % of requests fail")
 
     def _finding(self, target: Target, answered: Answered) -> Finding:

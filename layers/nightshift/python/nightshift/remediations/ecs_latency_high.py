@@ -26,7 +26,6 @@ from nightshift import paths, restarts, serving, states
 from nightshift.errors import Refused, Unreadable
 from nightshift.model import (
     Alternative,
-    Arn,
     Call,
     Diagnosis,
     Finding,
@@ -47,7 +46,6 @@ from nightshift.model import (
 )
 from nightshift.remediation import Progress, Reader, Readings, Remediation, Unread
 from nightshift.serving import Found, Part, State, Times
-from nightshift.signals import split_service_arn
 from nightshift.states import minutes
 
 __all__ = ["EcsLatencyHigh"]
@@ -129,7 +127,7 @@ class EcsLatencyHigh(Remediation):
             case State.UNTOLD:
                 return Unknown("answers took too long, and too few have been given since to tell whether they still do")
             case State.QUIET:
-                return Healthy(f"too few requests to tell: fewer than {self.requests} in five minutes")
+                return Healthy(f"too few requests to tell: fewer than {self.requests} in five minutes", idle=True)
         return Healthy(f"95 of 100 answers take at most {self.seconds:g} s")
 
     def _finding(self, target: Target, parts: tuple[Part, ...]) -> Finding:
@@ -253,23 +251,8 @@ class EcsLatencyHigh(Remediation):
     # -- the plan --------------------------------------------------------------------------------------------------
 
     def plan(self, diagnosis: Diagnosis) -> Plan:
-        facts = diagnosis.facts
-        arn = Arn.parse(facts["service"])
-        cluster, service = split_service_arn(arn)
-        restart = restarts.call(arn, deployment=facts["deployment"], task_definition=facts["task_definition"])
-        return Plan(
-            remediation=self.name,
-            target=str(arn),
-            summary=f"restart the tasks of {service} in {cluster}, one after the other",
-            steps=(Step("restart", calls=(restart,), settle=timedelta(minutes=2), why="replace every task"),),
-            risk="requests that a task holds may be lost; the leak is still there, and memory will rise again",
-            undo_by_hand=(
-                "what was replaced cannot be brought back; to stop the replacing: "
-                f"aws ecs list-service-deployments --cluster {cluster} --service {service}; "
-                "aws ecs stop-service-deployment --service-deployment-arn … --stop-type ABORT"
-            ),
-            final=True,
-        )
+        risk = "requests that a task holds may be lost; the leak is still there, and memory will rise again"
+        return restarts.plan(self.name, diagnosis.facts, risk=risk, final=True)
 
     def effect(self, call: Call, answer: Mapping[str, Any]) -> Mapping[str, Json]:
         return restarts.effect(answer)

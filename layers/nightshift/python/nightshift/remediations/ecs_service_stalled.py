@@ -44,7 +44,7 @@ from nightshift.model import (
     Unknown,
 )
 from nightshift.remediation import Progress, Reader, Readings, Remediation, Unread
-from nightshift.signals import queue_metric, split_service_arn
+from nightshift.signals import queue_metric
 from nightshift.states import minutes
 
 __all__ = ["EcsServiceStalled"]
@@ -187,22 +187,8 @@ class EcsServiceStalled(Remediation):
     # -- the plan --------------------------------------------------------------------------------------------------
 
     def plan(self, diagnosis: Diagnosis) -> Plan:
-        facts = diagnosis.facts
-        arn = Arn.parse(facts["service"])
-        cluster, service = split_service_arn(arn)
-        restart = restarts.call(arn, deployment=facts["deployment"], task_definition=facts["task_definition"])
-        return Plan(
-            remediation=self.name,
-            target=str(arn),
-            summary=f"restart the tasks of {service} in {cluster}, one after the other",
-            steps=(Step("restart", calls=(restart,), settle=timedelta(minutes=2), why="replace every task"),),
-            risk="work that a task holds is done again by another one; old and new tasks run side by side for minutes",
-            undo_by_hand=(
-                "what was replaced cannot be brought back; to stop the replacing: "
-                f"aws ecs list-service-deployments --cluster {cluster} --service {service}; "
-                "aws ecs stop-service-deployment --service-deployment-arn … --stop-type ABORT"
-            ),
-        )
+        risk = "work that a task holds is done again by another one; old and new tasks run side by side for minutes"
+        return restarts.plan(self.name, diagnosis.facts, risk=risk)
 
     def effect(self, call: Call, answer: Mapping[str, Any]) -> Mapping[str, Json]:
         return restarts.effect(answer)

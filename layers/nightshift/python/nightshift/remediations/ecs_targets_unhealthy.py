@@ -295,8 +295,9 @@ class EcsTargetsUnhealthy(Remediation):
 
     def plan(self, diagnosis: Diagnosis) -> Plan:
         facts = diagnosis.facts
-        arn = Arn.parse(facts["service"])
-        return self._stop(arn, facts["task"]) if "task" in facts else self._restart(arn, facts)
+        if "task" not in facts:
+            return self._restart(facts)
+        return self._stop(Arn.parse(facts["service"]), facts["task"])
 
     def _stop(self, arn: Arn, task: str) -> Plan:
         cluster, service = split_service_arn(arn)
@@ -317,22 +318,9 @@ class EcsTargetsUnhealthy(Remediation):
             undo_by_hand="a task that was stopped cannot be brought back; ECS starts another one in its place",
         )
 
-    def _restart(self, arn: Arn, facts: Mapping[str, Json]) -> Plan:
-        cluster, service = split_service_arn(arn)
-        restart = restarts.call(arn, deployment=facts["deployment"], task_definition=facts["task_definition"])
-        return Plan(
-            remediation=self.name,
-            target=str(arn),
-            summary=f"restart the tasks of {service} in {cluster}, one after the other",
-            steps=(Step("restart", calls=(restart,), settle=timedelta(minutes=2), why="replace every task"),),
-            risk="requests that a task holds may be lost; old and new tasks run side by side for minutes",
-            undo_by_hand=(
-                "what was replaced cannot be brought back; to stop the replacing: "
-                f"aws ecs list-service-deployments --cluster {cluster} --service {service}; "
-                "aws ecs stop-service-deployment --service-deployment-arn … --stop-type ABORT"
-            ),
-            final=True,
-        )
+    def _restart(self, facts: Mapping[str, Json]) -> Plan:
+        risk = "requests that a task holds may be lost; old and new tasks run side by side for minutes"
+        return restarts.plan(self.name, facts, risk=risk, final=True)
 
     def effect(self, call: Call, answer: Mapping[str, Any]) -> Mapping[str, Json]:
         if call.operation == "UpdateService":

@@ -129,7 +129,7 @@ class LambdaFailing(ReportOnly):
                 return Unknown(each.reason)
         calls, errors, throttles, slowest = (each for each in found if isinstance(each, Series))
         if calls.total + throttles.total == 0:
-            return Healthy(f"not called in {_MINUTES} minutes{_idle(function)}")
+            return Healthy(f"not called in {_MINUTES} minutes{_idle(function)}", idle=True)
         return (
             self._errors(calls, errors, seen.at)
             or self._throttles(calls, throttles, seen.at)

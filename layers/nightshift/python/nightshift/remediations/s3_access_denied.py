@@ -142,7 +142,7 @@ class S3AccessDenied(ReportOnly):
         ]
         symptom = f"{refused.total:.0f} of {asked.total:.0f} requests were refused in {_MINUTES} minutes"
         if refused.total < self.least_errors or min(shares) <= self.error_percent:
-            return Healthy(symptom)
+            return Healthy(symptom, idle=asked.total == 0)
         percent = round(100 * refused.total / asked.total, 1)
         return Sick(
             Finding(
