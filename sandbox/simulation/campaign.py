@@ -1,7 +1,7 @@
 """
 Many seeds on all cores, and what came of them, in figures that can be added up.
 
-A run that hangs or breaks off must not take the others with it: each has a time on the real clock, after which it is a
+A run that hangs or breaks off must not take the others with it: each has so much CPU, after which it is a
 violation like any other. What outlives even that (a loop that never comes back to Python) takes its process along, and
 the seeds that were being played there are played again, one by one, each in a process of its own.
 """
@@ -55,9 +55,11 @@ T = TypeVar("T")
 HANGS, BREAKS = "comes to an end", "plays without an error"
 """what is promised of every run, before anything in it is looked at"""
 PATIENCE = 180.0
-"""seconds on the real clock that a run may take; the longest takes a few on a core of its own"""
+"""seconds of CPU that a run may take, so that a busy machine makes no run a hanging one; the longest takes thirty"""
 _AGAIN = 10.0
 """seconds until a run that did not heed that its time was over is told so again: longer than putting everything back"""
+_BUSY = 10
+"""how many times longer it may take on the real clock, with what else the machine does, before its process is ended"""
 _CHUNK = 4
 """seeds that a process plays before it answers: few enough for a campaign to end in time"""
 _ENDS = frozenset({"leased", "closed"})
@@ -89,7 +91,7 @@ def performed(
             violations = check(played)
             return look(played, violations), violations
     except Hanging as hanging:
-        return None, [Violation(HANGS, f"not after {patience:.0f} seconds; it was {_where(hanging)}")]
+        return None, [Violation(HANGS, f"not after {patience:.0f} seconds of CPU; it was {_where(hanging)}")]
     except Exception as error:  # noqa: BLE001 - whatever it is, the other seeds are played
         return None, [Violation(BREAKS, f"{type(error).__name__}: {str(error)[:200]}, {_where(error)}")]
 
@@ -118,25 +120,22 @@ def known_bug(name: str) -> str:
 
 @contextmanager
 def _patience(seconds: float) -> Iterator[None]:
-    """Raise Hanging when the time is over, and again while that is not heeded; other alarms go on afterwards."""
+    """Raise Hanging when so much CPU is used up, and again while that is not heeded."""
 
     def raise_it(*_: object) -> None:
         raise Hanging
 
     try:
-        old = signal.signal(signal.SIGALRM, raise_it)
+        old = signal.signal(signal.SIGPROF, raise_it)
     except ValueError:  # only the main thread may
         yield
         return
-    began = time.perf_counter()
-    left, every = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN)
+    signal.setitimer(signal.ITIMER_PROF, seconds, _AGAIN)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
-        if left:
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.perf_counter() - began), 0.001), every)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, old)
 
 
 # -- figures ---------------------------------------------------------------------------------------------------------
@@ -341,7 +340,7 @@ def _work(task: Task) -> Figures:
     for seed in task.seeds:
         if task.until is not None and time.time() > task.until and found.seeds:
             break
-        faulthandler.dump_traceback_later(task.patience + 30, exit=True)  # where no signal is heeded
+        faulthandler.dump_traceback_later(task.patience * _BUSY, exit=True)  # where no signal is heeded
         try:
             found.add(_one(seed, thin=task.thin, bug=task.bug, patience=task.patience))
         finally:
@@ -405,7 +404,7 @@ class Pool:
                 try:
                     take(task, self._pool.submit(_work, alone).result())
                 except BrokenProcessPool:
-                    said = f"its process had to be ended, or died, within {task.patience + 30:.0f} seconds"
+                    said = f"its process had to be ended, or died, within {task.patience * _BUSY:.0f} seconds"
                     take(task, Figures(seeds=1, violations=[Found(HANGS, said, seed)]))
         self._pool.shutdown()
         self._pool = self._new()

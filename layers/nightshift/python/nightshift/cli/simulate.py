@@ -83,8 +83,14 @@ def run(
 
 def _campaign(out: Console, pool: Pool, status: Status, plan: Plan, *, json: bool, short: bool) -> int:
     began = time.perf_counter()
+    told = set[Found]()
 
     def tell(so_far: Figures) -> None:
+        if not json:  # a long campaign has something to look into before it is over
+            for found in so_far.violations:
+                if found not in told:
+                    out.print(Text(f"BROKEN  {found.promise}, by seed {found.seed}", style="bold red"))
+                    told.add(found)
         status.update(f"{so_far.seeds:,} seeds, {so_far.count:,} incidents, {len(so_far.violations)} violations …")
 
     figures = campaign(pool, plan, tell=tell)
