@@ -484,7 +484,11 @@ def loans_returned(case: Case) -> Iterator[str]:
     stage = case.played.stage
     for name in stage.loans.names:
         arn = stage.loans.arn(name)
-        human = [each.value for each in stage.humans if each.what == "set visibility" and each.subject == arn]
+        human = [
+            each.value
+            for each in stage.humans
+            if each.what == "set visibility" and each.subject == arn and not _overlooked(case, each)
+        ]
         right, now = (human or [int(ORIGINAL)])[-1], stage.loans.timeout(name)
         if now == right:
             continue
@@ -494,6 +498,17 @@ def loans_returned(case: Case) -> Iterator[str]:
         yield f"{name} is left at {now}; {right} is right"
     if CAPACITY in case.played.story.settings:
         yield from _tasks_returned(case)
+
+
+def _overlooked(case: Case, human: Human) -> bool:
+    """Whether a person set it between our look and our raise: SQS has no condition for that, and nobody can know."""
+    return any(
+        call.name == "sqs.SetQueueAttributes"
+        and not _takes_back(case, call)
+        and _owner(call) == human.subject
+        and case.invocation(call).started_ms <= human.at_ms < call.notes["effect_ms"]
+        for call in case.writes
+    )
 
 
 def _tasks_returned(case: Case) -> Iterator[str]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moto.acm.models import acm_backends
-from moto.core.exceptions import ServiceException
+from moto.core.exceptions import JsonRESTError, ServiceException
 from moto.ec2.models import ec2_backends
 from moto.elbv2.models import elbv2_backends
 from moto.route53.models import route53_backends
@@ -157,6 +157,8 @@ def _asked(ask: Callable[[], Any]) -> Any:
         return ask()
     except ServiceException as error:
         raise AwsError(str(error.code), str(error.message), 400) from error
+    except JsonRESTError as error:  # the older kind, which some services still raise
+        raise AwsError(str(error.error_type), str(error.message), int(error.code)) from error
 
 
 def _permission(rule: Any) -> dict[str, Any]:
@@ -177,6 +179,11 @@ def _record(record: Any) -> dict[str, Any]:
         "Name": record.name,
         "Type": record.type,
         "AliasTarget": record.alias_target,
-        "ResourceRecords": record.resource_records,
+        "ResourceRecords": [{"Value": _text(each)} for each in record.records or ()],
     }
     return {key: value for key, value in told.items() if value}
+
+
+def _text(value: Any) -> str:
+    """A record's text: moto wraps that of the SOA record which it makes itself."""
+    return str(value["Value"] if isinstance(value, dict) else value)
