@@ -61,7 +61,7 @@ def test_a_thin_world_tells_what_moto_tells(name: str) -> None:
             "acm",
             "describe_certificate",
             {
-                "CertificateArn": "arn:aws:acm:eu-central-1:123456789012:certificate/00000000-0000-4000-8000-000000000000"
+                "CertificateArn": f"arn:aws:acm:eu-central-1:123456789012:certificate/{'0' * 8}-0000-4000-8000-{'0' * 12}"
             },
         ),
         ("route53", "list_resource_record_sets", {"HostedZoneId": "ZGONE"}),
