@@ -528,25 +528,60 @@ def _errors(stage: Stage, scene: Scene) -> None:
     stage.apis[scene.which % len(stage.apis)].fail_requests(scene.numbers[0] / 100)
 
 
+def _bucket_of(stage: Stage, scene: Scene) -> TransientTrigger:
+    """Whose triggers a scene is about; what befalls them is over after a while, where the scene says so."""
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    if scene.numbers:
+        _later(stage, scene.numbers[0], lambda: _heal_bucket(system))
+    return system
+
+
+def _heal_bucket(system: TransientTrigger) -> None:
+    system.deletes_fail = system.archive_fails = system.forgives = False
+    system.lose_no_more()
+
+
 def _trigger_stays(stage: Stage, scene: Scene) -> None:
     """A change is processed for all its customers, and nobody can delete its triggers."""
-    system = stage.buckets[scene.which % len(stage.buckets)]
+    system = _bucket_of(stage, scene)
     system.deletes_fail = True
     system.submit()
 
 
 def _trigger_lost(stage: Stage, scene: Scene) -> None:
     """A change is processed for one customer; the queue of the other is never told."""
-    system = stage.buckets[scene.which % len(stage.buckets)]
+    system = _bucket_of(stage, scene)
     system.lose(next(iter(system.lines)))
     system.submit()
 
 
 def _trigger_forgotten(stage: Stage, scene: Scene) -> None:
     """A change's consumer, which mails once, cannot write the archive, and lets the message go."""
-    system = stage.buckets[scene.which % len(stage.buckets)]
+    system = _bucket_of(stage, scene)
     system.archive_fails = system.forgives = system.idempotent = True
     system.submit()
+
+
+def _trigger_again(stage: Stage, scene: Scene) -> None:
+    """Somebody submits a change once more whose trigger stands: it is another writing, and the customer's to get."""
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    if system.triggers:
+        customer, _, name = system.triggers[0].partition("/")
+        system.submit(customer, change=name.removesuffix(".json"))
+
+
+def _trigger_removed(stage: Stage, scene: Scene) -> None:
+    """Somebody deletes a trigger by hand."""
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    if system.triggers:
+        system.remove(f"customers/{system.triggers[0]}")
+
+
+def _protect_bucket(stage: Stage, scene: Scene) -> None:
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    stage.note("protect", system.arn, scene.numbers[0] / 60)
+    system.tag("protected", "true")
+    _later(stage, scene.numbers[0], lambda: system.untag("protected"))
 
 
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
@@ -883,8 +918,8 @@ def _heal(stage: Stage) -> None:
         api.leak_memory(0)
         api.target_group.failing.clear()
     for bucket in stage.buckets:
-        bucket.deletes_fail = bucket.archive_fails = False
-        bucket.lose_no_more()
+        _heal_bucket(bucket)
+        bucket.untag("protected")
         for key in bucket.triggers:  # somebody processes by hand what was left
             bucket.remove(f"customers/{key}")
     for name in stage.loans.names:
@@ -919,6 +954,9 @@ _SCENES: dict[str, Any] = {
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,
+    "trigger submitted again": _trigger_again,
+    "trigger removed by hand": _trigger_removed,
+    "protect bucket": _protect_bucket,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

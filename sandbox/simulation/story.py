@@ -73,6 +73,14 @@ _PROFILE_SETTINGS = {
         'unhealthy_for = "PT2M"\nstuck_for = "PT3M"\nwell_for = "PT2M"\nrollout = "PT5M"\nsuspect = "PT15M"',
     ),
 }
+_TRIGGERED = 0.3
+"""the share of larger stories in which buckets of triggers are looked after, too"""
+_TRIGGER_CAUSES = ("trigger stays", "trigger lost", "trigger lost", "trigger forgotten")
+_TRIGGER_PEOPLE = ("trigger submitted again", "trigger removed by hand", "protect bucket")
+_TRIGGER_SETTINGS = (
+    'stuck_for = "PT5M"\nreprocess = "PT5M"\nmax_attempts = 2\n'
+    'customer_field = "customerCode"\ntimestamp_field = "timestamp"\nidempotent = true'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +178,8 @@ def draw(seed: int, *, faults: bool = True, small: bool = False) -> Story:
     )
     scenes = [*_causes(dice, story)]
     story, more = _profiled(Random(f"profile/{seed}"), story)
-    return _filled(dice, story, [*scenes, *more], faults=faults)
+    story, told = _triggered(Random(f"triggers/{seed}"), story)
+    return _filled(dice, story, [*scenes, *more, *told], faults=faults)
 
 
 def _profiled(dice: Random, story: Story) -> tuple[Story, list[Scene]]:
@@ -191,6 +200,23 @@ def _profiled(dice: Random, story: Story) -> tuple[Story, list[Scene]]:
         scenes.append(_of_profile(dice, dice.choice(_PROFILE_CAUSES[profile]), at, dice.randrange(count)))
     if profile == "capacity":
         scenes += [Scene(5, "autoscaled", which) for which in range(count) if dice.random() < 0.4]
+    return story, scenes
+
+
+def _triggered(dice: Random, story: Story) -> tuple[Story, list[Scene]]:
+    """Buckets of triggers, and what befalls them. Drawn by itself, as a profile is."""
+    if dice.random() >= _TRIGGERED:
+        return story, []
+    numbers = {"looks": dice.choice((1, 2)), "deadline": dice.choice((12, 18)), "cooldown": dice.choice((5, 15))}
+    settings = {**story.settings, "remediations.s3-trigger-stuck": _QUICK.format(**numbers) + _TRIGGER_SETTINGS}
+    story = replace(story, settings=settings, triggers=dice.randrange(1, 4))
+    scenes = []
+    for _ in range(dice.randrange(1, 2 + story.triggers * story.trouble // (20 * 60))):
+        at, which = story.warm_up + dice.randrange(0, story.trouble - 10 * 60), dice.randrange(story.triggers)
+        scenes.append(Scene(at, dice.choice(_TRIGGER_CAUSES), which, (dice.randrange(4, 25) * 60,)))
+        if dice.random() < 0.3:
+            near = at + dice.randrange(60, 12 * 60)
+            scenes.append(Scene(near, dice.choice(_TRIGGER_PEOPLE), which, (dice.randrange(1, 9) * 60,)))
     return story, scenes
 
 

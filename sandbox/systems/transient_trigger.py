@@ -55,6 +55,7 @@ class TransientTrigger:
         self._s3 = world.client("s3")
         where = {"LocationConstraint": world.region}
         self._s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration=where)
+        self._tags = dict(OPT_IN)
         self._tag()
         self.lines = {each: self._line(each) for each in customers}
         before = world.notifications.lost
@@ -175,8 +176,18 @@ class TransientTrigger:
 
     # -- building
 
+    def tag(self, key: str, value: str) -> None:
+        """Somebody tags the bucket."""
+        self._tags[key] = value
+        self._tag()
+
+    def untag(self, key: str) -> None:
+        """Somebody takes a tag away."""
+        if self._tags.pop(key, None) is not None:
+            self._tag()
+
     def _tag(self) -> None:
-        tags = [{"Key": key, "Value": value} for key, value in OPT_IN.items()]
+        tags = [{"Key": key, "Value": value} for key, value in self._tags.items()]
         self._s3.put_bucket_tagging(Bucket=self.bucket, Tagging={"TagSet": tags})
 
     def _line(self, customer: str) -> QueueService:
