@@ -442,6 +442,11 @@ def _without_both() -> AbstractContextManager[Any]:
     )
 
 
+@_bug("what is lent costs nothing, as far as anybody counts", "within budget")
+def _no_money() -> Iterator[AbstractContextManager[Any]]:
+    yield patch.object(incidents, "_micros", lambda dollars: 0)
+
+
 @_bug("one try more than is allowed", "within budget", "once per attempt")
 def _one_attempt_more() -> Iterator[AbstractContextManager[Any]]:
     original = engine._pace

@@ -202,6 +202,7 @@ LIVES: tuple[Life, ...] = (
     Life("tasks that do not help", _short(has={"cured": 20}), (_REVERTED,), (_SCALES,), (_LIMITS,)),
     Life("tasks, and somebody scales", _short(_at(33, "scale by hand", 5)), (_FIXED,), (_SCALES,), (_LIMITS,)),
     Life("tasks, only watched", _short(mode="observe"), (_REFUSED,), (), (_SCALES, _LIMITS)),
+    Life("tasks, and money for one of two", _short(_at(0.1, "busy", 30 * 60, 112, which=1), documents=2, tables={"limits": {**_FAST["limits"], "dollars_per_day": 0.015}}), (_FIXED, _RECOVERED), (_SCALES,), (_LIMITS,)),
     Life("higher maximum that helps", _short(_at(0.05, "autoscaled")), (_FIXED,), (_LIMITS,), (_SCALES,)),
     Life("higher maximum that does not help", _short(_at(0.05, "autoscaled"), has={"cured": 20}), (_REVERTED,), (_LIMITS,), (_SCALES,)),
     # releases

@@ -9,6 +9,7 @@ a seeded bug (:mod:`.bugs`) proves that the exemption hides nothing.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -350,14 +351,17 @@ def _too_soon(case: Case, target: str, incidents: list[Incident]) -> Iterator[st
 
 
 def within_budget(case: Case) -> Iterator[str]:
-    """No target and no account gets more applications than the configuration allows, and none more attempts."""
+    """No target and no account gets more applications than allowed, none more attempts, and no day costs more."""
     policy = case.played.stage.nightshift.policy
     days: Counter[tuple[str, str]] = Counter()
     hours: Counter[str] = Counter()
+    money: Counter[str] = Counter()
     for incident in case.played.incidents:
         for attempt in incident.attempts:
             days[incident.target, f"{attempt.started_at:%Y-%m-%d}"] += 1
             hours[f"{attempt.started_at:%Y-%m-%d %H}"] += 1
+            if incident.plan is not None and incident.plan.dollars:
+                money[f"{attempt.started_at:%Y-%m-%d}"] += math.ceil(incident.plan.dollars * 1_000_000)
         most = policy.remediations[incident.remediation].max_attempts
         if len(incident.attempts) > most:
             yield f"{incident.id}: {len(incident.attempts)} attempts of {most}"
@@ -367,6 +371,9 @@ def within_budget(case: Case) -> Iterator[str]:
     for hour, count in hours.items():
         if count > policy.limits.per_account_per_hour:
             yield f"{count} applications in the hour {hour}, {policy.limits.per_account_per_hour} are allowed"
+    for day, spent in money.items():
+        if spent > policy.limits.dollars_per_day * 1_000_000:
+            yield f"${spent / 1_000_000:.4f} on {day}, ${policy.limits.dollars_per_day:.4f} are allowed"
 
 
 # -- 3: every incident ends in one verdict, and somebody was told ----------------------------------------------------

@@ -200,6 +200,9 @@ def _profiled(dice: Random, story: Story) -> tuple[Story, list[Scene]]:
         scenes.append(_of_profile(dice, dice.choice(_PROFILE_CAUSES[profile]), at, dice.randrange(count)))
     if profile == "capacity":
         scenes += [Scene(5, "autoscaled", which) for which in range(count) if dice.random() < 0.4]
+        if dice.random() < 0.3:  # money for a few loans
+            limits = f"{settings['limits']}\ndollars_per_day = 0.03"
+            story = replace(story, settings={**settings, "limits": limits})
     return story, scenes
 
 

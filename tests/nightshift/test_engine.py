@@ -851,6 +851,36 @@ def test_after_a_loan_nothing_is_planned_until_aws_surely_says_what_was_there_be
     assert here.incident.attempts[0].started_at >= first.closed_at + 3 * MINUTE
 
 
+def test_what_is_too_dear_is_not_done(account: Account) -> None:
+    """What a loan would cost is compared with what one application may: refused, told with the figures, not done."""
+    here = night(account, lend(dollars=6.0), limits=Limits(dollars_per_action=0.99))
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.REFUSED
+    assert incident.refusal is not None
+    assert incident.refusal.guard == "cost"
+    assert account.attribute(here.target, "VisibilityTimeout") == "30"
+    assert "$1.00" in account.mails()[-1]
+
+
+def test_nobody_pays_what_nobody_knows(account: Account) -> None:
+    """A price that is not known refuses."""
+    here = night(account, lend(dollars=None))
+    assert here.until_closed().verdict is Verdict.REFUSED
+    assert account.attribute(here.target, "VisibilityTimeout") == "30"
+
+
+def test_a_day_s_money_is_spent_once(account: Account) -> None:
+    """What the first loan may cost leaves too little for a second one, though it was given back."""
+    targets = [account.queue(name, delay=5) for name in ("orders", "letters")]
+    here = Night(
+        account, lend(dollars=6.0, deadline=40 * MINUTE), *targets, limits=Limits(dollars_per_day=1.5), storm=CALM
+    )
+    here.until_closed(120)
+    assert account.incidents.dollars(account.clock()) == 1.0
+    ends = [incident.verdict for incident in map(account.incidents.get, here.ids) if incident is not None]
+    assert sorted(ends, key=str) == [Verdict.FIXED, Verdict.REFUSED]
+
+
 def test_what_somebody_else_changed_is_left(account: Account) -> None:
     """The value is no longer ours: it is left as it is, and said."""
     here = night(account, lend())

@@ -1,5 +1,6 @@
 """Each guardrail passes what it should and refuses the rest, with a reason and its numbers."""
 
+import math
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -80,6 +81,22 @@ PASSES: list[dict[str, Any]] = [
     {"mode": Mode.APPROVE, "approval": APPROVED},
     {"mode": Mode.APPROVE, "approval": replace(APPROVED, used_at=START), "continuing": True},
 ]
+HOURS = timedelta(hours=2)
+MONEY = {"dollars_per_action": 3.0, "dollars_per_day": 10.0}
+
+
+def dear(dollars: float | None, lease: timedelta | None = HOURS) -> Plan:
+    """A plan that costs so many dollars an hour."""
+    return replace(PLAN, cost_per_hour=dollars, lease=lease)
+
+
+PASSES += [
+    {**MONEY, "plan": dear(1.5)},
+    {**MONEY, "plan": dear(1.5), "dollars_today": 7.0},
+    {**MONEY, "plan": dear(0.125, None)},
+    {**MONEY, "plan": dear(5.0), "continuing": True},
+    {"plan": dear(0.0), "dollars_today": 1.0},
+]
 
 
 SUNDAY = Window(name="sunday", days=(Day.SUN,), begins="02:00", ends="06:00")
@@ -141,6 +158,13 @@ REFUSES: list[tuple[str, dict[str, Any], bool]] = [
     ("cooldown", {"cooldown_until": START + MINUTE}, True),
     ("target-budget", {"used_today": 4}, True),
     ("account-budget", {"used_this_hour": 10}, True),
+    ("cost", {**MONEY, "plan": dear(None)}, False),
+    ("cost", {**MONEY, "plan": dear(math.nan)}, False),
+    ("cost", {**MONEY, "plan": dear(-1.0)}, False),
+    ("cost", {**MONEY, "plan": dear(1.51)}, False),
+    ("cost", {**MONEY, "plan": dear(0.126, None)}, False),
+    ("cost", {**MONEY, "plan": dear(1.5), "dollars_today": 7.01}, True),
+    ("cost", {"plan": dear(0.001)}, False),
     ("same-plan", {"planned_hash": "another"}, True),
     ("approval", {"mode": Mode.APPROVE}, True),
     ("approval", {"mode": Mode.APPROVE, "approval": replace(APPROVED, answer="")}, True),

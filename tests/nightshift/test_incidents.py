@@ -224,9 +224,9 @@ def test_a_later_step_takes_only_the_lease(store: Incidents) -> None:
     assert store.lease(TARGET, START).cooldown_until is None
 
 
-@pytest.mark.parametrize("what", ["lease", "cooldown", "storm", "target-budget", "account-budget"])
+@pytest.mark.parametrize("what", ["lease", "cooldown", "storm", "target-budget", "account-budget", "cost"])
 def test_what_is_not_free_takes_nothing(account: Account, store: Incidents, what: str) -> None:
-    """One of five is taken: refused by its name, and the table is byte for byte as it was."""
+    """One of six is taken: refused by its name, and the table is byte for byte as it was."""
     other = incident(1, queue_arn("other"))
     limits: dict[str, Any] = {}
     if what in {"lease", "cooldown"}:
@@ -243,6 +243,10 @@ def test_what_is_not_free_takes_nothing(account: Account, store: Incidents, what
         intend(store, blocking, blocking.incident, cooldown=timedelta(0))
         store.save(blocking, replace(blocking.incident, phase=Phase.CLOSED, closed_at=START), ())
         limits = {"per_target_per_day": 1}
+    elif what == "cost":
+        blocking = claimed(store, other)
+        intend(store, blocking, blocking.incident, dollars=7.000001, dollars_per_day=10.0)
+        limits = {"dollars": 3.0, "dollars_per_day": 10.0}
     else:
         blocking = claimed(store, other)
         intend(store, blocking, blocking.incident)
@@ -254,6 +258,20 @@ def test_what_is_not_free_takes_nothing(account: Account, store: Incidents, what
     assert refusal.guard == ("lease" if what == "cooldown" else what)
     assert refusal.retry_after is not None
     assert dump(account) == before
+
+
+def test_money_is_counted_to_its_last_part(store: Incidents) -> None:
+    """What is planned adds up to the limit and no further; what costs nothing takes none, and a day has its own."""
+    for number, dollars in enumerate((0.1, 0.2, 0.7)):
+        claim = claimed(store, incident(number, queue_arn(f"q{number}")))
+        assert intend(store, claim, claim.incident, dollars=dollars, dollars_per_day=1.0) is None
+    assert store.dollars(START) == 1.0
+    free, dear = (claimed(store, incident(number, queue_arn(f"q{number}"))) for number in (3, 4))
+    assert intend(store, free, free.incident, dollars_per_day=1.0) is None
+    refusal = intend(store, dear, dear.incident, dollars=0.000001, dollars_per_day=1.0)
+    assert refusal is not None
+    assert refusal.guard == "cost"
+    assert store.dollars(START + timedelta(days=1)) == 0.0
 
 
 def test_budgets_are_by_day_and_hour(store: Incidents) -> None:

@@ -1083,6 +1083,8 @@ INTENT: Params = {
     "cooldown": 10 * MINUTE,
     "per_target_per_day": 2,
     "per_account_per_hour": 2,
+    "dollars": 0.5,
+    "dollars_per_day": 20.0,
     "first": True,
 }
 
@@ -1123,6 +1125,7 @@ def acting(stores: Stores, claim: Claim) -> None:
     assert stores.intend(claim, ONE, intent, **INTENT).guard == "target-budget"
     assert stores.used(ONE.target, START) == (2, 2)
     assert stores.used(TWO.target, START) == (0, 2)
+    assert stores.dollars(START) == 1.0
     stores.set_brake(Brake(True, "a storm", START, START + MINUTE, 4, told=True))
     assert stores.intend(claim, ONE, intent, **{**INTENT, "first": False}).guard == "storm"
     assert stores.brake().engaged

@@ -69,6 +69,7 @@ def meanwhile(what: str) -> Story:
 LIFE = {life.name: life.story for life in LIVES}
 AIMED = {
     "proof-of-others": LIFE["trigger that was lost"],
+    "no-money": LIFE["tasks, and money for one of two"],
     "noted-after-sending": replace(  # whoever sends it dies right afterwards
         LIFE["trigger sent again in vain"],
         rates={Fault.CRASH_AFTER: 1.0},

@@ -106,6 +106,8 @@ class Toy(Remediation):
     """how many calls the last step makes before the one that cures"""
     refuses: str = ""
     """a guard that the diagnosis speaks for"""
+    dollars: float | None = 0.0
+    """what an hour of it costs"""
     advises: tuple[str, ...] = ()
     """what the diagnosis says that people should do"""
 
@@ -136,7 +138,14 @@ class Toy(Remediation):
         arn = diagnosis.target
         steps = [self._step(arn, number, diagnosis.facts) for number in range(self.steps)]
         return Plan(
-            self.name, arn, "set the delay to 0", tuple(steps), risk="none", undo_by_hand="aws sqs …", lease=self.lease
+            self.name,
+            arn,
+            "set the delay to 0",
+            tuple(steps),
+            risk="none",
+            undo_by_hand="aws sqs …",
+            cost_per_hour=self.dollars,
+            lease=self.lease,
         )
 
     def _step(self, arn: str, number: int, facts: Mapping[str, Json]) -> Step:

@@ -210,6 +210,12 @@ class Limits(_Table):
 
     per_target_per_day: PositiveInt = Field(default=4, le=24, description="applications to one target in a day")
     per_account_per_hour: PositiveInt = Field(default=10, le=100, description="applications in the account in an hour")
+    dollars_per_action: float = Field(
+        default=10.0, ge=0, le=100_000, description="what one application may cost in US dollars while it is out"
+    )
+    dollars_per_day: float = Field(
+        default=50.0, ge=0, le=1_000_000, description="what all applications of a day may cost, given back early or not"
+    )
     approval_expiry: _Duration = Field(default=timedelta(hours=4), description="how long a question waits for a yes")
 
 

@@ -437,6 +437,7 @@ class Engine:
         seen = gather(self._aws, surroundings.deployments_to_watch(target), now=case.now)
         lease = self._incidents.lease(str(target.arn), case.now)
         today, this_hour = self._incidents.used(str(target.arn), case.now)
+        dollars = self._incidents.dollars(case.now) if plan.dollars else 0.0
         switch = self._switch()
         return Facts(
             now=case.now,
@@ -460,6 +461,9 @@ class Engine:
             used_this_hour=this_hour,
             per_target_per_day=self.policy.limits.per_target_per_day,
             per_account_per_hour=self.policy.limits.per_account_per_hour,
+            dollars_today=dollars,
+            dollars_per_action=self.policy.limits.dollars_per_action,
+            dollars_per_day=self.policy.limits.dollars_per_day,
             approval=incident.approval,
             cause=None if case.remediation.cures_deployments else self._cause(target),
             calendar=self.policy.calendar,
@@ -584,6 +588,8 @@ class Engine:
             cooldown=case.remediation.cooldown,
             per_target_per_day=self.policy.limits.per_target_per_day,
             per_account_per_hour=self.policy.limits.per_account_per_hour,
+            dollars=plan.dollars or 0.0,
+            dollars_per_day=self.policy.limits.dollars_per_day,
             first=first,
         )
         if refusal is not None:

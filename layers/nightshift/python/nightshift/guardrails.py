@@ -4,11 +4,12 @@ The guardrails: an ordered tuple of pure functions, each passing a plan (None) o
 Everything a guardrail compares stands in :class:`Facts`, read by the engine right before; a fact that could not be read
 is ``None`` or :class:`~nightshift.remediation.Unread`, and refuses. The order is the order a person would ask in: ours?
 allowed? stopped? too many at once? the wrong time? being changed by somebody else? recovering? too soon? too often?
-still the same plan? approved?
+too dear? still the same plan? approved?
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class Facts:
     ``step`` counts from 0; ``attempts`` are those already begun (the one under way included when ``step`` > 0).
     ``bounds`` are the ARNs (or ARN prefixes ending in ``*``) that the plan may touch. ``changing`` says what is being
     deployed or updated around the target. ``used_today`` and ``used_this_hour`` are applications already counted.
+    ``dollars_today`` is what they may cost in the account, and is read only for a plan that costs anything.
     ``freeze_safe`` and ``only_in`` are the remediation's: whether a freeze lets it act, and in which windows it begins.
     ``trend`` is what the last looks measured, oldest first; ``patience`` how long a cure of ours would be given.
     """
@@ -99,6 +101,9 @@ class Facts:
     used_this_hour: int
     per_target_per_day: int
     per_account_per_hour: int
+    dollars_today: float = 0.0
+    dollars_per_action: float = 0.0
+    dollars_per_day: float = 0.0
     approval: Approval | None = None
     cause: tuple[str, str] | None = None  # why something else is the cause, and the target that must heal first
     calendar: Calendar = field(default_factory=Calendar)
@@ -325,6 +330,34 @@ def account_budget(facts: Facts) -> Refusal | None:
     )
 
 
+def cost(facts: Facts) -> Refusal | None:
+    """
+    What costs money is bounded for one application and for a day, and what nobody knows the price of is not done.
+
+    A day's money is counted as it was planned, also where it was given back earlier. It is asked once an attempt.
+    """
+    dollars = facts.plan.dollars
+    if facts.continuing or dollars == 0:
+        return None
+    if dollars is None or not math.isfinite(dollars) or dollars < 0:
+        return Refusal("cost", "nobody knows what it costs: its price is not in the configuration")
+    if dollars > facts.dollars_per_action:
+        return Refusal(
+            "cost",
+            f"it would cost ${dollars:,.2f}, more than the ${facts.dollars_per_action:,.2f} that one application may",
+            {"dollars": round(dollars, 4), "limit": facts.dollars_per_action},
+        )
+    if facts.dollars_today + dollars > facts.dollars_per_day:
+        return Refusal(
+            "cost",
+            f"it would cost ${dollars:,.2f}, and ${facts.dollars_today:,.2f} of today's "
+            f"${facts.dollars_per_day:,.2f} are spoken for",
+            {"dollars": round(dollars, 4), "today": facts.dollars_today, "limit": facts.dollars_per_day},
+            retry_after=timedelta(hours=1),
+        )
+    return None
+
+
 def same_plan(facts: Facts) -> Refusal | None:
     """What is about to be done is what was decided: the world is looked at again, and the plan must come out equal."""
     if facts.planned_hash and facts.plan.hash != facts.planned_hash:
@@ -372,6 +405,7 @@ GUARDRAILS: tuple[Guardrail, ...] = (
     cooldown,
     target_budget,
     account_budget,
+    cost,
     same_plan,
     approval,
 )

@@ -15,7 +15,7 @@ pk                                    sk                     what
 ``MEMORY#<scope>``                    ``<key>``              a counter that must survive a crash in the middle of a step
 ``TARGET#<arn>``                      ``OPEN#<remediation>`` which incident is open, or that we are quiet about it
 ``TARGET#<arn>``                      ``LEASE``              who may act on the target, and since when it cools down
-``BUDGET#…``                          ``<day or hour>``      applications used
+``BUDGET#…``                          ``<day or hour>``      applications used, and millionths of dollars
 ``SWITCH``, ``BRAKE``, ``HEARTBEAT``  the same               the kill switch, the storm brake, the last sweep
 ====================================  =====================  ==========================================================
 """
@@ -25,6 +25,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -63,6 +64,8 @@ _AT_ONCE = 100
 """keys that BatchGetItem takes"""
 AFTER_UNDO = timedelta(minutes=3)
 """how long after something was taken back no plan is made from what AWS says of it: that may still be our own value"""
+_MONEY = "BUDGET#DOLLARS"
+_MILLION = 1_000_000
 _BODY_LIMIT = 350_000
 """bytes; DynamoDB's limit is 400 KB for the whole item"""
 
@@ -389,13 +392,16 @@ class Incidents:
         cooldown: timedelta,
         per_target_per_day: int,
         per_account_per_hour: int,
+        dollars: float = 0.0,
+        dollars_per_day: float = 0.0,
         first: bool,
     ) -> Refusal | None:
         """
         Write down what is about to be done, and take everything it needs, in one transaction, or nothing of it.
 
         The record's intent, the lease on the target for ``hold``, and (for the ``first`` step of an attempt) the
-        cooldown and one application from each budget. Returns the refusal of what was not free. Raises Fenced.
+        cooldown, one application from each budget, and what it may cost in US dollars. Returns the refusal of what was
+        not free. Raises Fenced.
         """
         target_key = f"TARGET#{incident.target}"
         values: dict[str, Any] = {
@@ -432,6 +438,8 @@ class Incidents:
         if first:
             items.append(_spend(_day_budget(incident.target), f"{now:%Y-%m-%d}", per_target_per_day, now))
             items.append(_spend("BUDGET#ACCOUNT", f"{now:%Y-%m-%dT%H}", per_account_per_hour, now))
+        if first and dollars:
+            items.append(_spend(_MONEY, f"{now:%Y-%m-%d}", _micros(dollars_per_day), now, _micros(dollars)))
         self._add_events(items, incident.id, claim.epoch * 100, events)
         failed = self._transact(items)
         if failed is None:
@@ -444,6 +452,7 @@ class Incidents:
             2: Refusal("storm", "the storm brake was engaged a moment ago", retry_after=soon),
             3: Refusal("target-budget", "the target's applications for today are used up", retry_after=soon * 60),
             4: Refusal("account-budget", "the account's applications for this hour are used up", retry_after=soon * 5),
+            5: Refusal("cost", "what today's applications may cost is spoken for", retry_after=soon * 60),
         }.get(failed, Refusal("lease", "the intent could not be written", retry_after=soon))
 
     def still_ours(self, claim: Claim, now: datetime) -> tuple[bool, Switch]:
@@ -501,6 +510,11 @@ class Incidents:
         day = self._get(_day_budget(target), f"{now:%Y-%m-%d}")
         hour = self._get("BUDGET#ACCOUNT", f"{now:%Y-%m-%dT%H}")
         return (int(day["used"]["N"]) if day else 0, int(hour["used"]["N"]) if hour else 0)
+
+    def dollars(self, now: datetime) -> float:
+        """What today's applications in the account may cost, US dollars."""
+        item = self._get(_MONEY, f"{now:%Y-%m-%d}")
+        return int(item["used"]["N"]) / _MILLION if item else 0.0
 
     # -- people ------------------------------------------------------------------------------------------------
 
@@ -827,15 +841,22 @@ def _day_budget(target: str) -> str:
     return f"BUDGET#TARGET#{target}"
 
 
-def _spend(pk: str, sk: str, limit: int, now: datetime) -> dict[str, Any]:
+def _micros(dollars: float) -> int:
+    """Whole millionths of a dollar, upwards: sums of them are exact."""
+    return math.ceil(dollars * _MILLION)
+
+
+def _spend(pk: str, sk: str, limit: int, now: datetime, much: int = 1) -> dict[str, Any]:
+    """Take so much of a budget, or nothing where less is left."""
     return {
         "Update": {
             "Key": _key(pk, sk),
             "UpdateExpression": "ADD used :one SET expires = :expires",
-            "ConditionExpression": "attribute_not_exists(used) OR used < :limit",  # config: a limit is at least 1
+            # the first of a day or an hour is within the limit: the guardrails have compared them
+            "ConditionExpression": "attribute_not_exists(used) OR used <= :limit",
             "ExpressionAttributeValues": {
-                ":one": {"N": "1"},
-                ":limit": {"N": str(limit)},
+                ":one": {"N": str(much)},
+                ":limit": {"N": str(limit - much)},
                 ":expires": _epoch(now + timedelta(days=3)),
             },
         }

@@ -409,6 +409,10 @@ class Step:
     why: str = ""
 
 
+_A_DAY = timedelta(days=1)
+"""for so long what stays is counted: by then somebody has read the report"""
+
+
 @dataclass(frozen=True)
 class Plan:
     """
@@ -416,7 +420,8 @@ class Plan:
 
     ``lease`` is how long what the plan changes may stay changed; ``None`` for a plan that changes nothing lasting.
     ``final``: nothing is tried after it, however many attempts are left; where it does not help, a person must.
-    ``undo_by_hand`` is the line a person would type. ``cost_per_hour`` is US dollars; 0.0 is a known zero.
+    ``undo_by_hand`` is the line a person would type. ``cost_per_hour`` is US dollars: 0.0 is a known
+    zero, ``None`` a price that nobody knows.
     """
 
     remediation: str
@@ -425,7 +430,7 @@ class Plan:
     steps: tuple[Step, ...]
     risk: str
     undo_by_hand: str
-    cost_per_hour: float = 0.0
+    cost_per_hour: float | None = 0.0
     lease: timedelta | None = None
     final: bool = False
 
@@ -433,6 +438,13 @@ class Plan:
     def calls(self) -> tuple[Call, ...]:
         """Every call of every step, undo included: what the plan is permission for."""
         return tuple(call for step in self.steps for call in (*step.calls, *step.undo))
+
+    @property
+    def dollars(self) -> float | None:
+        """What it costs while it is out, or in a day where it stays; None where nobody knows."""
+        if self.cost_per_hour is None:
+            return None
+        return self.cost_per_hour * ((self.lease or _A_DAY) / timedelta(hours=1))
 
     @cached_property
     def hash(self) -> str:

@@ -32,7 +32,7 @@ from nightshift.incidents import Incidents
 from nightshift.model import Mode, Target
 from nightshift.remediation import Remediation
 from nightshift.report import safe
-from nightshift.report.words import count, duration
+from nightshift.report.words import count, duration, money
 from nightshift.service import connect
 from nightshift.sweep import Look
 
@@ -331,6 +331,7 @@ def _policy_page(policy: Policy, config: str) -> list[Any]:
     bounds = (
         ("applications to one target", f"{limits.per_target_per_day} a day"),
         ("applications in the account", f"{limits.per_account_per_hour} an hour"),
+        ("money", f"{money(limits.dollars_per_action)} an application, {money(limits.dollars_per_day)} a day"),
         ("a question waits", duration(limits.approval_expiry)),
         (
             "it is a storm from",

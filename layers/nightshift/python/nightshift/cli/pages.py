@@ -165,6 +165,8 @@ def _call_lines(call: Call, prefix: str = "") -> list[str]:
 
 
 def _cost(plan: Plan) -> str:
+    if plan.cost_per_hour is None:
+        return "nobody knows"
     if plan.cost_per_hour == 0:
         return "nothing extra"
     text = f"{money(plan.cost_per_hour)} an hour"
