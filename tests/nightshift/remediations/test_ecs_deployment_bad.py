@@ -18,6 +18,7 @@ from nightshift.model import (
     Finding,
     Healthy,
     MetricQuery,
+    Observation,
     Outcome,
     Plan,
     Query,
@@ -188,6 +189,35 @@ def test_what_is_well_or_was_sick_before_is_not_the_releases_doing(target: Targe
     assert "nothing has become worse" in found.summary
 
 
+@pytest.mark.parametrize("minutes_after", [16, 30, 59])
+def test_how_it_was_before_does_not_depend_on_when_it_is_asked(minutes_after: int) -> None:
+    """The half hour before a deployment says how it was then, and does not slide out of sight with time."""
+
+    def finished(first: int, last: int) -> Series:
+        began = NOW - minutes_after * MINUTE
+        points = [(NOW - n * MINUTE, 0.0) for n in range(WINDOW, 0, -1)]
+        return Series(
+            tuple((at, 9.0 if began - first * MINUTE <= at < began - last * MINUTE else value) for at, value in points)
+        )
+
+    def found(**metrics: Any) -> Observation:
+        return CURE.detect(WORKER, seen(WORKER, deployed(NOW - minutes_after * MINUTE), **metrics))
+
+    assert isinstance(found(NumberOfMessagesDeleted=finished(30, 29)), Sick)
+    assert isinstance(found(NumberOfMessagesDeleted=finished(45, 31)), Healthy)
+
+
+def test_what_is_sick_does_not_recover_by_the_hour() -> None:
+    """An hour after a deployment that is no longer suspected; but nobody is told that what is still sick has healed."""
+    quiet = {"NumberOfMessagesDeleted": (0.0, 0.0)}
+    old = deployed(NOW - 61 * MINUTE)
+    assert isinstance(CURE.detect(WORKER, seen(WORKER, old, **quiet)), Healthy)
+    assert isinstance(CURE.recovered(WORKER, FINDING, seen(WORKER, old, **quiet)), Sick)
+    assert isinstance(CURE.recovered(WORKER, FINDING, seen(WORKER, old)), Healthy)
+    blind = CURE.recovered(WORKER, FINDING, seen(WORKER, old, NumberOfMessagesDeleted=Unread("no")))
+    assert isinstance(blind, Unknown)
+
+
 def test_what_goes_wrong_long_after_is_not_the_releases_doing() -> None:
     """An hour is suspicious; more is not."""
     bad = {"HTTPCode_Target_5XX_Count": (None, 24.0)}
@@ -207,14 +237,16 @@ def test_right_after_a_deployment_nothing_can_be_said() -> None:
 
 
 def test_what_was_deployed_since_is_no_recovery_before_it_could_fail() -> None:
-    """A release upon the bad one: unknown while too young to tell, well if it serves; and never held up for ever."""
+    """A release upon the bad one: unknown while too young to tell, well if it serves, and sick where it does not."""
     young, quiet = NOW - 5 * MINUTE, {"NumberOfMessagesDeleted": (0.0, 0.0)}
     found = CURE.recovered(WORKER, FINDING, seen(WORKER, deployed(young), **quiet))
     assert isinstance(found, Unknown)
     assert "too lately to tell" in found.reason
     assert isinstance(CURE.recovered(WORKER, FINDING, seen(WORKER, deployed(young))), Healthy)
     older = NOW - CURE.stalled_for - 5 * MINUTE
-    assert isinstance(CURE.recovered(WORKER, FINDING, seen(WORKER, deployed(older), **quiet)), Healthy)
+    assert isinstance(CURE.recovered(WORKER, FINDING, seen(WORKER, deployed(older), **quiet)), Sick)
+    idle = {"NumberOfMessagesDeleted": (0.0, 0.0), "ApproximateNumberOfMessagesVisible": (0.0, 0.0)}
+    assert isinstance(CURE.recovered(WORKER, FINDING, seen(WORKER, deployed(older), **idle)), Healthy)
     assert isinstance(CURE.recovered(WORKER, FINDING, seen(WORKER, deployed(desiredCount=0))), Healthy)
     failed = deployed(young, deployment={"rolloutState": "FAILED"})
     assert isinstance(CURE.recovered(WORKER, FINDING, seen(WORKER, failed)), Sick)

@@ -59,7 +59,7 @@ __all__ = ["EcsDeploymentBad"]
 _SKEW = timedelta(minutes=1)  # how far AWS's clock and ours may be apart
 _MINUTE = timedelta(minutes=1)
 _PART = timedelta(minutes=5)  # requests are judged in parts, of which two must be bad (R8)
-_BEFORE = 30  # minutes before a deployment that say how it was then
+_BEFORE = 30  # minutes before a deployment that say how it was then: always the same ones, however late that is asked
 _HISTORY = 20  # deployments that are looked at, newest first: as many revisions as one call describes (AWS's limit)
 _SUCCESSFUL = "SUCCESSFUL"
 _YOUNG = timedelta(minutes=5)  # metrics come late, and windows must lie after a deployment as a whole
@@ -207,7 +207,7 @@ class EcsDeploymentBad(Remediation):
         """
         first, last = (_failed(counted, began + 2 * _MINUTE, part=part) for part in (-2, -1))
         requests, failed = (one + other for one, other in zip(first, last, strict=True))
-        earlier, failed_earlier = _failed(counted, None, before=began - _MINUTE)
+        earlier, failed_earlier = _failed(counted, began - _BEFORE * _MINUTE, before=began - _MINUTE)
         percent, before = _percent(requests, failed), _percent(earlier, failed_earlier)
         lasts = min(_percent(*first), _percent(*last)) > self.error_percent
         return _Effect(
@@ -228,7 +228,7 @@ class EcsDeploymentBad(Remediation):
         window = minutes(self.stalled_for)
         since = [value for at, value in waiting.points if at >= began][-window:]
         done = [value for at, value in finished.points if at >= began][-window:]
-        earlier = sum(value for at, value in finished.points if at < began)
+        earlier = sum(value for at, value in finished.points if began - _BEFORE * _MINUTE <= at < began)
         whole = len(since) >= window
         return _Effect(
             sick=whole and min(since) > 0 and sum(done) == 0,
@@ -423,15 +423,24 @@ class EcsDeploymentBad(Remediation):
         return Progress.STOP, f"after {minutes(self.rollout)} minutes still: {trouble}"
 
     def recovered(self, target: Target, before: Finding, after: Readings) -> Observation:
-        """What somebody has deployed since is not well for being new: it gets the time in which it would fail."""
+        """
+        What is sick has not recovered for want of somebody to blame: not after an hour, nor upon another bad release.
+
+        And what somebody has deployed since is not well for being new: it gets the time in which it would fail.
+        """
         seen, deployed = self.detect(target, after), self._described(target, after)
         if not isinstance(seen, Healthy) or not isinstance(deployed, _Deployed):
             return seen
+        effects = self._after(target, after, deployed)
+        if isinstance(effects, Unknown):
+            return effects
+        still = [each.text for each in effects if each.sick]
+        if still:
+            return self._sick(target, " and ".join(still), before.signals, before.severity)
         young = after.at - deployed.began < self.stalled_for + _YOUNG
-        effects = self._after(target, after, deployed) if young else ()
-        if isinstance(effects, Unknown) or all(each.known for each in effects):
-            return seen
-        return Unknown(f"deployed at {deployed.began:%H:%M} UTC, which is too lately to tell")
+        if young and not all(each.known for each in effects):
+            return Unknown(f"deployed at {deployed.began:%H:%M} UTC, which is too lately to tell")
+        return seen
 
     def verify(self, target: Target, before: Finding, after: Readings) -> Observation:
         """
@@ -515,10 +524,10 @@ class _Flows:
 
 
 def _failed(
-    counted: Sequence[Series], since: datetime | None, *, part: int = 0, before: datetime | None = None
+    counted: Sequence[Series], since: datetime, *, part: int = 0, before: datetime | None = None
 ) -> tuple[float, float]:
     """
-    Requests, and how many of them failed: before a moment, or in one of the last parts of five minutes since another.
+    Requests, and how many of them failed since a moment: before another, or in one of the last parts of five minutes.
 
     What a load balancer answers by itself is left out: it counts that for all services behind it together. The minutes
     around a deployment belong to neither side: tasks of both revisions may serve then.
@@ -531,7 +540,7 @@ def _failed(
         sum(
             value
             for at, value in series.points
-            if (at < before if before is not None else start <= at < start + _PART and (since is None or at >= since))
+            if at >= since and (at < before if before is not None else start <= at < start + _PART)
         )
         for series in counted
     )
