@@ -35,8 +35,8 @@ def test_the_version_is_said(desk: Desk) -> None:
 
 def test_the_commands_are_those_that_are_promised() -> None:
     """In the order in which a person meets them."""
-    promised = "demo simulate remediations validate discover scan explain health status incidents show approve deny ack"
-    assert (*promised.split(), "pause", "resume") == COMMANDS
+    promised = "demo simulate remediations validate discover scan explain health status incidents show leases"
+    assert (*promised.split(), "approve", "deny", "ack", "pause", "resume") == COMMANDS
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from nightshift.model import Approval, Attempt, Finding, Phase, Refusal, Verdict
 
-from tests.nightshift.cli.desk import ID, ME, NOW, QUEUE, TOML, Desk
+from tests.nightshift.cli.desk import ID, ME, NOW, QUEUE, TOML, Desk, purge
 
 CLOSED = "20261119T0300-00000001"
 
@@ -153,3 +154,71 @@ def test_what_a_record_says_is_text_and_nothing_else(desk: Desk) -> None:
     for result in (desk.on_table("incidents"), desk.on_table("show", ID)):
         assert "[red]x[/red] :bomb:" in result.stdout
         assert "\x1b" not in result.stdout
+
+
+# -- what is lent ------------------------------------------------------------------------------------------------------
+
+
+def lent(desk: Desk, **more: Any) -> None:
+    """Something that was lent half an hour ago, at 12 cents an hour, for two hours, with somebody's approval."""
+    plan = replace(purge(), lease=timedelta(hours=2))
+    approval = Approval(plan.hash, NOW, NOW + timedelta(hours=1), answer="approved", by="eva")
+    facts: dict[str, Any] = {
+        "plan": plan,
+        "approval": approval,
+        "phase": Phase.LEASED,
+        "attempts": (Attempt(1, plan.hash, NOW - timedelta(minutes=30)),),
+        "lease_ends": NOW + timedelta(minutes=90),
+        "lent": True,
+    }
+    desk.record(**(facts | more))
+
+
+def test_nothing_lent_is_said(desk: Desk) -> None:
+    """Also where incidents are open, or were closed."""
+    closed(desk)
+    desk.record()
+    assert desk.on_table("leases").stdout == "Nothing is lent.\n"
+    assert desk.answer("leases") == {"schema": "nightshift.leases/1", "leases": []}
+
+
+def test_what_is_lent_says_who_why_since_until_and_for_how_much(desk: Desk) -> None:
+    """These names are stable."""
+    lent(desk)
+    (row,) = desk.answer("leases")["leases"]
+    assert row == {
+        "incident": ID,
+        "target": QUEUE,
+        "remediation": "toy-backlog",
+        "what": "Throw all messages away.",
+        "why": "2 messages wait",
+        "by": "eva",
+        "since": "2026-11-20T02:37:42+00:00",
+        "until": "2026-11-20T04:37:42+00:00",
+        "left_out": False,
+        "dollars_per_hour": 0.12,
+        "dollars_so_far": 0.06,
+        "dollars_in_all": 0.24,
+        "undo_by_hand": "none",
+    }
+    shown = desk.on_table("leases").stdout
+    assert "$0.06" in shown
+    assert shown.endswith("$0.12 an hour in all.\n")
+
+
+def test_what_could_not_be_given_back_stays_in_the_list(desk: Desk) -> None:
+    """The incident is closed; what it left out is not."""
+    verdict = {"verdict": Verdict.ESCALATED, "why": "could NOT be given back", "closed_at": NOW}
+    lent(desk, phase=Phase.CLOSED, approval=None, plan=replace(purge(), cost_per_hour=None), **verdict)
+    (row,) = desk.answer("leases")["leases"]
+    assert (row["left_out"], row["by"], row["dollars_per_hour"]) == (True, "nightshift", None)
+    shown = desk.on_table("leases").stdout
+    assert "LEFT OUT" in shown
+    assert "unknown" in shown
+
+
+def test_what_is_not_judged_yet_has_no_end(desk: Desk) -> None:
+    """Its lease begins when it has helped."""
+    lent(desk, phase=Phase.VERIFYING, lease_ends=None)
+    assert desk.answer("leases")["leases"][0]["until"] is None
+    assert "until it is judged" in " ".join(desk.on_table("leases").stdout.split())

@@ -19,7 +19,7 @@ from nightshift.cli.health import health
 from nightshift.cli.looking import explain, remediations, scan, validate
 from nightshift.cli.options import AsJson
 from nightshift.cli.switching import pause, resume, status
-from nightshift.cli.telling import incidents, show
+from nightshift.cli.telling import incidents, leases, show
 from nightshift.errors import NightshiftError
 
 __all__ = ["app"]
@@ -161,6 +161,7 @@ for _command, _panel in (
     (status, _RUN),
     (incidents, _RUN),
     (show, _RUN),
+    (leases, _RUN),
     (approve, _RUN),
     (deny, _RUN),
     (ack, _RUN),

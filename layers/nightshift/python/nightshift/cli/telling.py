@@ -1,8 +1,9 @@
-"""Commands that tell what happened: `incidents`, `show`."""
+"""Commands that tell what happened: `incidents`, `show`, `leases`."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -18,9 +19,9 @@ from nightshift.incidents import Incidents
 from nightshift.model import Incident, Mode, Verdict
 from nightshift.report import Context as ReportContext
 from nightshift.report import render, safe, to_json
-from nightshift.report.words import moment, name_of
+from nightshift.report.words import moment, money, name_of
 
-__all__ = ["incidents", "load", "open_now", "row_document", "show"]
+__all__ = ["incidents", "leases", "load", "open_now", "row_document", "show"]
 
 _MOST = 1000
 """incidents that are listed at most: a table of more is not read, and a scan is paid for by the item"""
@@ -113,6 +114,78 @@ def show(
     about = _about(context, deployment, found)
     document = to_json(found, events, context=about)
     context.tell(document, _page(render(found, events, context=about), found))
+
+
+# -- what is lent --------------------------------------------------------------------------------------------------
+
+
+def leases(
+    ctx: typer.Context,
+    *,
+    config: Config = None,
+    stack: Stack = None,
+    table: Table = None,
+    profile: Profile = None,
+    region: Region = None,
+    json: AsJson = False,
+) -> None:
+    """
+    List what is lent: every temporary change that is out, who made it and why, until when, and what it costs.
+
+    What could not be given back stays in the list as LEFT OUT: a person must.
+    """
+    context = here(ctx, json=json)
+    deployment = find(context, Where(config, stack, table, profile, region))
+    closed = (each for each in deployment.incidents.recent(limit=_MOST) if not each.open)
+    out = [each for each in (*open_now(deployment.incidents, _MOST), *closed) if each.lent and each.plan is not None]
+    now = context.clock()
+    found = [_lease_document(each, now) for each in out]
+    document = {"schema": "nightshift.leases/1", "leases": found}
+    if not found:
+        context.tell(document, "Nothing is lent.")
+        return
+    rows = [
+        (each.id, name_of(each.target), said["what"], said["why"], said["by"], *_lease_cells(each, said))
+        for each, said in zip(out, found, strict=True)
+    ]
+    columns = ("INCIDENT", "TARGET", "WHAT", "WHY", "BY", "SINCE", "UNTIL", "AN HOUR", "SO FAR")
+    dollars = sum(each["dollars_per_hour"] or 0.0 for each in found)
+    context.tell(document, pages.table(*columns, rows=rows), f"{money(dollars)} an hour in all.")
+
+
+def _lease_document(incident: Incident, now: datetime) -> dict[str, Any]:
+    plan = incident.plan
+    assert plan is not None  # noqa: S101 - `leases` lists no others
+    since = incident.attempts[-1].started_at if incident.attempts else incident.opened_at
+    rate, hours = plan.cost_per_hour, (now - since) / timedelta(hours=1)
+    asked = incident.approval
+    return {
+        "incident": incident.id,
+        "target": safe(incident.target, 1100),
+        "remediation": safe(incident.remediation, 80),
+        "what": safe(plan.summary, 200),
+        "why": safe(incident.finding.symptom, 200),
+        "by": safe(asked.by, 200, people=False) if asked is not None and asked.by else "nightshift",
+        "since": pages.time_document(since),
+        "until": pages.time_document(incident.lease_ends),
+        "left_out": not incident.open,
+        "dollars_per_hour": rate,
+        "dollars_so_far": None if rate is None else round(rate * hours, 4),
+        "dollars_in_all": None if plan.dollars is None else round(plan.dollars, 4),
+        "undo_by_hand": safe(plan.undo_by_hand, 4000),
+    }
+
+
+def _lease_cells(incident: Incident, lease: dict[str, Any]) -> tuple[str | Text, ...]:
+    """Since when, until when and for how much, as a person reads it."""
+    until: str | Text
+    if not incident.open:
+        until = Text("LEFT OUT", "bold red")
+    else:
+        until = moment(incident.lease_ends) if incident.lease_ends else "until it is judged"
+    since = incident.attempts[-1].started_at if incident.attempts else incident.opened_at
+    prices = (lease["dollars_per_hour"], lease["dollars_so_far"])
+    return moment(since), until, *("unknown" if each is None else money(each) for each in prices)
 
 
 def load(store: Incidents, incident: str) -> Incident:
