@@ -58,7 +58,7 @@ PATIENCE = 180.0
 """seconds of CPU that a run may take, so that a busy machine makes no run a hanging one; the longest takes thirty"""
 _AGAIN = 10.0
 """seconds until a run that did not heed that its time was over is told so again: longer than putting everything back"""
-_BUSY = 10
+_BUSY = 60
 """how many times longer it may take on the real clock, with what else the machine does, before its process is ended"""
 _CHUNK = 4
 """seeds that a process plays before it answers: few enough for a campaign to end in time"""
