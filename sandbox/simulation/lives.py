@@ -47,7 +47,7 @@ class Life:
 
 _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow", "ecs-capacity-short"
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
-_LATENCY, _ERRORS = "ecs-latency-high", "ecs-errors-high"
+_LATENCY, _ERRORS, _TRAFFIC = "ecs-latency-high", "ecs-errors-high", "alb-traffic-missing"
 _STUCK = "s3-trigger-stuck"
 _BY_SCENE = {
     "busy": _SHORT,
@@ -55,6 +55,7 @@ _BY_SCENE = {
     "bad tasks": _UNHEALTHY,
     "leak": _LATENCY,
     "errors": _ERRORS,
+    "no way in": _TRAFFIC,
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
@@ -94,6 +95,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
         "idempotent": True,
     },
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
+    _TRAFFIC: _SOON,
 }
 """of those that look at a service alone"""
 _LOADED = {**_SOON, "patience": "PT8M", "history": "PT20M", "lease": "PT12M", "max_attempts": 1}
@@ -161,6 +163,10 @@ def _fails(**more: Any) -> Story:
     return _told(_ERRORS, (_at(0.1, "errors", 50),), {}, {"documents": 0, "apis": 1, **more})
 
 
+def _quiet(**more: Any) -> Story:
+    return _told(_TRAFFIC, (_at(2.1, "no way in"),), {}, {"documents": 0, "apis": 1, **more})
+
+
 def _triggers(*scenes: Scene, what: str, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
     return _told(_STUCK, (_at(0.1, what), *scenes), has or {}, {"documents": 0, "triggers": 1, **more})
 
@@ -219,6 +225,7 @@ LIVES: tuple[Life, ...] = (
     Life("leak that is restarted", _leaks(), (_FIXED,), ("ecs.UpdateService",), ("ecs.StopTask",)),
     Life("leak, and something else is slow", _leaks(later=33 * 60), (_ESCALATED,), ("ecs.UpdateService",), ("ecs.StopTask",)),
     Life("requests that fail", _fails(), (_ESCALATED,), (), ("ecs.UpdateService",)),
+    Life("requests that stop coming", _quiet(), (_ESCALATED,), (), ("ecs.UpdateService",)),
     # triggers
     Life("triggers that were processed", _triggers(what="trigger stays"), (_FIXED,), (_STORES, _DELETES), (_SENDS,)),
     Life("triggers, deleted in two batches", _triggers(what="trigger stays", has={"batch": 1, "max_attempts": 2}), (_FIXED,), (_STORES, _DELETES), (_SENDS,)),

@@ -52,7 +52,8 @@ CAPACITY = "remediations.ecs-capacity-short"
 """the table of a configuration that looks at a service's capacity, and not at whether it hangs"""
 RELEASE = "remediations.ecs-deployment-bad"
 """the same for releases"""
-OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high")
+TRAFFIC = "alb-traffic-missing"
+OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high", TRAFFIC)
 TRIGGERS = "s3-trigger-stuck"
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
@@ -213,6 +214,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         for api in apis:
             api.ecs_stops_replacing()
             api.requests(60)
+            if f"remediations.{TRAFFIC}" in story.settings:
+                api.has_a_past()
         yield stage
 
 
@@ -526,6 +529,11 @@ def _leak(stage: Stage, scene: Scene) -> None:
 def _errors(stage: Stage, scene: Scene) -> None:
     """This percentage of an API's requests fails."""
     stage.apis[scene.which % len(stage.apis)].fail_requests(scene.numbers[0] / 100)
+
+
+def _no_way_in(stage: Stage, scene: Scene) -> None:
+    """Somebody deletes the listeners of an API's load balancer."""
+    stage.apis[scene.which % len(stage.apis)].lose_listeners()
 
 
 def _bucket_of(stage: Stage, scene: Scene) -> TransientTrigger:
@@ -951,6 +959,7 @@ _SCENES: dict[str, Any] = {
     "bad tasks": _bad_tasks,
     "leak": _leak,
     "errors": _errors,
+    "no way in": _no_way_in,
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,
