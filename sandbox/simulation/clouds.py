@@ -36,6 +36,10 @@ _RANDOM = re.compile(
     r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"  # messages, requests, tokens, deployments
     r"|\b[0-9a-f]{32}\b"  # tasks of ECS
     r"|\bA(?:SIA|ROA|KIA)[0-9A-Z]{16}\b"
+    r"|\b(?:vpc|subnet|sg|sgr|eni)-[0-9a-f]{8,17}\b"  # networks
+    r"|\b[0-9a-f]{16}\b"  # load balancers, listeners, target groups; a plan's hash, which is over them
+    r'|(?<=config_hash\\":\\")[0-9a-f]{12}\b|(?<=config_hash": ")[0-9a-f]{12}\b'  # and that of the configuration
+    r"|(?<=configuration )[0-9a-f]{12}\b"
 )
 
 

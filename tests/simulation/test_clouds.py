@@ -19,6 +19,7 @@ from sandbox import World
 from sandbox.faults import Kind
 from sandbox.seam import answered
 from sandbox.simulation.clouds import Difference, compare, difference, trace
+from sandbox.simulation.lives import LIVES
 from sandbox.simulation.nemesis import Fault
 from sandbox.simulation.run import play
 from sandbox.simulation.story import START, draw
@@ -47,6 +48,16 @@ def test_both_clouds_give_the_same_trace(first: int) -> None:
     for seed in range(first, first + CHUNK):
         found = difference(draw(seed, small=True))
         assert found is None, f"seed {seed}: {found}"
+
+
+@pytest.mark.simulated
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["requests that stop coming", "requests that fail", "bad task"])
+def test_both_clouds_agree_behind_a_load_balancer(name: str) -> None:
+    """What stands before a service, and what it is asked, is the same on both clouds: small stories have no such."""
+    [life] = [each for each in LIVES if each.name == name]
+    found = difference(life.story)
+    assert found is None, str(found)
 
 
 @pytest.mark.simulated
