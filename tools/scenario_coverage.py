@@ -23,6 +23,8 @@ TITLES = {
     "0.11": "The archive could not be written",
     "0.12": "Mail could not be sent",
     "0.7": "Stuck trigger: restart the consumer",
+    "1.2": "Ingestion failure: nothing comes any more",
+    "1.3": "Ingestion failure: what calls, and who may (told; no policy is changed)",
     "1.8": "Dead letters of the ETL",
     "2.6": "Lambda functions: state, memory and timeout (recommended, never changed)",
     "2.8": "Startup failures of ECS (told; what cannot start is not restarted)",
@@ -82,6 +84,7 @@ def _name(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     return {
+        "BROKEN": "event-source-broken",
         "REFUSING": "s3-access-denied",
         "FAILING": "lambda-failing",
         "ALARM": "alarm-raised",

@@ -19,7 +19,7 @@ ABOUT = {
     "cloudwatch": f"arn:aws:cloudwatch:{REGION}:123456789012:alarm:a",
     "lambda": f"arn:aws:lambda:{REGION}:123456789012:function:a",
 }
-NAMES = {"ListObjectsV2": "ListBucket"}
+NAMES = {"ListObjectsV2": "ListBucket", "GetBucketNotificationConfiguration": "GetBucketNotification"}
 """what IAM calls operations that it calls otherwise"""
 OPERATIONS = ("GetMetricData", "ListQueues", "GetQueueAttributes", "DescribeServices")
 
@@ -62,6 +62,7 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.services("prod", ["api"])
     cloud.bucket("a-bucket")
     cloud.answers["GetFunctionConfiguration"] = cloud.answers["GetFunctionConcurrency"] = lambda _: {}
+    cloud.answers["GetPolicy"] = lambda _: {"Policy": "{}"}
     used = set()
     for query in one_of_each():
         cloud.calls.clear()

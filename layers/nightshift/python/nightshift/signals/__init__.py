@@ -37,6 +37,7 @@ from nightshift.signals.names import (
 from nightshift.signals.queues import attribute_pieces, exists_pieces
 from nightshift.signals.services import service_pieces
 from nightshift.signals.triggers import trigger_pieces
+from nightshift.signals.wiring import mapping_pieces, notification_pieces, policy_pieces
 
 if TYPE_CHECKING:
     from nightshift.aws import Aws
@@ -81,7 +82,10 @@ KINDS: Mapping[str, Kind] = {
     "lambda.function": Kind(
         "lambda:function", ("lambda:GetFunctionConcurrency", "lambda:GetFunctionConfiguration"), function_pieces
     ),
+    "lambda.mappings": Kind("lambda:function", ("lambda:ListEventSourceMappings",), mapping_pieces),
+    "lambda.policy": Kind("lambda:function", ("lambda:GetPolicy",), policy_pieces),
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),
+    "s3.notifications": Kind("s3:bucket", ("s3:GetBucketNotification",), notification_pieces),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""
