@@ -22,6 +22,8 @@ TITLES = {
     "0.10": "Investigate a change that failed",
     "0.11": "The archive could not be written",
     "0.12": "Mail could not be sent",
+    "0.19": "P1, all customers: probes, the common error, one page (no fix one by one)",
+    "0.21": "P2, one customer: its queue and its service",
     "0.7": "Stuck trigger: restart the consumer",
     "1.2": "Ingestion failure: nothing comes any more",
     "1.3": "Ingestion failure: what calls, and who may (told; no policy is changed)",
