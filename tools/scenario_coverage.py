@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "coverage.md"
 TITLES = {
+    "0.1": "Daily: queue depths of each customer, and recent changes of the archive",
+    "0.3": "Daily: each customer's service, and where its errors are found",
     "0.2": "Triggers that stand for more than a quarter of an hour",
     "0.8": "Stuck trigger: process it once more",
     "0.9": "Stuck trigger: delete it, where it was processed",
