@@ -18,6 +18,7 @@ PAGE = ROOT / "docs" / "coverage.md"
 TITLES = {
     "0.1": "Daily: queue depths of each customer, and recent changes of the archive",
     "0.3": "Daily: each customer's service, and where its errors are found",
+    "0.4": "Triggers come faster than they go",
     "0.2": "Triggers that stand for more than a quarter of an hour",
     "0.8": "Stuck trigger: process it once more",
     "0.9": "Stuck trigger: delete it, where it was processed",
@@ -89,6 +90,7 @@ def _name(node: ast.expr) -> str:
         return str(node.value)
     return {
         "BROKEN": "event-source-broken",
+        "BEHIND": "s3-trigger-behind",
         "REFUSING": "s3-access-denied",
         "FAILING": "lambda-failing",
         "ALARM": "alarm-raised",

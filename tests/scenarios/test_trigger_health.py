@@ -1,4 +1,4 @@
-"""The daily health check of runbook 0, as one command: each customer's queues and service, and the archive."""
+"""The daily checks of runbook 0: each customer's queues and service, the archive, and whether triggers keep up."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ import pytest
 from nightshift.aws import Serial
 from nightshift.cli.app import app
 from nightshift.cli.context import Context
+from nightshift.model import Verdict
 from typer.testing import CliRunner
 
+from sandbox.clock import Order
+from sandbox.deployment import Deployment
 from sandbox.faults import Kind
-from sandbox.scenes import NIGHT
+from sandbox.scenes import NIGHT, failures
 from sandbox.systems.transient_trigger import TransientTrigger, trigger_configuration
 from sandbox.world import World
 
@@ -97,3 +100,76 @@ def test_what_could_not_be_read_of_a_customer_is_unknown(tmp_path: Path) -> None
         assert checks["customer hts"][0] == "unknown"
         assert checks["customer htsnonprod"][0] == "healthy"
         assert checks["archive"][0] == "unknown"
+
+
+# -- triggers come faster than they go ---------------------------------------------------------------------------------
+
+BEHIND = "s3-trigger-behind"
+
+
+@contextmanager
+def watched(settings: str = "") -> Iterator[tuple[World, TransientTrigger, Deployment]]:
+    """The bucket alone, watched by a Nightshift that is halted."""
+    with World(NIGHT, thin=True) as world:
+        system = TransientTrigger(world)
+        toml = trigger_configuration(system, others=False).replace(
+            "[[systems]]", f"[remediations.{BEHIND}]\nstanding = 20\n{settings}\n[[systems]]", 1
+        )
+        with Deployment(world, toml) as nightshift:
+            world.run(timedelta(minutes=10))
+            yield world, system, nightshift
+            assert failures(world) == ()
+            assert [each.name for each in world.trail.of(writes=True) if each.principal.role_arn] == []
+
+
+@pytest.mark.scenario("0.4", BEHIND)
+def test_triggers_that_come_faster_than_they_go_are_told_before_one_is_stuck() -> None:
+    """Whose they are, what waits, and what would help; the other customer keeps up."""
+    with watched() as (world, system, nightshift):
+        system.lines["hts"].wedge_consumer()
+        for _ in range(30):
+            system.submit()
+        world.run(timedelta(minutes=11))
+        [incident] = nightshift.of(BEHIND)
+        assert incident.verdict is Verdict.ESCALATED
+        [mail] = world.mail
+        text = " ".join(f"{mail.subject} {mail.text}".split())
+        for part in (
+            "triggers come faster than they go",
+            "30 triggers stand in metadata-prod",
+            "30 of the 30 oldest are hts's: its consumer finishes less than it is told",
+            "htsnonprod: 0 of the 30 oldest; 0 messages in its queue, 0 dead, 2 of 2 tasks run",
+            "--service customer-hts-processor --desired-count 3 (a write)",
+            "Nothing was changed.",
+        ):
+            assert part in text, part
+
+
+@pytest.mark.scenario("0.4", BEHIND)
+def test_a_burst_that_is_worked_off_is_not_told() -> None:
+    """Many at once, and gone within minutes."""
+    with watched() as (world, system, nightshift):
+        for _ in range(60):
+            system.submit()
+        world.run(timedelta(minutes=30))
+        assert system.triggers == []
+        assert nightshift.of(BEHIND) == []
+
+
+@pytest.mark.scenario("0.4", BEHIND)
+@pytest.mark.parametrize("deleted, told", [(9.5, False), (5.0, True)])
+def test_the_systems_own_counters_say_whether_as_many_go_as_come(deleted: float, told: bool) -> None:
+    """Many stand because many come: where as many go, nobody is told."""
+    with watched() as (world, system, nightshift):
+
+        def count() -> None:
+            minute = world.agenda.ms // 60_000 - 1
+            for name, value in (("TriggerCreationRate", 10.0), ("TriggerDeletionRate", deleted)):
+                world.metrics.of("CustomMetrics", name).put(minute, value)
+
+        world.every(timedelta(minutes=1), count, order=Order.METERS)
+        system.lines["hts"].wedge_consumer()
+        for _ in range(30):
+            system.submit()
+        world.run(timedelta(minutes=12))
+        assert bool(nightshift.of(BEHIND)) is told

@@ -287,7 +287,9 @@ def _play_triggers() -> Night:
     """A trigger that was processed and stays, and one that nobody was told of; the answer to its deletion is lost."""
     with World(NIGHT) as world:
         system = TransientTrigger(world, customers=("hts",))
-        with Deployment(world, trigger_configuration(system, settings=f"{FIELDS}idempotent = true")) as nightshift:
+        behind = "[remediations.s3-trigger-behind]\n"
+        toml = trigger_configuration(system, settings=f"{FIELDS}idempotent = true", letters=behind)
+        with Deployment(world, toml) as nightshift:
             nightshift.resume()
             stage = Stage(world, system.lines["hts"], nightshift)
             with _noting() as steps:
