@@ -267,6 +267,19 @@ def test_nothing_to_be_seen_of_all_is_one_page_and_no_incident_each(account: Acc
     assert "grant sqs:GetQueueAttributes" in " ".join(mail.split())
 
 
+def test_what_was_read_and_says_nothing_is_no_storm(account: Account) -> None:
+    """Queues that do not exist, or figures that nobody counts: reading has not failed, and each is told by itself."""
+    targets = [target(f"gone-{number}", "all") for number in range(3)]
+    sweep = account.sweep(policy(targets, [Toy()]))
+    opened = 0
+    for _ in range(BLIND_SWEEPS + 1):
+        swept = sweep()
+        assert (swept.braking, swept.unknown) == (False, 3)
+        opened += len(swept.opened)
+        account.clock.pass_(MINUTE)
+    assert (opened, account.mails()) == (3, [])
+
+
 def test_the_end_of_a_storm_is_told_once_to_those_who_were_told_of_it(account: Account) -> None:
     """With what is sick still; and the brake lets go only when it could be told."""
     targets = [account.queue(f"queue-{number}", delay=5, group="all") for number in range(3)]

@@ -315,15 +315,17 @@ def storm(
     return replace(before, calm_since=calm_since, sick=len(sick), dark=0)
 
 
-def _dark(looks: Sequence[Look], services: Iterable[Answered], floor: int) -> str:
+def _dark(looks: Sequence[Look], services: Sequence[Answered], floor: int) -> str:
     """
     Why a sweep proves nothing; empty where it proves something.
 
-    Nothing was seen of any target, or a base service answered nothing of what was asked of it. One request serves many
-    targets, and may fail for once: so it counts only where it lasts, and of at least ``floor`` targets.
+    Nothing was seen of any target, because at least half of the reads failed; or a base service answered nothing of
+    what was asked of it. One request serves many targets, and may fail for once: so it counts only where it lasts, and
+    of at least ``floor`` targets.
     """
     targets = {look.target.arn for look in looks}
-    if len(targets) >= floor and all(isinstance(look.seen, Unknown) for look in looks):
+    failed = 0 < sum(each.asked for each in services) <= 2 * sum(each.unread for each in services)
+    if failed and len(targets) >= floor and all(isinstance(look.seen, Unknown) for look in looks):
         return f"nothing can be seen of any of {len(targets)} targets: no fix can be trusted"
     silent = [
         each.service.upper() for each in services if each.service in _BASE and each.silent and each.things >= floor
