@@ -471,6 +471,7 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:GetAlias": _of("lambda:function", *_SERVICE),
     "lambda:GetFunction": _of("lambda:function", *_SERVICE),
     "lambda:GetFunctionConcurrency": _of("lambda:function", *_SERVICE),
+    "lambda:GetPolicy": _of("lambda:function", "arn"),
     "lambda:ListTags": _of("lambda:function", *_SERVICE),
     "lambda:GetFunctionConfiguration": _of("lambda:function", *_SERVICE),
     "lambda:ListVersionsByFunction": _of("lambda:function", *_SERVICE),

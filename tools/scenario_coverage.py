@@ -16,13 +16,20 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "coverage.md"
 TITLES = {
+    "0.1": "Daily: queue depths of each customer, and recent changes of the archive",
+    "0.3": "Daily: each customer's service, and where its errors are found",
+    "0.4": "Triggers come faster than they go",
     "0.2": "Triggers that stand for more than a quarter of an hour",
     "0.8": "Stuck trigger: process it once more",
     "0.9": "Stuck trigger: delete it, where it was processed",
     "0.10": "Investigate a change that failed",
     "0.11": "The archive could not be written",
     "0.12": "Mail could not be sent",
+    "0.19": "P1, all customers: probes, the common error, one page (no fix one by one)",
+    "0.21": "P2, one customer: its queue and its service",
     "0.7": "Stuck trigger: restart the consumer",
+    "1.2": "Ingestion failure: nothing comes any more",
+    "1.3": "Ingestion failure: what calls, and who may (told; no policy is changed)",
     "1.8": "Dead letters of the ETL",
     "2.6": "Lambda functions: state, memory and timeout (recommended, never changed)",
     "2.8": "Startup failures of ECS (told; what cannot start is not restarted)",
@@ -82,6 +89,8 @@ def _name(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return str(node.value)
     return {
+        "BROKEN": "event-source-broken",
+        "BEHIND": "s3-trigger-behind",
         "REFUSING": "s3-access-denied",
         "FAILING": "lambda-failing",
         "ALARM": "alarm-raised",

@@ -48,7 +48,7 @@ class Life:
 _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow", "ecs-capacity-short"
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
 _LATENCY, _ERRORS, _TRAFFIC = "ecs-latency-high", "ecs-errors-high", "alb-traffic-missing"
-_STUCK = "s3-trigger-stuck"
+_STUCK, _BROKEN = "s3-trigger-stuck", "event-source-broken"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -59,6 +59,7 @@ _BY_SCENE = {
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
+    "queue untold": _BROKEN,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
@@ -96,6 +97,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
     },
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
     _TRAFFIC: _SOON,
+    _BROKEN: _SOON,
 }
 """of those that look at a service alone"""
 _LOADED = {**_SOON, "patience": "PT8M", "history": "PT20M", "lease": "PT12M", "max_attempts": 1}
@@ -171,6 +173,14 @@ def _triggers(*scenes: Scene, what: str, has: Mapping[str, str | int] | None = N
     return _told(_STUCK, (_at(0.1, what), *scenes), has or {}, {"documents": 0, "triggers": 1, **more})
 
 
+def _wires(*scenes: Scene, **more: Any) -> Story:
+    """Of a bucket of triggers, whose triggers are looked at too."""
+    tables = {_STUCK: _OWN[_STUCK]}
+    return _told(
+        _BROKEN, (_at(1.1, "queue untold"), *scenes), {}, {"documents": 0, "triggers": 1, "tables": tables, **more}
+    )
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -235,6 +245,9 @@ LIVES: tuple[Life, ...] = (
     Life("trigger without proof", _triggers(what="trigger lost", has={"idempotent": False}), (_ESCALATED,), (), (_SENDS, _DELETES)),
     Life("trigger that was lost, approved", _triggers(what="trigger lost", mode="approve", answer="yes"), (_FIXED,), (_SENDS,), (_DELETES,)),
     Life("triggers, only watched", _triggers(what="trigger stays", mode="observe"), (_REFUSED,), (), (_SENDS, _STORES, _DELETES)),
+    # wires
+    Life("queue that is not told", _wires(), (_ESCALATED,), (), (_SENDS, _STORES, _DELETES)),
+    Life("queue that is not told, only watched", _wires(mode="observe"), (_ESCALATED,), (), (_SENDS, _STORES, _DELETES)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

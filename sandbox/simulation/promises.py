@@ -30,7 +30,7 @@ from sandbox.seam import Call
 from sandbox.simulation.hub import Running
 from sandbox.simulation.loan import LENT, ORIGINAL
 from sandbox.simulation.nemesis import Fault
-from sandbox.simulation.run import CAPACITY, TASKS, Human, Played, stuck_for
+from sandbox.simulation.run import CAPACITY, TASKS, WIRES, Human, Played, stuck_for
 from sandbox.systems.transient_trigger import TransientTrigger
 from sandbox.trail import Event as TrailEvent
 
@@ -481,6 +481,9 @@ def sickness_noticed(case: Case) -> Iterator[str]:
         stuck = bucket.stuck(stuck_for(case.played.stage) + timedelta(minutes=5))
         if stuck and bucket.arn not in known:
             yield f"{len(stuck)} triggers are stuck in {bucket.arn}, and nobody was ever told"
+        wires = {each.target for each in case.played.incidents if each.remediation == WIRES}
+        if bucket.untold and bucket.arn not in wires and WIRES in case.played.stage.nightshift.policy.remediations:
+            yield f"{bucket.arn} did not tell the queue of {', '.join(bucket.untold)}, and nobody was ever told"
 
 
 # -- 4: what is lent comes back --------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ from sandbox.systems.document_management import DocumentManagement
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
+from sandbox.systems.wires import secure
 from sandbox.thin.client import half_the_backoff
 from sandbox.world import World
 
@@ -55,6 +56,7 @@ RELEASE = "remediations.ecs-deployment-bad"
 TRAFFIC = "alb-traffic-missing"
 OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high", TRAFFIC)
 TRIGGERS = "s3-trigger-stuck"
+WIRES = "event-source-broken"
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -195,7 +197,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         sent = _counted(world)
         queues = _systems(world, story)
         apis = [UsageMetrics(world, f"a{number}", tasks=TASKS) for number in range(story.apis)]
-        buckets = [_bucket(world, number) for number in range(story.triggers)]
+        wired = f"remediations.{WIRES}" in story.settings
+        buckets = [_bucket(world, number, wired=wired) for number in range(story.triggers)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
@@ -294,10 +297,12 @@ def _systems(world: World, story: Story) -> list[QueueService]:
     return [*documents, *usage]
 
 
-def _bucket(world: World, number: int) -> TransientTrigger:
-    """A bucket of triggers with two customers, whose consumers mail as often as they are told."""
+def _bucket(world: World, number: int, *, wired: bool) -> TransientTrigger:
+    """A bucket of triggers with two customers, whose consumers mail as often as they are told; and may tell them."""
     system = TransientTrigger(world, f"t{number}", customers=(f"t{number}-one", f"t{number}-other"))
     system.idempotent = False
+    if wired:
+        secure(system)
     return system
 
 
@@ -362,7 +367,7 @@ def _used(
     if not table.startswith("remediations"):
         return True
     name = table.partition(".")[2]
-    if name == TRIGGERS:
+    if name in {TRIGGERS, WIRES}:
         return bool(buckets)
     return bool(loans.names if name == QueueSlow.name else apis if name in OF_APIS else queues)
 
@@ -590,6 +595,12 @@ def _protect_bucket(stage: Stage, scene: Scene) -> None:
     stage.note("protect", system.arn, scene.numbers[0] / 60)
     system.tag("protected", "true")
     _later(stage, scene.numbers[0], lambda: system.untag("protected"))
+
+
+def _queue_untold(stage: Stage, scene: Scene) -> None:
+    """A bucket no longer tells the queue of its first customer."""
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    system.route(*list(system.lines)[1:])
 
 
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
@@ -928,6 +939,8 @@ def _heal(stage: Stage) -> None:
     for bucket in stage.buckets:
         _heal_bucket(bucket)
         bucket.untag("protected")
+        if bucket.untold:
+            bucket.route(*bucket.lines)
         for key in bucket.triggers:  # somebody processes by hand what was left
             bucket.remove(f"customers/{key}")
     for name in stage.loans.names:
@@ -966,6 +979,7 @@ _SCENES: dict[str, Any] = {
     "trigger submitted again": _trigger_again,
     "trigger removed by hand": _trigger_removed,
     "protect bucket": _protect_bucket,
+    "queue untold": _queue_untold,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

@@ -51,6 +51,7 @@ class TransientTrigger:
         self.mail_fails = self.archive_fails = self.deletes_fail = False
         self.forgives = False
         self._lost: set[str] = set()
+        self.untold: set[str] = set()  # customers of whom the bucket has not told the queue, at some time
         self._numbers = count(1)
         self._s3 = world.client("s3")
         where = {"LocationConstraint": world.region}
@@ -135,6 +136,7 @@ class TransientTrigger:
 
     def route(self, *customers: str) -> None:
         """The bucket tells the queues of these customers, and of no others."""
+        self.untold |= {*self.lines} - {*customers}
         configurations = [
             {
                 "Id": name,

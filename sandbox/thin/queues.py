@@ -90,6 +90,8 @@ class Sqs:
                 *([_KMS] if vars(queue).get("kms_master_key_id") else []),
             ]
             found = {name: getattr(queue, attribute) for group in groups for name, attribute in group}
+            if queue.policy:
+                found["Policy"] = queue.policy
             if queue.redrive_policy:
                 found["RedrivePolicy"] = json.dumps(queue.redrive_policy)
         shown = {

@@ -19,7 +19,7 @@ from nightshift.cli import pages
 from nightshift.incidents import _INCIDENT, Event, _dumped, _load, _time, _when
 from nightshift.letters import BUILT_IN_RULES, Letter, Meaning, Rule, meaning
 from nightshift.model import Approval, Call, CallRecord, Incident, Mode, Outcome, Phase, Verdict
-from nightshift.report import Context, blind_notice, render, storm_notice, to_json, transition
+from nightshift.report import Context, blind_notice, render, storm_notice, storm_over_notice, to_json, transition
 from nightshift.report.words import clock, moment, utc
 
 from tests.hostile.corpus import INJECTIONS, flaws, markup
@@ -81,9 +81,11 @@ def test_every_notice_can_be_published_and_is_only_text(text: str, phase: Phase)
     told = transition(None, record, context=context, events=events)
     told += (
         storm_notice(text, [text, QUEUE], since=NOW, now=NOW, groups={text: (1, 2)}, deployment=text),
+        storm_notice(text, [text], since=NOW, evidence={"PROBES": [text]}),
+        storm_over_notice(text, [text, QUEUE], since=NOW, now=NOW, deployment=text),
         blind_notice({text: text, QUEUE: text}, since=NOW, now=NOW, deployment=text),
     )
-    assert len(told) == 3
+    assert len(told) == 5
     for notice in told:
         assert 1 <= len(notice.subject) <= 99
         assert notice.subject.isascii()

@@ -1,4 +1,4 @@
-"""A bucket's triggers in the configuration: each customer's own queue, or the file is wrong and says where."""
+"""Triggers and events in the configuration: each customer's own queue, or the file is wrong and says where."""
 
 from __future__ import annotations
 
@@ -70,6 +70,52 @@ def test_a_bucket_says_where_its_triggers_stand_and_who_is_told() -> None:
     ],
 )
 def test_what_could_send_a_message_to_the_wrong_queue_is_no_configuration(text: str, says: str) -> None:
+    """It is said, with the line."""
+    with pytest.raises(ConfigErrors) as error:
+        parsed(text)
+    assert says in str(error.value)
+    assert error.value.line
+
+
+FUNCTION = """
+name = "prod"
+account = "123456789012"
+region = "eu-central-1"
+[notify]
+emails = ["oncall@example.com"]
+[remediations.event-source-broken]
+[[systems]]
+name = "etl"
+[[systems.targets]]
+arn = "arn:aws:lambda:eu-central-1:123456789012:function:etl"
+"""
+RULE = "arn:aws:events:eu-central-1:123456789012:rule/hourly"
+
+
+def test_a_function_says_where_its_events_come_from() -> None:
+    """JSON says the same as TOML; it may say nothing."""
+    sources = ["arn:aws:s3:::content", RULE, f"{SQS}:orders"]
+    policy = parsed(f"{FUNCTION}events_from = {sources}")
+    assert [str(each) for each in policy.targets[0].events_from] == sources
+    assert from_json(to_json(policy)) == policy
+    assert parsed(FUNCTION).targets[0].events_from == ()
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        (f'{FUNCTION}events_from = ["{ECS}/x"]', "is of kind ecs:service. Name one of kind s3:bucket"),
+        (f'{FUNCTION}events_from = ["{RULE}", "{RULE}"]', "is named already. Keep one of them"),
+        (f'{FUNCTION}events_from = ["{RULE.replace("eu-central", "us-west")}"]', "its region is us-west-1"),
+        (f'{FUNCTION}events_from = ["arn:aws:s3:::content/x"]', "does not name one s3:bucket"),
+        (f'{FUNCTION}events_from = ["{RULE}*"]', "wildcard"),
+        (
+            f'{HEAD}events_from = ["{RULE}"]\n{TRIGGERS}{customer("hts")}',
+            "a target of kind s3:bucket has no events_from. Remove it: only lambda:function",
+        ),
+    ],
+)
+def test_what_can_bring_no_events_is_no_configuration(text: str, says: str) -> None:
     """It is said, with the line."""
     with pytest.raises(ConfigErrors) as error:
         parsed(text)

@@ -40,12 +40,13 @@ def judge(
     before: Brake | None = None,
     pointers: dict[tuple[str, str], Pointer] | None = None,
     failing: tuple[str, ...] = (),
+    dark: str = "",
     minutes: int = 0,
     **settings: Any,
 ) -> Brake:
     """What the storm brake says."""
     rules = policy([look.target for look in looks], [TOY], storm=Storm(**settings))
-    return storm(before or Brake(), looks, pointers or {}, failing, rules, START + minutes * MINUTE)
+    return storm(before or Brake(), looks, pointers or {}, failing, rules, START + minutes * MINUTE, dark=dark)
 
 
 def many(count: int, group: str = "system") -> list[Target]:
@@ -158,6 +159,19 @@ def test_many_blind_looks_are_one_failure() -> None:
     assert not judge(*blind[1:]).engaged
 
 
+def test_sweeps_that_prove_nothing_are_a_storm_only_in_a_row() -> None:
+    """One request serves many targets and may fail for once; while it stays dark there is no calm."""
+    brake = Brake()
+    for _ in range(BLIND_SWEEPS - 1):
+        brake = judge(*map(healthy, many(5)), before=brake, dark="nothing can be seen")
+        assert not brake.engaged
+    assert not judge(*map(healthy, many(5)), before=brake).dark
+    brake = judge(*map(healthy, many(5)), before=brake, dark="nothing can be seen", minutes=3)
+    assert (brake.engaged, brake.reason) == (True, "nothing can be seen")
+    again = judge(*map(healthy, many(5)), before=replace(brake, dark=0), dark="nothing can be seen", minutes=60)
+    assert (again.engaged, again.calm_since, again.dark) == (True, None, 1)
+
+
 @given(st.lists(st.sampled_from(["sick", "healthy", "unknown"]), max_size=12), st.booleans(), st.integers(0, 60))
 def test_the_brake_is_total_and_pure(states: list[str], engaged: bool, minutes: int) -> None:
     """Whatever is seen, it says something, twice the same; it never engages without a reason."""
@@ -212,6 +226,105 @@ def test_a_storm_that_cannot_be_told_does_not_stop_the_sweep(account: Account) -
     assert account.mails() == []
     sweep()
     assert len(account.mails()) == 1
+
+
+def test_the_page_of_a_storm_says_what_answers_and_what_is_common(account: Account) -> None:
+    """Probes of what everything runs on, what this sweep's own reads came to, and the failure that most have."""
+    targets = [account.queue(f"queue-{number}", delay=5, group="all") for number in range(3)]
+    account.sweep(policy(targets, [Toy()]))()
+    [mail] = account.mails()
+    for text in (
+        "STS: answers",
+        "S3: answers",
+        "SQS: 3 of 3 reads of targets were answered",
+        "ECS: nothing was read of it",
+        f"3 of 3: {Toy.title}",
+    ):
+        assert text in mail
+
+
+def test_nothing_to_be_seen_of_all_is_one_page_and_no_incident_each(account: Account) -> None:
+    """Denied, throttled or broken: the third sweep in a row tells of it as of a storm, with the common error."""
+    targets = [account.queue(f"queue-{number}", delay=0, group="all") for number in range(3)]
+    sweep = account.sweep(policy(targets, [Toy()]))
+    account.wire.fail("sqs:GetQueueAttributes", "AccessDenied", status=403, times=99)
+    for _ in range(BLIND_SWEEPS - 1):
+        assert not sweep().braking
+        account.clock.pass_(MINUTE)
+    assert account.mails() == []
+    for _ in range(6):
+        swept = sweep()
+        assert (swept.braking, swept.opened) == (True, ())
+        account.clock.pass_(MINUTE)
+    [mail] = account.mails()
+    assert mail.startswith("STORM")
+    for text in (
+        "Nothing can be seen of any of 3 targets",
+        "SQS: 0 of 3 reads of targets were answered",
+        "3 of 3 looks",
+    ):
+        assert text in " ".join(mail.split()), text
+    assert "grant sqs:GetQueueAttributes" in " ".join(mail.split())
+
+
+def test_what_was_read_and_says_nothing_is_no_storm(account: Account) -> None:
+    """Queues that do not exist, or figures that nobody counts: reading has not failed, and each is told by itself."""
+    targets = [target(f"gone-{number}", "all") for number in range(3)]
+    sweep = account.sweep(policy(targets, [Toy()]))
+    opened = 0
+    for _ in range(BLIND_SWEEPS + 1):
+        swept = sweep()
+        assert (swept.braking, swept.unknown) == (False, 3)
+        opened += len(swept.opened)
+        account.clock.pass_(MINUTE)
+    assert (opened, account.mails()) == (3, [])
+
+
+def test_the_end_of_a_storm_is_told_once_to_those_who_were_told_of_it(account: Account) -> None:
+    """With what is sick still; and the brake lets go only when it could be told."""
+    targets = [account.queue(f"queue-{number}", delay=5, group="all") for number in range(3)]
+    sweep = account.sweep(policy(targets, [Toy()]))
+    sweep()
+    account.mails()
+    for each in targets[1:]:
+        account.set(each, DelaySeconds="0")
+    for _ in range(11):
+        account.clock.pass_(MINUTE)
+        assert sweep().braking or account.clock() >= START + 11 * MINUTE
+    [mail] = account.mails()
+    assert mail.startswith("STORM OVER")
+    assert mail.endswith(f"STILL SICK\n  - {targets[0].arn}\n")
+    account.clock.pass_(MINUTE)
+    assert not sweep().braking
+    assert account.mails() == []
+
+
+def test_the_brake_holds_until_the_end_of_the_storm_could_be_told(account: Account) -> None:
+    """SNS is down when it is calm again: nothing is begun that nobody knows of, and it is told a minute later."""
+    targets = [account.queue(f"queue-{number}", delay=5, group="all") for number in range(3)]
+    sweep = account.sweep(policy(targets, [Toy()]))
+    sweep()
+    account.mails()
+    for each in targets:
+        account.set(each, DelaySeconds="0")
+    account.clock.pass_(MINUTE)
+    sweep()
+    account.clock.pass_(10 * MINUTE)
+    account.wire.fail("sns:Publish", "InternalError", status=500)
+    assert sweep().braking
+    account.clock.pass_(MINUTE)
+    assert not sweep().braking
+    assert [mail.partition("\n")[0][:10] for mail in account.mails()] == ["STORM OVER"]
+
+
+def test_a_storm_that_nobody_was_told_of_ends_without_a_word(account: Account) -> None:
+    """An end that nobody waits for would only be a riddle."""
+    targets = [account.queue(f"queue-{number}", delay=0) for number in range(3)]
+    sweep = account.sweep(policy(targets, [Toy()]))
+    calm = account.clock() - 10 * MINUTE
+    account.incidents.set_brake(Brake(True, "before", calm, calm_since=calm))
+    assert not sweep().braking
+    assert account.mails() == []
 
 
 def test_what_aws_says_stands_apart_in_the_log(account: Account, caplog: pytest.LogCaptureFixture) -> None:

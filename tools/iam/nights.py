@@ -41,6 +41,7 @@ from sandbox.systems.document_management import DocumentManagement
 from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
+from sandbox.systems.wires import Wires
 from sandbox.trail import Event
 from sandbox.world import World
 from tools.iam.needs import Account
@@ -286,7 +287,9 @@ def _play_triggers() -> Night:
     """A trigger that was processed and stays, and one that nobody was told of; the answer to its deletion is lost."""
     with World(NIGHT) as world:
         system = TransientTrigger(world, customers=("hts",))
-        with Deployment(world, trigger_configuration(system, settings=f"{FIELDS}idempotent = true")) as nightshift:
+        behind = "[remediations.s3-trigger-behind]\n"
+        toml = trigger_configuration(system, settings=f"{FIELDS}idempotent = true", letters=behind)
+        with Deployment(world, toml) as nightshift:
             nightshift.resume()
             stage = Stage(world, system.lines["hts"], nightshift)
             with _noting() as steps:
@@ -385,14 +388,16 @@ def _play_release(key: str, perform: Callable[[Stage, UsageMetrics], None]) -> N
 
 
 def _play_reports() -> Night:
-    """A night of what is only told: an alarm is raised, a function fails, a bucket refuses what is uploaded."""
+    """A night of what is only told: an alarm is raised, a function fails and is called less, a bucket refuses."""
     with World(NIGHT) as world:
         system, uploads = DocumentManagement(world), Uploads(world)
+        wires = Wires(uploads)
         enabled = "[remediations.alarm-raised]\n[remediations.lambda-failing]\n[remediations.s3-access-denied]\n"
+        enabled += "[remediations.event-source-broken]\n"
         enabled += "\n[storm]\ntargets = 9\nfloor = 9\n\n[[systems]]"
         toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", enabled)
         for arn in (uploads.alarm_arn(SIGN_INS), uploads.function_arn, uploads.bucket_arn):
-            toml += f'[[systems.targets]]\narn = "{arn}"\n'
+            toml += f'[[systems.targets]]\narn = "{arn}"\n{wires.sources() if arn == uploads.function_arn else ""}'
         with Deployment(world, toml) as nightshift:
             nightshift.resume()
             stage = Stage(world, system, nightshift)
@@ -401,7 +406,8 @@ def _play_reports() -> Night:
                 uploads.failed_sign_ins = 9
                 uploads.function.failing = 1.0
                 uploads.bucket.key = "Disabled"
-                stage.until(lambda: len(world.mail) == 3)  # noqa: PLR2004 - one report each
+                wires.forbid("events.amazonaws.com")
+                stage.until(lambda: len(world.mail) == 4)  # noqa: PLR2004 - one report each
             return recorded("reports", stage, steps, words={SIGN_INS: "ALARM", BUCKET: "BUCKET"})
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nightshift.model import Incident, Mode, Phase, Refusal, Severity, Verdict
-from nightshift.report import Context, Notice, blind_notice, storm_notice, transition
+from nightshift.report import Context, Notice, blind_notice, storm_notice, storm_over_notice, transition
 from nightshift.report.notices import BODY_LIMIT, QUIET_GUARDS
 
 Make: TypeAlias = Callable[..., Incident]
@@ -188,8 +188,11 @@ def test_a_storm_is_one_page(backdrop: Backdrop) -> None:
         since=NIGHT,
         now=NIGHT + timedelta(minutes=3),
         groups={"a": (1, 20), "b": (99, 100)},
+        evidence={"IN COMMON": [], "PROBES": ["STS: answers"]},
         deployment="prod",
     )
+    assert "PROBES\n  - STS: answers" in notice.body
+    assert "IN COMMON" not in notice.body
     assert (notice.key, notice.severity) == ("storm", Severity.SEV1)
     assert notice.subject == "STORM, needs you: 100 targets sick at once [SEV1]"
     assert "100 of 120 targets are sick." in notice.body
@@ -198,6 +201,26 @@ def test_a_storm_is_one_page(backdrop: Backdrop) -> None:
     assert notice.body.index("b: 99 of 100 targets sick") < notice.body.index("a: 1 of 20 targets sick")
     assert "q000" in notice.body
     assert "… and 60 more" in notice.body
+
+
+def test_a_storm_in_which_nothing_can_be_seen_does_not_count_what_is_sick() -> None:
+    """Nobody is woken by a zero."""
+    notice = storm_notice("STS does not answer", [], since=NIGHT)
+    assert notice.subject == "STORM, needs you: what everything runs on does not answer [SEV1]"
+    assert "nothing that can be seen" in notice.body
+
+
+def test_the_end_of_a_storm_says_how_long_it_lasted_and_what_is_left() -> None:
+    """At the severity of its beginning: whoever was woken hears that it is over."""
+    arn = "arn:aws:sqs:eu-central-1:111122223333:q"
+    notice = storm_over_notice(
+        "3 targets fell sick at once", [arn, arn], since=NIGHT, now=NIGHT + timedelta(minutes=40)
+    )
+    assert (notice.key, notice.severity) == ("storm-over", Severity.SEV1)
+    assert notice.subject == "STORM OVER after 40 min: 1 target still sick [SEV1]"
+    assert "3 targets fell sick at once." in notice.body
+    assert arn in notice.body
+    assert "nothing is sick" in storm_over_notice("", [], since=NIGHT, now=NIGHT).subject
 
 
 def test_blindness_is_told() -> None:

@@ -7,7 +7,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nightshift.model import Query, ResourceRead
 from nightshift.remediation import Readings, Series, Unread
-from nightshift.signals import ACTIONS, KINDS, actions, blind_services, gather, queue_metric, service_metric
+from nightshift.signals import (
+    ACTIONS,
+    KINDS,
+    Answered,
+    actions,
+    answered,
+    commonest,
+    gather,
+    queue_metric,
+    service_metric,
+)
 
 from tests.nightshift.signals.cloud import NOW, REGION, Cloud, queue
 from tests.nightshift.signals.test_services import service
@@ -19,7 +29,7 @@ ABOUT = {
     "cloudwatch": f"arn:aws:cloudwatch:{REGION}:123456789012:alarm:a",
     "lambda": f"arn:aws:lambda:{REGION}:123456789012:function:a",
 }
-NAMES = {"ListObjectsV2": "ListBucket"}
+NAMES = {"ListObjectsV2": "ListBucket", "GetBucketNotificationConfiguration": "GetBucketNotification"}
 """what IAM calls operations that it calls otherwise"""
 OPERATIONS = ("GetMetricData", "ListQueues", "GetQueueAttributes", "DescribeServices")
 
@@ -62,6 +72,7 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.services("prod", ["api"])
     cloud.bucket("a-bucket")
     cloud.answers["GetFunctionConfiguration"] = cloud.answers["GetFunctionConcurrency"] = lambda _: {}
+    cloud.answers["GetPolicy"] = lambda _: {"Policy": "{}"}
     used = set()
     for query in one_of_each():
         cloud.calls.clear()
@@ -107,7 +118,7 @@ def test_threads_and_order_make_no_difference(cloud: Cloud) -> None:
     assert one == many
 
 
-def test_blindness_is_a_share_by_service() -> None:
+def test_how_a_service_answered_is_counted_by_service() -> None:
     """Evidence for the brake: how much of what a service should have said is unknown. None and empty are answers."""
     metric = queue_metric(queue("a"), "NumberOfMessagesSent", "Sum")
     readings = Readings(
@@ -117,7 +128,20 @@ def test_blindness_is_a_share_by_service() -> None:
             queue_metric(queue("b"), "NumberOfMessagesSent", "Sum"): Unread("throttled"),
             ResourceRead("sqs.queue", "a"): None,
             ResourceRead("ecs.service", "a"): Unread("denied"),
+            ResourceRead("s3.triggers", "bucket/customers/"): Unread("denied"),
+            ResourceRead("s3.notifications", "bucket"): Unread("denied"),
         },
     )
-    assert blind_services(readings) == {"cloudwatch": 0.5, "ecs": 1.0, "sqs": 0.0}
-    assert blind_services(Readings(NOW)) == {}
+    found = {each.service: each for each in answered(readings)}
+    assert found["cloudwatch"] == Answered("cloudwatch", 2, 2, 1, "throttled")
+    assert found["ecs"] == Answered("ecs", 1, 1, 1, "denied")
+    assert found["s3"] == Answered("s3", 1, 2, 2, "denied")  # one bucket, of which two things were asked
+    assert [each.service for each in found.values() if each.silent] == ["ecs", "s3"]
+    assert answered(Readings(NOW)) == ()
+
+
+def test_the_commonest_reason_is_the_same_error_of_different_things() -> None:
+    """One of them stands for all."""
+    reasons = ["timed out", "sqs:ListQueues on a: Denied", "sqs:ListQueues on b: Denied"]
+    assert commonest(reasons) == "sqs:ListQueues on a: Denied"
+    assert commonest([]) == ""

@@ -323,6 +323,12 @@ class TargetTable(_Table):
         description="of an ECS service: the CloudWatch log group with a line of JSON for each request (path, "
         "statusCode, duration in ms), of which a report counts fifteen minutes by path",
     )
+    events_from: tuple[_Arn, ...] = Field(
+        default=(),
+        max_length=8,
+        description="of a Lambda function: the S3 buckets, EventBridge rules and SNS topics that call it, and the "
+        "queues, streams and tables that an event source mapping reads for it",
+    )
     maintenance: _Maintenance = ()
     alarms: bool = Field(
         default=False,
@@ -582,6 +588,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
         **({"triggers": _triggers_written(target.triggers)} if target.triggers is not None else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
+        **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
         **({"alarms": True} if target.alarms else {}),
         "maintenance": list(target.maintenance),
         **({"dns": {"zone": target.dns.zone, "name": target.dns.name}} if target.dns else {}),
@@ -765,6 +772,8 @@ _LINKS = {
     "log_group": (("ecs:service",), ("logs:log-group",)),
 }
 """what may have the link, and what it may point to"""
+_EVENTS = ("s3:bucket", "events:rule", "sns:topic", "sqs:queue", "kinesis:stream", "dynamodb:table")
+"""what may stand among a function's ``events_from``"""
 _OF_CUSTOMER = {"queue": "sqs:queue", "dead_letters": "sqs:queue", "consumer": "ecs:service"}
 """what a customer of a bucket of triggers names, and of which kind it is"""
 
@@ -921,6 +930,7 @@ def _check_home(target: Target, loc: Loc, account: object, region: object, probl
     ours = {"partition": _partition(str(region)), "account": account, "region": region}
     named: list[tuple[Loc, Arn | None]] = [((key,), getattr(target, key)) for key in ("arn", *_LINKS)]
     named += [(key, arn) for key, arn, _ in _of_customers(target)]
+    named += [(("events_from", n), arn) for n, arn in enumerate(target.events_from)]
     for key, arn in named:
         wrong = [
             f"its {what} is {getattr(arn, what) or 'not said'}, but the deployment's is {our}"
@@ -961,6 +971,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_needed(target, loc, problems)
     _check_task_roles(target, loc, problems)
     _check_triggers(target, loc, problems)
+    _check_events(target, loc, problems)
     if target.dns is not None and target.load_balancer is None:
         problems.add(
             (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
@@ -985,6 +996,21 @@ def _check_needed(target: Target, loc: Loc, problems: _Problems) -> None:
         if {target.arn.kind, needed.kind} != {"ecs:service"} or needed == target.arn or not home:
             remedy = "Only an ECS service depends on another one that is registered too: name that, or remove it"
             problems.add((*loc, "depends_on", n), f"{needed} is nothing that {target.arn} can depend on", remedy)
+
+
+def _check_events(target: Target, loc: Loc, problems: _Problems) -> None:
+    """Who calls a function, or is read for it."""
+    if target.events_from and target.arn.kind != "lambda:function":
+        remedy = "Remove it: only lambda:function has one"
+        problems.add((*loc, "events_from"), f"a target of kind {target.arn.kind} has no events_from", remedy)
+        return
+    for n, source in enumerate(target.events_from):
+        here = (*loc, "events_from", n)
+        if source.kind not in _EVENTS:
+            remedy = f"Name one of kind {', '.join(_EVENTS)}"
+            problems.add(here, f"{source} is of kind {source.kind}", remedy)
+        elif source in target.events_from[:n]:
+            problems.add(here, f"{source} is named already", "Keep one of them")
 
 
 def _check_alarms(target: Target, loc: Loc, problems: _Problems) -> None:

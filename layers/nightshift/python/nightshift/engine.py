@@ -72,7 +72,7 @@ from nightshift.model import (
 from nightshift.notify import Notifier
 from nightshift.reading import Reading
 from nightshift.remediation import Progress, Remediation, Unread
-from nightshift.report import GIVE_BACK, Context, Notice, transition, unanswered
+from nightshift.report import GIVE_BACK, Context, Notice, hold_in_storm, transition, unanswered
 from nightshift.signals import gather
 
 __all__ = ["Engine", "Explanation"]
@@ -270,7 +270,13 @@ class Engine:
         return incident
 
     def _notices(self, before: Incident, after: Incident, events: Sequence[Event] = ()) -> tuple[Notice, ...]:
-        return transition(before, after, context=self._context(after), events=events)
+        found = transition(before, after, context=self._context(after), events=events)
+        return () if any(hold_in_storm(each) for each in found) and self._storm_told() else found
+
+    def _storm_told(self) -> bool:
+        """Whether people were told of a storm that lasts: then each hold of its own says nothing new."""
+        brake = self._brake()
+        return brake is not None and brake.engaged and brake.told
 
     def _context(self, after: Incident) -> Context:
         remediation = self.policy.remediations.get(after.remediation)

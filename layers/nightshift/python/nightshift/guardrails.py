@@ -58,7 +58,11 @@ _NO = frozenset({"false", "no", "0"})
 
 @dataclass(frozen=True, slots=True)
 class Brake:
-    """The storm brake: engaged when too much is sick at once for it to be many separate failures."""
+    """
+    The storm brake: engaged when too much is sick at once for it to be many separate failures.
+
+    ``dark`` counts the sweeps in a row, the last one included, that proved nothing.
+    """
 
     engaged: bool = False
     reason: str = ""
@@ -66,6 +70,7 @@ class Brake:
     calm_since: datetime | None = None
     sick: int = 0
     told: bool = False
+    dark: int = 0
 
 
 @dataclass(frozen=True, slots=True)

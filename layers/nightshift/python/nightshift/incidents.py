@@ -622,6 +622,7 @@ class Incidents:
             calm_since=_when(item.get("calm_since")),
             sick=int(item["sick"]["N"]),
             told=item["told"]["BOOL"],
+            dark=int(item.get("dark", {"N": "0"})["N"]),
         )
 
     def set_brake(self, brake: Brake) -> None:
@@ -632,6 +633,7 @@ class Incidents:
             "reason": {"S": brake.reason},
             "sick": {"N": str(brake.sick)},
             "told": {"BOOL": brake.told},
+            "dark": {"N": str(brake.dark)},
         }
         if brake.since is not None:
             item["since"] = _time(brake.since)

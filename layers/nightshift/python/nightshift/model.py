@@ -190,7 +190,8 @@ class Target:
     ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
     ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``dns`` is its name in
     the world. ``roles`` are those that its task definitions name, ``depends_on`` registered services that it cannot
-    serve without, ``log_group`` where it logs its requests. ``triggers`` (of a bucket) says what stands in it.
+    serve without, ``log_group`` where it logs its requests. ``triggers`` (of a bucket) says what stands in it,
+    ``events_from`` (of a function) who must be able to call it, or must be read for it.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
     """
@@ -210,6 +211,7 @@ class Target:
     triggers: Triggers | None = None
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
+    events_from: tuple[Arn, ...] = ()
     maintenance: tuple[str, ...] = ()
     alarms: bool = False
 
@@ -249,7 +251,8 @@ class ResourceRead:
     One resource's state: ``kind`` names the batched reader in :mod:`nightshift.signals`, ``key`` is the ARN.
 
     ``sqs.queue`` = its attributes, ``sqs.exists`` = whether it is listed, ``ecs.service`` = DescribeServices,
-    ``s3.triggers`` = the oldest objects under a prefix, which is part of the ARN.
+    ``s3.triggers`` = the oldest objects under a prefix, which is part of the ARN, ``s3.notifications`` = whom a bucket
+    tells, ``lambda.mappings`` = what is read for a function, ``lambda.policy`` = who may call it.
     """
 
     kind: str

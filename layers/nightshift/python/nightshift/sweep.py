@@ -22,8 +22,8 @@ from nightshift.incidents import Event, Incidents, Pointer, incident_id
 from nightshift.model import Arn, Finding, Healthy, Incident, Observation, Queries, Severity, Sick, Target, Unknown
 from nightshift.notify import Notifier
 from nightshift.remediation import Readings, Remediation
-from nightshift.report import storm_notice, untrusted
-from nightshift.signals import gather
+from nightshift.report import storm_notice, storm_over_notice, untrusted
+from nightshift.signals import Answered, answered, commonest, gather
 
 __all__ = ["Look", "Sweep", "Swept", "storm"]
 
@@ -90,9 +90,9 @@ class Sweep:
     def __call__(self) -> Swept:
         """Look at everything. Raises StoreUnavailable or Unsent; the next sweep then does what this one left."""
         now = self._clock()
-        looks = self.look(self.policy.targets)
+        looks, readings = self._look(self.policy.targets)
         pointers = self._incidents.pointers()
-        brake = self._brake(looks, pointers, now)
+        brake = self._brake(looks, answered(readings), pointers, now)
         opened = self._follow(looks, pointers, brake, now)
         due = dict(self._incidents.due(now + AHEAD))
         if self.policy.escalation:
@@ -123,6 +123,9 @@ class Sweep:
 
     def look(self, targets: Iterable[Target]) -> tuple[Look, ...]:
         """Read for all targets and remediations at once, then let every remediation judge: nothing is written."""
+        return self._look(targets)[0]
+
+    def _look(self, targets: Iterable[Target]) -> tuple[tuple[Look, ...], Readings]:
         pairs = [
             (target, remediation)
             for target in targets
@@ -131,7 +134,8 @@ class Sweep:
         ]
         queries = [query for target, remediation in pairs for query in _watched(target, remediation)]
         readings = gather(self._aws, queries, now=self._clock())
-        return tuple(Look(target, remediation, _judged(target, remediation, readings)) for target, remediation in pairs)
+        looks = tuple(Look(target, each, _judged(target, each, readings)) for target, each in pairs)
+        return looks, readings
 
     # -- following up --------------------------------------------------------------------------------------------
 
@@ -213,17 +217,33 @@ class Sweep:
 
     # -- the storm brake -------------------------------------------------------------------------------------------
 
-    def _brake(self, looks: Sequence[Look], pointers: dict[tuple[str, str], Pointer], now: datetime) -> Brake:
+    def _brake(
+        self,
+        looks: Sequence[Look],
+        services: Sequence[Answered],
+        pointers: dict[tuple[str, str], Pointer],
+        now: datetime,
+    ) -> Brake:
         """Judge whether this is many failures or one, set the brake, then tell: the page may be late, the brake not."""
-        before = self._incidents.brake()
-        brake = storm(before, looks, pointers, self._probe(), self.policy, now)
+        before, probes = self._incidents.brake(), self._probe()
+        failing = [service for service, error in probes.items() if error]
+        dark = _dark(looks, services, self.policy.storm.floor)
+        brake = storm(before, looks, pointers, failing, self.policy, now, dark=dark)
+        if before.engaged and before.told and not brake.engaged:
+            return self._over(before, brake, looks, now)
         if brake != before:
             self._incidents.set_brake(brake)
         if brake.engaged and not brake.told:
-            sick = sorted(str(look.target.arn) for look in looks if isinstance(look.seen, Sick))
-            groups = _sick_of(looks)
+            page = storm_notice(
+                brake.reason,
+                sorted(str(look.target.arn) for look in looks if isinstance(look.seen, Sick)),
+                since=brake.since or now,
+                now=now,
+                groups=_sick_of(looks),
+                evidence={"IN COMMON": _common(looks), "PROBES": [*_probed(probes), *_served(services)]},
+            )
             try:
-                self._notify(storm_notice(brake.reason, sick, since=brake.since or now, now=now, groups=groups))
+                self._notify(page)
             except Unsent as error:  # the next sweep tells it; meanwhile this one goes on looking and handing out
                 _LOG.warning("the storm could not be told", extra=untrusted(error=str(error)))
                 return brake
@@ -231,19 +251,31 @@ class Sweep:
             self._incidents.set_brake(brake)
         return brake
 
-    def _probe(self) -> tuple[str, ...]:
-        """The base services without which no fix can be trusted, that do not answer now."""
-        failing = []
+    def _over(self, before: Brake, brake: Brake, looks: Sequence[Look], now: datetime) -> Brake:
+        """Whoever was told of a storm is told that it is over, and then the brake lets go: not before they know."""
+        sick = sorted({str(look.target.arn) for look in looks if isinstance(look.seen, Sick)})
+        try:
+            self._notify(storm_over_notice(before.reason, sick, since=before.since or now, now=now))
+        except Unsent as error:
+            _LOG.warning("the end of the storm could not be told", extra=untrusted(error=str(error)))
+            return before
+        self._incidents.set_brake(brake)
+        return brake
+
+    def _probe(self) -> dict[str, str]:
+        """What the base services say without which no fix can be trusted: empty where they answer, else their error."""
+        found = {}
         for service, operation, params in (
             ("sts", "GetCallerIdentity", {}),
             ("s3", "HeadBucket", {"Bucket": self._quarantine}),
         ):
+            found[service.upper()] = ""
             try:
                 self._aws.read(service, operation, **params)
             except AwsError as error:
                 _LOG.warning("probe failed", extra={"probe": service, **untrusted(error=str(error))})
-                failing.append(service.upper())
-        return tuple(failing)
+                found[service.upper()] = str(error)
+        return found
 
 
 def storm(
@@ -253,29 +285,81 @@ def storm(
     failing: Sequence[str],
     policy: Policy,
     now: datetime,
+    *,
+    dark: str = "",
 ) -> Brake:
     """
     Whether too much is sick at once to be many separate failures: pure, with hysteresis.
 
     Engages when ``storm.targets`` independent targets fell sick at once, or more than ``storm.percent`` of a group (at
     least ``storm.floor`` of it, so that small groups can be helped), or so many cannot be read, or a base service does
-    not answer. A target whose linked target is sick too is the same failure and counts once. Lets go only when less
-    than half of that has been so for ``storm.calm``.
+    not answer, or several sweeps in a row proved nothing (``dark`` says why this one did not). A target whose linked
+    target is sick too is the same failure and counts once. Lets go only when less than half of that has been so for
+    ``storm.calm``.
     """
     sick = _independent(look for look in looks if isinstance(look.seen, Sick) and _recent(look, pointers, before, now))
-    reason = _too_many(sick, looks, failing, policy)
+    sweeps = before.dark + 1 if dark else 0
+    reason = _too_many(sick, looks, failing, policy) or (dark if sweeps >= BLIND_SWEEPS else None)
     if reason is not None:
+        told = before.engaged and before.told
         since = before.since if before.engaged else now
-        return Brake(engaged=True, reason=reason, since=since, sick=len(sick), told=before.engaged and before.told)
+        return Brake(engaged=True, reason=reason, since=since, sick=len(sick), told=told, dark=sweeps)
     if not before.engaged:
-        return Brake()
-    calm = len(sick) * 2 < policy.storm.targets and not failing
+        return Brake(dark=sweeps)
+    calm = len(sick) * 2 < policy.storm.targets and not failing and not dark
     if not calm:
-        return replace(before, calm_since=None, sick=len(sick))
+        return replace(before, calm_since=None, sick=len(sick), dark=sweeps)
     calm_since = before.calm_since or now
     if now - calm_since >= policy.storm.calm:
         return Brake()
-    return replace(before, calm_since=calm_since, sick=len(sick))
+    return replace(before, calm_since=calm_since, sick=len(sick), dark=0)
+
+
+def _dark(looks: Sequence[Look], services: Sequence[Answered], floor: int) -> str:
+    """
+    Why a sweep proves nothing; empty where it proves something.
+
+    Nothing was seen of any target, because at least half of the reads failed; or a base service answered nothing of
+    what was asked of it. One request serves many targets, and may fail for once: so it counts only where it lasts, and
+    of at least ``floor`` targets.
+    """
+    targets = {look.target.arn for look in looks}
+    failed = 0 < sum(each.asked for each in services) <= 2 * sum(each.unread for each in services)
+    if failed and len(targets) >= floor and all(isinstance(look.seen, Unknown) for look in looks):
+        return f"nothing can be seen of any of {len(targets)} targets: no fix can be trusted"
+    silent = [
+        each.service.upper() for each in services if each.service in _BASE and each.silent and each.things >= floor
+    ]
+    return f"{', '.join(silent)} answers nothing of what is read: no fix can be trusted" if silent else ""
+
+
+_BASE = ("ecs", "s3", "sqs")
+"""what everything that is cured here runs on"""
+
+
+def _probed(probes: Mapping[str, str]) -> list[str]:
+    return [f"{service}: {f'does not answer: {error}' if error else 'answers'}" for service, error in probes.items()]
+
+
+def _served(services: Iterable[Answered]) -> list[str]:
+    """What came of this sweep's own reads: of each service, of registered targets alone."""
+    asked = {each.service: each for each in services}
+    missing = [f"{service.upper()}: nothing was read of it" for service in _BASE if service not in asked]
+    return [
+        f"{each.service.upper()}: {each.asked - each.unread} of {each.asked} reads of targets were answered"
+        f"{f'; of the others most say: {each.reason}' if each.unread else ''}"
+        for each in asked.values()
+    ] + missing
+
+
+def _common(looks: Sequence[Look]) -> list[str]:
+    """What most of what is wrong has in common, where it has."""
+    failures = Counter(look.remediation.title for look in looks if isinstance(look.seen, Sick))
+    unseen = [look.seen.reason for look in looks if isinstance(look.seen, Unknown)]
+    found = [f"{count} of {failures.total()}: {title}" for title, count in failures.most_common(1) if count > 1]
+    if len(unseen) > 1:
+        found.append(f"{len(unseen)} of {len(looks)} looks saw nothing; most say: {commonest(unseen)}")
+    return found
 
 
 def _too_many(sick: Sequence[Target], looks: Sequence[Look], failing: Sequence[str], policy: Policy) -> str | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -20,7 +22,7 @@ from nightshift.cli.telling import open_now, row_document
 from nightshift.config import Policy
 from nightshift.errors import AwsError, StoreUnavailable
 from nightshift.incidents import Incidents
-from nightshift.model import Arn, Healthy, Incident, Queries, ResourceRead, Target, Unknown
+from nightshift.model import Arn, Customer, Healthy, Incident, Queries, ResourceRead, Target, Triggers, Unknown
 from nightshift.remediation import Readings, Unread
 from nightshift.report import safe
 from nightshift.report.words import count, moment
@@ -28,10 +30,13 @@ from nightshift.service import Service, connect
 from nightshift.signals import gather
 from nightshift.states import messages, seen_service
 
-__all__ = ["Check", "health", "hosts", "queued", "tasks", "worst"]
+__all__ = ["Check", "health", "hosts", "line", "queued", "tasks", "worst"]
 
 _MOST = 1000
 """open incidents that are looked through"""
+_ARCHIVED = 10_000
+"""objects of an archive that are looked through: ten calls, one after the other"""
+_LATELY = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +100,9 @@ def health(
     Say how a system is now: healthy, sick or unknown, target by target.
 
     Looks with your own credentials and writes nothing: what every remediation sees, how many tasks run of those that
-    should, what the load balancer says of them, how much waits in queues, which incidents are open. Nothing has to be
-    deployed. What could not be read is unknown, with the reason.
+    should, what the load balancer says of them, how much waits in queues, which incidents are open; of a bucket of
+    triggers also each customer's queues and consumer, and what the archive got lately. Nothing has to be deployed. What
+    could not be read is unknown, with the reason.
 
     Exit code 0 only when everything was read and is healthy, 1 when anything is sick or unknown.
     """
@@ -156,20 +162,23 @@ def _checks(context: Context, service: Service, targets: Sequence[Target]) -> Ma
     reads = [query for target in targets for query in _reads(target)]
     readings = gather(service.aws, reads, now=context.clock())
     for target in targets:
-        checks[target.arn] += _figures(service.aws, target, readings)
+        checks[target.arn] += _figures(service.aws, target, readings, context.clock())
     return checks
 
 
 def _reads(target: Target) -> Queries:
     service = [ResourceRead("ecs.service", str(target.arn))] if target.arn.kind == "ecs:service" else []
-    return (*service, *(ResourceRead("sqs.queue", str(arn)) for arn in _queues(target)))
+    customers = target.triggers.customers if target.triggers is not None else ()
+    queues = [*_queues(target), *(arn for each in customers for arn in (each.queue, each.dead_letters))]
+    consumers = [ResourceRead("ecs.service", str(each.consumer)) for each in customers]
+    return (*service, *consumers, *(ResourceRead("sqs.queue", str(arn)) for arn in queues))
 
 
 def _queues(target: Target) -> list[Arn]:
     return [arn for arn in (target.arn, target.source, target.queue) if arn is not None and arn.kind == "sqs:queue"]
 
 
-def _figures(aws: Aws, target: Target, readings: Readings) -> Iterator[Check]:
+def _figures(aws: Aws, target: Target, readings: Readings, now: datetime) -> Iterator[Check]:
     if target.arn.kind == "ecs:service":
         yield tasks(target, readings)
     if target.target_group is not None:
@@ -182,6 +191,12 @@ def _figures(aws: Aws, target: Target, readings: Readings) -> Iterator[Check]:
             yield hosts(answer, stopped=stopped)
     for arn in _queues(target):
         yield queued(arn, readings)
+    if target.triggers is not None:
+        for customer in target.triggers.customers:
+            yield line(customer, readings)
+        yield _archive(aws, target, target.triggers, now)
+    if target.log_group is not None:
+        yield _errors(target.log_group, now)
 
 
 def tasks(target: Target, readings: Readings) -> Check:
@@ -232,6 +247,40 @@ def queued(arn: Arn, readings: Readings) -> Check:
     if held is None:
         return Check("queue", "unknown", f"SQS did not say how many messages {name} holds")
     return Check("queue", "", f"{count(held, 'message')} in {name}")
+
+
+def line(customer: Customer, readings: Readings) -> Check:
+    """What waits for a customer of a bucket of triggers, what has died, and whether as much runs as should."""
+    parts = [
+        queued(customer.queue, readings),
+        queued(customer.dead_letters, readings),
+        tasks(Target(customer.consumer, group=""), readings),
+    ]
+    return Check(f"customer {customer.name}", worst(each.health for each in parts), "; ".join(p.seen for p in parts))
+
+
+def _archive(aws: Aws, target: Target, triggers: Triggers, now: datetime) -> Check:
+    """What was changed in an archive lately. S3 lists by name and not by age, so a large one is not looked through."""
+    listed = aws.pages(
+        "s3", "ListObjectsV2", "Contents", limit=_ARCHIVED, Bucket=target.arn.name, Prefix=triggers.archive
+    )
+    try:
+        times = [each["LastModified"] for each in listed]
+    except AwsError as error:
+        if error.code == "TooMany":
+            return Check("archive", "", f"more than {_ARCHIVED:,} changes, which are not looked through")
+        return Check("archive", "unknown", safe(str(error), 400))
+    lately = sum(now - at <= _LATELY for at in times)
+    newest = f", the newest at {moment(max(times))}" if times else ""
+    return Check("archive", "", f"{count(lately, 'change')} in the last hour{newest}")
+
+
+def _errors(log_group: Arn, now: datetime) -> Check:
+    """How a person finds the errors of the last hour: a log holds what nobody meant to be shown, so it is not read."""
+    name = shlex.quote(log_group.resource.removeprefix("log-group:"))
+    since = int((now - _LATELY).timestamp() * 1000)
+    command = f"aws logs filter-log-events --log-group-name {name} --filter-pattern ERROR --start-time {since}"
+    return Check("log", "", f"errors of the last hour: {command}")
 
 
 def _incidents(context: Context, where: Where, targets: Sequence[Target]) -> tuple[list[Incident] | None, str]:

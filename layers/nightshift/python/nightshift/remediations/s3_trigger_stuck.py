@@ -63,6 +63,7 @@ from nightshift.model import (
 from nightshift.remediation import Actor, Progress, Reader, Readings, Remediation, Unread
 from nightshift.signals import queue_metric, queue_url
 from nightshift.states import minutes
+from nightshift.wiring import Share, tells
 
 __all__ = ["S3TriggerStuck"]
 
@@ -357,7 +358,7 @@ class S3TriggerStuck(Remediation):
         told = read(
             "s3", "GetBucketNotificationConfiguration", Bucket=bucket.name, ExpectedBucketOwner=customer.queue.account
         )
-        if not _routed(told, customer.queue, trigger.key):
+        if tells(told, "Queue", customer.queue, start=trigger.key, end=trigger.key) is not Share.ALL:
             return _Doubt(f"the bucket does not tell {name} of such keys (any more)", f"{_MEND}; then {_BY_HAND}")
         if apart := _set_apart(read, customer, trigger.modified):
             return _Doubt(apart, f"see in s3://{read.quarantine}/{_letters(customer)} why it died; then {_BY_HAND}")
@@ -681,23 +682,6 @@ def _set_apart(read: Reader, customer: Customer, since: datetime) -> str:
 def _letters(customer: Customer) -> str:
     """Where letters of a customer's dead-letter queue are stored, whoever stored them."""
     return f"letters/{customer.dead_letters.name}/"
-
-
-def _routed(configuration: Mapping[str, Any], queue: Arn, key: str) -> bool:
-    """
-    Whether S3 itself tells this queue of a key that is put: not through a topic, and not through EventBridge.
-
-    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-how-to-filtering.html
-    """
-    for each in configuration.get("QueueConfigurations", ()):
-        rules = each.get("Filter", {}).get("Key", {}).get("FilterRules", ())
-        named = {str(rule.get("Name", "")).lower(): str(rule.get("Value", "")) for rule in rules}
-        known = named.keys() <= {"prefix", "suffix"}
-        told = {"s3:ObjectCreated:*", "s3:ObjectCreated:Put"} & {*each.get("Events", ())}
-        fits = key.startswith(named.get("prefix", "")) and key.endswith(named.get("suffix", ""))
-        if each.get("QueueArn") == str(queue) and known and told and fits:
-            return True
-    return False
 
 
 def _stands(read: Reader, call: Call) -> bool | None:

@@ -8,7 +8,16 @@ Reports: from a record to what people and machines are told about it. Pure: noth
 
 from nightshift.report.context import Context, TimelineEvent
 from nightshift.report.machine import to_json
-from nightshift.report.notices import GIVE_BACK, Notice, blind_notice, storm_notice, transition, unanswered
+from nightshift.report.notices import (
+    GIVE_BACK,
+    Notice,
+    blind_notice,
+    hold_in_storm,
+    storm_notice,
+    storm_over_notice,
+    transition,
+    unanswered,
+)
 from nightshift.report.render import render
 from nightshift.report.safe import ascii_subject, safe, untrusted
 
@@ -19,9 +28,11 @@ __all__ = [
     "TimelineEvent",
     "ascii_subject",
     "blind_notice",
+    "hold_in_storm",
     "render",
     "safe",
     "storm_notice",
+    "storm_over_notice",
     "to_json",
     "transition",
     "unanswered",

@@ -34,7 +34,9 @@ __all__ = [
     "QUIET_GUARDS",
     "Notice",
     "blind_notice",
+    "hold_in_storm",
     "storm_notice",
+    "storm_over_notice",
     "transition",
     "unanswered",
 ]
@@ -59,6 +61,7 @@ what is held by ``one-cause`` is named in the report of the release that may be 
 
 GIVE_BACK = "give-back"
 """what holds back the return of what was lent"""
+_HELD = "held:"
 _SHOWN = 40
 _CUT = "[The report was too long and ends here; `nightshift show` has all of it.]"
 
@@ -124,6 +127,11 @@ def unanswered(incident: Incident, level: str, *, context: Context, events: Iter
     return Notice(f"unanswered:{level}", subject, body, incident.severity, level)
 
 
+def hold_in_storm(notice: Notice) -> bool:
+    """Whether it only says that something is held back: in a storm everything is, but what must be given back."""
+    return notice.key.startswith(_HELD) and notice.key != f"{_HELD}{GIVE_BACK}"
+
+
 def _ended(incident: Incident) -> bool:
     return any(told.startswith("closed:") for told in incident.notices)
 
@@ -133,7 +141,7 @@ def _key(before: Incident | None, after: Incident, context: Context) -> str | No
     if after.decided:
         return f"closed:{(after.verdict or Verdict.BROKEN).value}"
     if after.refusal is not None and _tell_hold(before, after, after.refusal, context):
-        return f"held:{safe(after.refusal.guard, 60)}"
+        return f"{_HELD}{safe(after.refusal.guard, 60)}"
     if after.phase is Phase.LEASED:
         return "leased"
     if asking(after) and after.approval is not None:
@@ -154,7 +162,7 @@ def _tell_hold(before: Incident | None, after: Incident, refusal: Refusal, conte
         return False
     if after.phase is Phase.VERIFYING and refusal.guard != GIVE_BACK:
         return False
-    if context.mode is Mode.OBSERVE or f"held:{safe(refusal.guard, 60)}" in after.notices:
+    if context.mode is Mode.OBSERVE or f"{_HELD}{safe(refusal.guard, 60)}" in after.notices:
         return False  # where nothing may be done nothing is held back: would-act says what would be done
     held_before = before is not None and before.refusal is not None and before.refusal.guard == refusal.guard
     if refusal.retry_after is None or refusal.retry_after >= LASTING:
@@ -201,16 +209,19 @@ def storm_notice(
     since: datetime,
     now: datetime | None = None,
     groups: Mapping[str, tuple[int, int]] | None = None,
+    evidence: Mapping[str, Iterable[str]] | None = None,
     deployment: str = "",
 ) -> Notice:
     """
     The one page for a storm: so much is sick at once that nothing is fixed one by one.
 
-    ``sick`` are the targets' ARNs; ``groups`` maps a system to (sick, registered).
+    ``sick`` are the targets' ARNs; ``groups`` maps a system to (sick, registered); ``evidence`` is more
+    to be told, by the headings of sections: those without a line are left out.
     """
     targets = sorted(set(sick))
+    what = f"{count(len(targets), 'target')} sick at once" if targets else "what everything runs on does not answer"
     page = Page()
-    page.title(f"STORM  {count(len(targets), 'target')} sick at once")
+    page.title(f"STORM  {what}")
     page.blank()
     page.text(
         sentence(safe(reason, 400) or "too much is sick")
@@ -224,18 +235,50 @@ def storm_notice(
     if worst:
         page.section("SYSTEMS")
     page.items((f"{safe(name, 80)}: {bad:,} of {count(every, 'target')} sick" for name, (bad, every) in worst), _SHOWN)
+    for title, lines in (evidence or {}).items():
+        shown = [safe(line, 500) for line in lines]
+        if shown:
+            page.section(title)
+            page.items(shown, _SHOWN)
     page.section("SICK")
-    page.items((safe(target, 1100) for target in targets), _SHOWN)
+    page.items((safe(target, 1100) for target in targets) if targets else ("nothing that can be seen",), _SHOWN)
     page.section("NEXT")
     page.item("What do they share? A deployment, a network path, a database, a quota, a key, an AWS service, a Region.")
     page.item("See the AWS Health Dashboard: https://health.aws.amazon.com/health/status")
     page.item(
         "Cure the common cause. When the account is calm again Nightshift goes on by itself with what is still sick."
     )
-    page.item("You get one page for the whole storm, and a report for every incident when it ends.")
-    return Notice(
-        "storm", f"STORM, needs you: {count(len(targets), 'target')} sick at once [SEV1]", str(page), Severity.SEV1
+    page.item(
+        "You get one page for the whole storm, one when it is over, and a report for every incident when it ends."
     )
+    return Notice("storm", f"STORM, needs you: {what} [SEV1]", str(page), Severity.SEV1)
+
+
+def storm_over_notice(
+    reason: str, sick: Iterable[str], *, since: datetime, now: datetime, deployment: str = ""
+) -> Notice:
+    """
+    The end of a storm, to those who were told of it.
+
+    ``reason`` is what it was last; ``sick`` are the ARNs of what is sick still, which is looked after one by one again.
+    """
+    targets = sorted(set(sick))
+    lasted = duration(utc(now) - utc(since))
+    page = Page()
+    page.title(f"STORM OVER  after {lasted}")
+    page.blank()
+    page.text(
+        "The account has been calm for long enough. Nightshift goes on one by one with what is still sick, within its"
+        " limits; what it held back has a report of its own when it ends."
+    )
+    page.blank()
+    _since(page, since, now, deployment)
+    page.section("IT WAS")
+    page.item(sentence(safe(reason, 400) or "too much was sick"))
+    page.section("STILL SICK")
+    page.items((safe(target, 1100) for target in targets) if targets else ("nothing",), _SHOWN)
+    still = f"{count(len(targets), 'target')} still sick" if targets else "nothing is sick"
+    return Notice("storm-over", f"STORM OVER after {lasted}: {still} [SEV1]", str(page), Severity.SEV1)
 
 
 def blind_notice(

@@ -12,7 +12,7 @@ reads into independent pieces (:class:`~nightshift.signals.batch.Piece`).
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -37,6 +37,7 @@ from nightshift.signals.names import (
 from nightshift.signals.queues import attribute_pieces, exists_pieces
 from nightshift.signals.services import service_pieces
 from nightshift.signals.triggers import trigger_pieces
+from nightshift.signals.wiring import mapping_pieces, notification_pieces, policy_pieces
 
 if TYPE_CHECKING:
     from nightshift.aws import Aws
@@ -44,11 +45,13 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIONS",
     "KINDS",
+    "Answered",
     "Kind",
     "actions",
     "alarm_name",
+    "answered",
     "balancer_metric",
-    "blind_services",
+    "commonest",
     "function_metric",
     "gather",
     "group_metric",
@@ -81,7 +84,10 @@ KINDS: Mapping[str, Kind] = {
     "lambda.function": Kind(
         "lambda:function", ("lambda:GetFunctionConcurrency", "lambda:GetFunctionConfiguration"), function_pieces
     ),
+    "lambda.mappings": Kind("lambda:function", ("lambda:ListEventSourceMappings",), mapping_pieces),
+    "lambda.policy": Kind("lambda:function", ("lambda:GetPolicy",), policy_pieces),
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),
+    "s3.notifications": Kind("s3:bucket", ("s3:GetBucketNotification",), notification_pieces),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""
@@ -124,19 +130,59 @@ def gather(aws: Aws, queries: Iterable[Query], *, now: datetime) -> Readings:
     return Readings(now, {query: answers.get(query, Unread("nobody answered")) for query in asked})
 
 
-def blind_services(readings: Readings) -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Answered:
     """
-    The share of answers that are Unread, by the service that should have given them (metrics are CloudWatch's).
+    What a service of AWS was asked, how much of that it did not answer, and the commonest reason why not.
 
-    Evidence for the storm brake: many targets that cannot be read at once are one failure, of AWS or of our own.
+    ``things`` is about how many resources: of a bucket or a queue several things may be asked.
     """
+
+    service: str
+    things: int = 0
+    asked: int = 0
+    unread: int = 0
+    reason: str = ""
+
+    @property
+    def silent(self) -> bool:
+        """Whether it was asked, and answered nothing. A thing that is not there is an answer."""
+        return 0 < self.asked == self.unread
+
+
+def answered(readings: Readings) -> tuple[Answered, ...]:
+    """
+    How each service answered what was read of it (metrics are CloudWatch's), by its name.
+
+    Evidence for the storm brake: a service that answers nothing is one failure, of AWS or of our own.
+    """
+    reasons: dict[str, list[str]] = defaultdict(list)
+    things: dict[str, set[str]] = defaultdict(set)
     asked: Counter[str] = Counter()
-    unread: Counter[str] = Counter()
     for query, answer in readings.answers.items():
         service = "cloudwatch" if isinstance(query, MetricQuery) else query.kind.partition(".")[0]
         asked[service] += 1
-        unread[service] += isinstance(answer, Unread)
-    return {service: unread[service] / asked[service] for service in sorted(asked)}
+        things[service].add(_thing(query))
+        if isinstance(answer, Unread):
+            reasons[service].append(answer.reason)
+    return tuple(
+        Answered(service, len(things[service]), count, len(reasons[service]), commonest(reasons[service]))
+        for service, count in sorted(asked.items())
+    )
+
+
+def _thing(query: Query) -> str:
+    """What a query is about: a prefix of a bucket is the bucket."""
+    if isinstance(query, MetricQuery):
+        return repr(query.dimensions)
+    return query.key.partition("/")[0] if query.kind.startswith("s3.") else query.key
+
+
+def commonest(reasons: Sequence[str]) -> str:
+    """One of the reasons that occur most often, whatever they are about: it stands after "on" or not at all."""
+    kinds = Counter(reason.partition(" on ")[0] for reason in reasons)
+    most = max(kinds.values(), default=0)
+    return next((reason for reason in reasons if kinds[reason.partition(" on ")[0]] == most), "")
 
 
 def _kind(query: Query) -> str:
