@@ -21,6 +21,7 @@ from nightshift.errors import Ambiguous, AwsError, NightshiftError, Rejected, St
 from nightshift.model import Healthy, Outcome, Phase, SwitchState, Unknown, Verdict
 from nightshift.remediations import REMEDIATIONS, s3_trigger_stuck
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
+from nightshift.retelling import marker
 
 from sandbox.simulation import loan
 
@@ -279,11 +280,11 @@ def _proof_of_others() -> Iterator[AbstractContextManager[Any]]:
 @_bug("that a trigger is sent again is noted after it was sent", "triggers kept", "once per attempt")
 def _noted_after_sending() -> Iterator[AbstractContextManager[Any]]:
     def send_once(self: Any, act: Any, send: Any, get: Any) -> bool:
-        marker = s3_trigger_stuck._marker(get.params["Key"], get.before["etag"])
-        if act.memory.get(marker):
+        noted = marker(get.params["Key"], get.before["etag"])
+        if act.memory.get(noted):
             return False
         act(send, MessageBody=s3_trigger_stuck._event(get))
-        return bool(act.memory.add(marker))
+        return bool(act.memory.add(noted))
 
     yield patch.object(S3TriggerStuck, "_send_once", send_once)
 
