@@ -54,8 +54,8 @@ from nightshift.model import (
 from nightshift.pipelines import PAGES, RawObject, Route, Side, unprocessed
 from nightshift.remediation import Actor, Progress, Reader, Readings, Remediation, Unread
 from nightshift.retelling import Standing, marker
-from nightshift.signals import function_metric, queue_url
-from nightshift.states import minutes, sums
+from nightshift.signals import function_metric, queue_metric, queue_url
+from nightshift.states import minutes, series, sums
 
 __all__ = ["PipelineBacklog"]
 
@@ -64,6 +64,8 @@ _SEVERE = timedelta(hours=4)  # "data processing delays > 4 hours" (runbook 1, s
 _TOLD = 10  # objects that a finding names
 _TIRED = 10.0  # seconds that must be left to begin another one
 _LATER = timedelta(minutes=2)
+_SHOWN = 5  # minutes after which CloudWatch certainly shows what was so
+_LONGEST = 180  # minutes for which a letter that was sent home is waited for
 _YOUNG = "the message may still be on its way"
 _APART = "the message may be a letter that was set apart since"
 _LEAVING = "too old to be seen processed"
@@ -286,6 +288,7 @@ class PipelineBacklog(Remediation):
                 retry_after=_LATER,
                 link=str(pipeline.dead_letters),
             )
+        self._check_calm(read, pipeline, queue)
         function, window = pipeline.function, minutes(self.healthy_for)
         check_works(read, function, pipeline.queue, healthy_for=self.healthy_for, error_percent=self.failing_percent)
         throttled, made = sums(
@@ -309,6 +312,20 @@ class PipelineBacklog(Remediation):
             )
         return queue, f"{made:.0f} calls of {short(function)} in {window} minutes, none turned away; {waiting} wait"
 
+    def _check_calm(self, read: Reader, pipeline: Pipeline, queue: Standing) -> None:
+        """Refuse while a letter that was sent home may be at work, and die once more: it is in neither queue then."""
+        name, window = pipeline.dead_letters.name, min(minutes(queue.longest) + _SHOWN, _LONGEST)
+        for which in ("Visible", "NotVisible"):
+            query = queue_metric(pipeline.dead_letters, f"ApproximateNumberOfMessages{which}", "Maximum", window)
+            if any(value > 0 for value in series(read, query).last(window)):
+                raise Refused(
+                    "dead-letters",
+                    f"{name} was not empty within the last {window} minutes: what was in it may be at work again",
+                    numbers={"minutes": window},
+                    retry_after=_LATER,
+                    link=str(pipeline.dead_letters),
+                )
+
     def _doubt(
         self, read: Reader, bucket: Arn, pipeline: Pipeline, queue: Standing, good: Sequence[RawObject]
     ) -> _Doubt | None:
@@ -329,7 +346,7 @@ class PipelineBacklog(Remediation):
             target=str(target.arn),
             cause=f"{_many(len(late))}: {doubt.why}",
             evidence=tuple(f"{each.key}, written {each.modified:%Y-%m-%d %H:%M}" for each in late[:_TOLD]),
-            advice=(doubt.advice[:1].upper() + doubt.advice[1:],),
+            advice=(doubt.advice[:1].upper() + doubt.advice[1:], _UNTIL),
         )
 
     def _pace(self, read: Reader, pipeline: Pipeline) -> int:
@@ -532,6 +549,10 @@ def _listed(act: Actor, lists: Sequence[Call], side: Side, start: str) -> Iterat
 
 _MEND = "mend the bucket's notifications"
 _BY_HAND = "process them by hand, an object at a time"
+_UNTIL = (
+    "Until each of them has its curated object, or was moved away, no other that gets lost in the bucket is noticed: it "
+    "counts as sick all the while, at most for as long as the window is"
+)
 _DECLARE = "set idempotent = true, if an object that is processed twice is the same as one that is processed once"
 
 
