@@ -550,8 +550,8 @@ def _listed(act: Actor, lists: Sequence[Call], side: Side, start: str) -> Iterat
 _MEND = "mend the bucket's notifications"
 _BY_HAND = "process them by hand, an object at a time"
 _UNTIL = (
-    "Until each of them has its curated object, or was moved away, no other that gets lost in the bucket is noticed: it "
-    "counts as sick all the while, at most for as long as the window is"
+    "Until each of them has its curated object, or was moved away, no other that gets lost in the bucket is noticed: the "
+    "bucket counts as sick all the while, at most for as long as the window is"
 )
 _DECLARE = "set idempotent = true, if an object that is processed twice is the same as one that is processed once"
 
