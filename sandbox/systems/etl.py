@@ -317,10 +317,17 @@ idempotent = {str(idempotent).lower()}
 
 
 def pipeline_configuration(
-    system: Etl, *, mode: str = "auto", settings: str = "", idempotent: bool = True, letters: str = ""
+    system: Etl, *, mode: str = "auto", settings: str = "", idempotent: bool = True, others: bool = True
 ) -> str:
-    """A deployment's TOML: the bucket, and the dead-letter queue of what it is told to."""
+    """A deployment's TOML: the bucket, and with the ``others`` the dead-letter queue of what it is told to."""
     world = system.world
+    letters = f"""
+[[systems.targets]]
+arn = "{system.dlq_arn}"
+mode = "{mode}"
+source = "{system.queue_arn}"
+consumer = "{system.function_arn}"
+"""
     return f"""
 name = "demo"
 account = "{world.account}"
@@ -332,15 +339,11 @@ emails = ["oncall@example.com"]
 [remediations.pipeline-backlog]
 mode = "auto"
 {settings}
-[remediations.sqs-dlq-backlog]
-mode = "auto"
-{letters}
+{"[remediations.sqs-dlq-backlog]" if others else ""}
+{'mode = "auto"' if others else ""}
+
 [[systems]]
 name = "pulse"
 {pipeline_target(system, mode=mode, idempotent=idempotent)}
-[[systems.targets]]
-arn = "{system.dlq_arn}"
-mode = "{mode}"
-source = "{system.queue_arn}"
-consumer = "{system.function_arn}"
+{letters if others else ""}
 """

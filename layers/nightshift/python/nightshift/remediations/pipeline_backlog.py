@@ -121,6 +121,7 @@ class PipelineBacklog(Remediation):
     kinds: ClassVar[tuple[str, ...]] = ("s3:bucket",)
     needs: ClassVar[tuple[str, ...]] = ("pipeline",)
     reads: ClassVar[tuple[str, ...]] = (
+        "cloudwatch:GetMetricData",
         "s3:GetBucketNotification",
         "s3:ListBucket",  # of the quarantine: a message that was set apart is in no queue, and was not lost
         *CONSUMER_READS,
@@ -550,8 +551,8 @@ def _listed(act: Actor, lists: Sequence[Call], side: Side, start: str) -> Iterat
 _MEND = "mend the bucket's notifications"
 _BY_HAND = "process them by hand, an object at a time"
 _UNTIL = (
-    "Until each of them has its curated object, or was moved away, no other that gets lost in the bucket is noticed: the "
-    "bucket counts as sick all the while, at most for as long as the window is"
+    "Until each of them has its curated object, or was moved away, no other that gets lost is noticed: it counts "
+    "as sick until then, at most for as long as the window is"
 )
 _DECLARE = "set idempotent = true, if an object that is processed twice is the same as one that is processed once"
 

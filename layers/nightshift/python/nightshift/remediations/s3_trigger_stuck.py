@@ -139,6 +139,7 @@ class S3TriggerStuck(Remediation):
     kinds: ClassVar[tuple[str, ...]] = ("s3:bucket",)
     needs: ClassVar[tuple[str, ...]] = ("triggers",)
     reads: ClassVar[tuple[str, ...]] = (
+        "cloudwatch:GetMetricData",  # of the customers' queues
         "s3:GetObject",
         "s3:GetBucketNotification",
         "s3:ListBucket",  # of the quarantine: a message that was set apart is in no queue, and was not lost
