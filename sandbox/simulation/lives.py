@@ -48,7 +48,7 @@ class Life:
 _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow", "ecs-capacity-short"
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
 _LATENCY, _ERRORS = "ecs-latency-high", "ecs-errors-high"
-_STUCK = "s3-trigger-stuck"
+_STUCK, _FILES = "s3-trigger-stuck", "pipeline-backlog"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -58,6 +58,8 @@ _BY_SCENE = {
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
+    "files lost": _FILES,
+    "files forgotten": _FILES,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
@@ -93,6 +95,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
         "timestamp_field": "timestamp",
         "idempotent": True,
     },
+    _FILES: {**_SOON, "healthy_for": "PT5M", "reprocess": "PT5M", "canary": 1, "batch": 2},
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
 }
 """of those that look at a service alone"""
@@ -165,6 +168,12 @@ def _triggers(*scenes: Scene, what: str, has: Mapping[str, str | int] | None = N
     return _told(_STUCK, (_at(0.1, what), *scenes), has or {}, {"documents": 0, "triggers": 1, **more})
 
 
+def _files(
+    count: int, *scenes: Scene, what: str = "files lost", has: Mapping[str, str | int] | None = None, **more: Any
+) -> Story:
+    return _told(_FILES, (_at(0.1, what, count), *scenes), has or {}, {"documents": 0, "pipelines": 1, **more})
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -227,6 +236,13 @@ LIVES: tuple[Life, ...] = (
     Life("trigger without proof", _triggers(what="trigger lost", has={"idempotent": False}), (_ESCALATED,), (), (_SENDS, _DELETES)),
     Life("trigger that was lost, approved", _triggers(what="trigger lost", mode="approve", answer="yes"), (_FIXED,), (_SENDS,), (_DELETES,)),
     Life("triggers, only watched", _triggers(what="trigger stays", mode="observe"), (_REFUSED,), (), (_SENDS, _STORES, _DELETES)),
+    # raw files
+    Life("file that was lost", _files(1), (_FIXED,), (_SENDS,)),
+    Life("files that were lost, in waves", _files(4), (_FIXED,), (_SENDS,)),
+    Life("files told of in vain", _files(2, what="files forgotten", has={"max_attempts": 1}), (_ESCALATED,), (_SENDS,)),
+    Life("files told of in vain, twice", _files(2, what="files forgotten", has={"max_attempts": 2}), (_ESCALATED,), (_SENDS,)),
+    Life("file that was lost, approved", _files(1, mode="approve", answer="yes"), (_FIXED,), (_SENDS,)),
+    Life("file that was lost, only watched", _files(1, mode="observe"), (_REFUSED,), (), (_SENDS,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

@@ -39,6 +39,7 @@ from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
 from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -54,6 +55,9 @@ RELEASE = "remediations.ecs-deployment-bad"
 """the same for releases"""
 OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high")
 TRIGGERS = "s3-trigger-stuck"
+PIPELINE = "pipeline-backlog"
+LATE = timedelta(minutes=5)
+"""after which a raw file is late: twice its function's timeout is less"""
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -86,6 +90,7 @@ class Stage:
     queues: list[QueueService]
     apis: list[UsageMetrics]
     buckets: list[TransientTrigger]
+    pipelines: list[Etl]
     loans: Loans
     sent: Counter[str]  # what producers sent, by fingerprint
     humans: list[Human] = field(default_factory=list)
@@ -195,15 +200,17 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         queues = _systems(world, story)
         apis = [UsageMetrics(world, f"a{number}", tasks=TASKS) for number in range(story.apis)]
         buckets = [_bucket(world, number) for number in range(story.triggers)]
+        pipelines = [Etl(world, idempotent=False) for _ in range(story.pipelines)]  # as often as it is told
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
         stack.callback(hub.close)
         stack.enter_context(patch.object(time, "sleep", hub.sleep))
         environments = Environments()
-        toml = configuration(story, world, queues, loans, apis, buckets)
+        toml = configuration(story, world, queues, loans, apis, buckets, pipelines)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
-        stage = Stage(story, world, hub, nemesis, nightshift, environments, queues, apis, buckets, loans, sent)
+        systems = (queues, apis, buckets, pipelines, loans)
+        stage = Stage(story, world, hub, nemesis, nightshift, environments, *systems, sent)
         loans.told = lambda name: _look_at_loan(stage, name)
         world.seam.after("dynamodb", "PutItem", lambda call, _answer: _brake(stage, call))
         stack.enter_context(_overheard(stage.errors))
@@ -305,13 +312,14 @@ def configuration(
     loans: Loans,
     apis: Sequence[UsageMetrics] = (),
     buckets: Sequence[TransientTrigger] = (),
+    pipelines: Sequence[Etl] = (),
 ) -> str:
     """The deployment's TOML."""
     auto = 'mode = "auto"\n'
     tables = "\n".join(
         f"[{name}]\n{auto if name.startswith('remediations') else ''}{text}"
         for name, text in story.settings.items()
-        if _used(name, queues, loans, apis, buckets)
+        if _used(name, queues, loans, apis, buckets, pipelines)
     )
     place = f'name = "demo"\naccount = "{world.account}"\nregion = "{world.region}"\n'
     parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n']
@@ -339,6 +347,7 @@ def configuration(
         f'[[systems]]\nname = "changes-{number}"\n{bucket_target(system, mode=story.mode)}\n'
         for number, system in enumerate(buckets)
     ]
+    parts += [f'[[systems]]\nname = "pulse"\n{pipeline_target(system, mode=story.mode)}\n' for system in pipelines]
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
     parts += [
@@ -354,13 +363,14 @@ def _used(
     loans: Loans,
     apis: Sequence[UsageMetrics],
     buckets: Sequence[TransientTrigger],
+    pipelines: Sequence[Etl],
 ) -> bool:
     """Whether there is a target for a table of the configuration."""
     if not table.startswith("remediations"):
         return True
     name = table.partition(".")[2]
-    if name == TRIGGERS:
-        return bool(buckets)
+    if name in {TRIGGERS, PIPELINE}:
+        return bool(buckets if name == TRIGGERS else pipelines)
     return bool(loans.names if name == QueueSlow.name else apis if name in OF_APIS else queues)
 
 
@@ -549,6 +559,20 @@ def _trigger_forgotten(stage: Stage, scene: Scene) -> None:
     system.submit()
 
 
+def _files_lost(stage: Stage, scene: Scene) -> None:
+    """So many raw files come in, and nobody is told of them."""
+    [system] = stage.pipelines
+    system.lose()
+    system.arrive(scene.numbers[0])
+
+
+def _files_forgotten(stage: Stage, scene: Scene) -> None:
+    """The same, and their function finishes whatever it is told, and makes nothing of it."""
+    [system] = stage.pipelines
+    system.forgets = True
+    _files_lost(stage, scene)
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -670,7 +694,8 @@ def _observe(stage: Stage, scene: Scene) -> None:
         return
     old = stage.nightshift.policy
     watching = replace(stage.story, mode="observe")
-    toml = configuration(watching, stage.world, stage.queues, stage.loans, stage.apis, stage.buckets)
+    systems = (stage.queues, stage.loans, stage.apis, stage.buckets, stage.pipelines)
+    toml = configuration(watching, stage.world, *systems)
     new = parse_toml(toml, path="sandbox.toml", registry=REGISTRY)
     for target in old.targets:
         stage.note("observe", str(target.arn), scene.numbers[0] / 60)
@@ -823,6 +848,8 @@ def _look(stage: Stage) -> None:
         found[api.api.arn] = group.quick and all(state == "healthy" for _, state, _ in group.targets)
     for bucket in stage.buckets:
         found[bucket.arn] = not bucket.stuck(stuck_for(stage))
+    for pipeline in stage.pipelines:
+        found[pipeline.raw_arn] = not pipeline.late(LATE)
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -887,6 +914,11 @@ def _heal(stage: Stage) -> None:
         bucket.lose_no_more()
         for key in bucket.triggers:  # somebody processes by hand what was left
             bucket.remove(f"customers/{key}")
+    for pipeline in stage.pipelines:
+        pipeline.forgets = False
+        pipeline.lose_no_more()
+        for key in pipeline.missing:
+            pipeline.process(key)
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:
@@ -919,6 +951,8 @@ _SCENES: dict[str, Any] = {
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,
+    "files lost": _files_lost,
+    "files forgotten": _files_forgotten,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

@@ -21,6 +21,7 @@ from moto.sqs.models import Queue
 
 from sandbox.clock import Order
 from sandbox.consumers import Consumer, pollers
+from sandbox.ledger import fingerprint
 from sandbox.queues import redrive_policy
 from sandbox.seam import Answer, AwsError, Call
 from sandbox.systems.ecs_system import OPT_IN
@@ -34,11 +35,12 @@ STORE = "store"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one run of the function added to the table: of which file, as of which writing of it, and when."""
+    """What one run of the function made: of which file, as of which writing of it, when, and for which message."""
 
     key: str
     etag: str
     at: datetime
+    message: str  # the fingerprint of what it was told
 
 
 class Etl:
@@ -57,8 +59,8 @@ class Etl:
         self.enabled = True
         self.throttled = False
         self.forgets = False  # it finishes messages, and makes nothing
-        self.rows: list[Row] = []
-        self.runs: Counter[str] = Counter()  # how often a file was processed to its end, idempotent or not
+        self.made: list[Row] = []  # by every run
+        self.rows: list[Row] = []  # what is in the table
         self.poison: set[str] = set()
         self._lost = False
         self._figures: Counter[str] = Counter()
@@ -137,6 +139,11 @@ class Etl:
         return [key for key, written in self._missing() if self.world.now - written > span]
 
     @property
+    def runs(self) -> Counter[str]:
+        """How often a file was processed to its end, idempotent or not."""
+        return Counter(row.key for row in self.made)
+
+    @property
     def duplicated(self) -> list[str]:
         """Files whose rows are in the table twice: what must never be."""
         found = Counter((row.key, row.etag) for row in self.rows)
@@ -176,6 +183,10 @@ class Etl:
         self.world.queues.put(self.queue, json.dumps({"Records": [record]}))
 
     # -- causes
+
+    def process(self, key: str) -> None:
+        """Somebody processes a file by hand."""
+        self._works(json.dumps({"Records": [{"s3": {"object": {"key": key}}}]}))
 
     def lose(self) -> None:
         """What S3 tells of raw files gets lost, until it no longer does."""
@@ -235,8 +246,9 @@ class Etl:
             return True  # it was deleted: there is nothing to do
         if self.idempotent:
             self.rows = [row for row in self.rows if row.key != key]
-        self.rows.append(Row(key, etag, self.world.now))
-        self.runs[key] += 1
+        row = Row(key, etag, self.world.now, fingerprint(body))
+        self.made.append(row)
+        self.rows.append(row)
         made = f"{CURATED}{key.removeprefix(RAW).removesuffix('.json')}.parquet"
         self._s3.put_object(Bucket=self.curated, Key=made, Body=etag.encode())
         return True
