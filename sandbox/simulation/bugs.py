@@ -16,10 +16,10 @@ from typing import Any
 from unittest.mock import patch
 
 from botocore.config import Config
-from nightshift import acting, aws, carrying, decide, engine, guardrails, incidents, letters, notify, sweep
+from nightshift import acting, aws, carrying, decide, engine, guardrails, incidents, letters, notify, retelling, sweep
 from nightshift.errors import Ambiguous, AwsError, NightshiftError, Rejected, Stopped
 from nightshift.model import Healthy, Outcome, Phase, SwitchState, Unknown, Verdict
-from nightshift.remediations import REMEDIATIONS, s3_trigger_stuck
+from nightshift.remediations import REMEDIATIONS, pipeline_backlog, s3_trigger_stuck
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
 from nightshift.retelling import marker
 
@@ -287,6 +287,32 @@ def _noted_after_sending() -> Iterator[AbstractContextManager[Any]]:
         return bool(act.memory.add(noted))
 
     yield patch.object(S3TriggerStuck, "_send_once", send_once)
+
+
+# -- raw files -------------------------------------------------------------------------------------------------------
+
+
+@_bug("what is curated is not looked at again right before a raw file is told of", "files kept")
+def _curated_ignored() -> Iterator[AbstractContextManager[Any]]:
+    original = pipeline_backlog.unprocessed
+
+    def unprocessed(route: Any, listed: Any, now: Any) -> Any:
+        return original(route, lambda side, start: iter(()) if side == route.curated else listed(side, start), now)
+
+    yield patch.object(pipeline_backlog, "unprocessed", unprocessed)
+
+
+@_bug("that a raw file is told of is noted after it was", "files kept", "once per attempt")
+def _file_noted_after_sending() -> Iterator[AbstractContextManager[Any]]:
+    def send_once(act: Any, send: Any, names: Any, body: Any) -> bool:
+        if act.memory.get(names[0]):
+            return False
+        act(send, MessageBody=body)
+        for name in names:
+            act.memory.add(name)
+        return True
+
+    yield patch.object(retelling, "send_once", send_once)
 
 
 # -- telling ---------------------------------------------------------------------------------------------------------

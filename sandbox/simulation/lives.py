@@ -239,6 +239,7 @@ LIVES: tuple[Life, ...] = (
     # raw files
     Life("file that was lost", _files(1), (_FIXED,), (_SENDS,)),
     Life("files that were lost, in waves", _files(4), (_FIXED,), (_SENDS,)),
+    Life("files that were lost, others that were not", _files(2, _at(0.05, "files arrive", 2)), (_FIXED,), (_SENDS,)),
     Life("files told of in vain", _files(2, what="files forgotten", has={"max_attempts": 1}), (_ESCALATED,), (_SENDS,)),
     Life("files told of in vain, twice", _files(2, what="files forgotten", has={"max_attempts": 2}), (_ESCALATED,), (_SENDS,)),
     Life("file that was lost, approved", _files(1, mode="approve", answer="yes"), (_FIXED,), (_SENDS,)),

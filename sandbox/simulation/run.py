@@ -566,6 +566,12 @@ def _files_lost(stage: Stage, scene: Scene) -> None:
     system.arrive(scene.numbers[0])
 
 
+def _files_arrive(stage: Stage, scene: Scene) -> None:
+    """So many raw files come in, and are processed."""
+    [system] = stage.pipelines
+    system.arrive(scene.numbers[0])
+
+
 def _files_forgotten(stage: Stage, scene: Scene) -> None:
     """The same, and their function finishes whatever it is told, and makes nothing of it."""
     [system] = stage.pipelines
@@ -951,6 +957,7 @@ _SCENES: dict[str, Any] = {
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,
+    "files arrive": _files_arrive,
     "files lost": _files_lost,
     "files forgotten": _files_forgotten,
     "autoscaled": _autoscaled,
