@@ -289,7 +289,7 @@ def test_an_object_is_late_after_twice_its_functions_timeout_and_five_minutes_at
         "0 raw objects in the last 24 hours, none of them late", idle=True
     )
     account.put(KEY, at=NOW - timedelta(minutes=5))
-    account.put("air/raw/2026/11/17/1.json", at=NOW - timedelta(hours=25))
+    account.put("air/raw/2026/11/17/1.json", "air/raw/2026/11/18/1.json", at=NOW - timedelta(hours=25))
     seen = BACKLOG.detect(TARGET, account.readings())
     assert seen == Healthy("1 raw object in the last 24 hours, none of them late")
     account.put(KEY, at=NOW - timedelta(minutes=6))
