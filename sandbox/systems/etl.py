@@ -117,12 +117,12 @@ class Etl:
     @property
     def queue(self) -> Queue:
         """The queue itself."""
-        return self.world.queues.find(f"{self.queue_arn.rpartition(':')[2]}")
+        return self.world.queues.find(self.queue_arn)
 
     @property
     def dlq(self) -> Queue:
         """The dead-letter queue itself."""
-        return self.world.queues.find(f"{self.dlq_arn.rpartition(':')[2]}")
+        return self.world.queues.find(self.dlq_arn)
 
     @property
     def dead(self) -> int:
@@ -256,11 +256,11 @@ class Etl:
     # -- what AWS says of it
 
     def _measure(self) -> None:
+        """A minute of calls, as Lambda measures them; where there was none it reports nothing."""
         minute = self.world.agenda.ms // 60_000 - 1
-        for name in ("Invocations", "Errors", "Throttles"):
-            if self._figures:
-                series = self.world.metrics.of("AWS/Lambda", name, {"FunctionName": self.function})
-                series.put(minute, float(self._figures[name]))
+        for name in ("Invocations", "Errors", "Throttles") if self._figures else ():
+            series = self.world.metrics.of("AWS/Lambda", name, {"FunctionName": self.function})
+            series.put(minute, float(self._figures[name]))
         self._figures.clear()
 
     def _known(self, call: Call) -> None:
