@@ -134,9 +134,17 @@ class _Letters:
     def incident(self) -> Incident:
         """Whose letters they are."""
         finding = Finding("sqs-dlq-backlog", str(_CUSTOMER.dead_letters), "dead letters")
-        attempts = (Attempt(1, "h", NOW),)
-        more = {"opened_at": NOW, "look_at": NOW, "deadline": NOW, "finding": finding, "attempts": attempts}
-        return Incident("i1", "sqs-dlq-backlog", str(_CUSTOMER.dead_letters), "g", **more)
+        return Incident(
+            "i1",
+            "sqs-dlq-backlog",
+            str(_CUSTOMER.dead_letters),
+            "g",
+            opened_at=NOW,
+            look_at=NOW,
+            deadline=NOW,
+            finding=finding,
+            attempts=(Attempt(1, "h", NOW),),
+        )
 
     def __call__(self, call: Call, /, **_: Any) -> dict[str, Any]:
         self.calls[call.operation] += 1

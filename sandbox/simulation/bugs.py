@@ -16,7 +16,20 @@ from typing import Any
 from unittest.mock import patch
 
 from botocore.config import Config
-from nightshift import acting, aws, carrying, decide, engine, guardrails, incidents, letters, notify, retelling, sweep
+from nightshift import (
+    acting,
+    aws,
+    carrying,
+    decide,
+    engine,
+    guardrails,
+    incidents,
+    letters,
+    notify,
+    pipelines,
+    retelling,
+    sweep,
+)
 from nightshift.errors import Ambiguous, AwsError, NightshiftError, Rejected, Stopped
 from nightshift.model import Healthy, Outcome, Phase, SwitchState, Unknown, Verdict
 from nightshift.remediations import REMEDIATIONS, pipeline_backlog, s3_trigger_stuck
@@ -294,7 +307,7 @@ def _noted_after_sending() -> Iterator[AbstractContextManager[Any]]:
 
 @_bug("what is curated is not looked at again right before a raw file is told of", "files kept")
 def _curated_ignored() -> Iterator[AbstractContextManager[Any]]:
-    original = pipeline_backlog.unprocessed
+    original = pipelines.unprocessed
 
     def unprocessed(route: Any, listed: Any, now: Any) -> Any:
         return original(route, lambda side, start: iter(()) if side == route.curated else listed(side, start), now)
