@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import imports, speed, sweep
+from benchmarks import imports, objects, speed, sweep
 
 if __name__ == "__main__":
     results = []
-    for each in (sweep, imports, speed):
+    for each in (sweep, objects, imports, speed):
         print(f"\n## {(each.__doc__ or '').strip().splitlines()[0]}\n")
         results.append(each.main([]))
     sys.exit(max(results))

@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from nightshift.errors import ConfigError
 from nightshift.model import Arn, Target
+from nightshift.pipelines import Route
 
 __all__ = [
     "ANYWHERE",
@@ -240,7 +241,8 @@ def _of(kind: str, *fields: str) -> Scope:
 
 
 def _named(target: Target, fields: tuple[str, ...]) -> list[Arn]:
-    every = {"arn": target.arn, "consumer": target.consumer, "source": target.source, "queue": target.queue}
+    consumer = target.consumer if target.pipeline is None else target.pipeline.function
+    every = {"arn": target.arn, "consumer": consumer, "source": target.source, "queue": target.queue}
     return [arn for name in fields if (arn := every[name]) is not None]
 
 
@@ -321,8 +323,13 @@ def _listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """
     if target.triggers is not None:
         yield place.quarantine, (("StringLike", "s3:prefix", "letters/*"),)
-    bucket, slash, prefix = str(target.arn).partition("/")
-    if target.arn.kind == "s3:bucket" and slash:
+    named = str(target.arn) if target.pipeline is None else str(Route.of(target.arn, target.pipeline))
+    bucket, slash, prefix = named.partition("/")
+    if target.arn.kind == "s3:bucket" and "*" in prefix:  # a pipeline: both its sides
+        route = Route.parse(named)
+        for side in (route.raw, route.curated):
+            yield route.arn(side), (("StringEquals", "s3:prefix", side.prefix),)
+    elif target.arn.kind == "s3:bucket" and slash:
         yield bucket, (("StringEquals", "s3:prefix", prefix),)
 
 
@@ -338,10 +345,12 @@ def _objects(*prefixes: str, only: Conditions = ()) -> Scope:
 
 
 def _told(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
-    """Where messages are sent: home, where letters came from; or to the queues that are told of a bucket's triggers."""
+    """Where messages are sent: home, where letters came from; or to the queues that are told of a bucket's objects."""
     yield from _of("sqs:queue", "source")(target, place)
     for customer in target.triggers.customers if target.triggers is not None else ():
         yield str(customer.queue), ()
+    if target.pipeline is not None:
+        yield str(target.pipeline.queue), ()
 
 
 def _key_of_queue(*fields: str) -> Scope:

@@ -74,7 +74,7 @@ WHY = {
     "logs:CreateLogStream": "the function's own log",
     "logs:PutLogEvents": "the function's own log",
     "s3:DeleteObject": "a trigger that was processed is deleted, if it is still the same",
-    "s3:GetBucketNotification": "does the bucket still tell the queue of its triggers, or call the function?",
+    "s3:GetBucketNotification": "does the bucket still tell the queue of what comes in, or call the function?",
     "s3:GetBucketOwnershipControls": "does the bucket refuse access lists?",
     "s3:GetBucketPolicy": "what does the bucket's policy deny?",
     "s3:GetBucketPublicAccessBlock": "what does the bucket refuse to the public?",
@@ -82,7 +82,7 @@ WHY = {
     "s3:GetEncryptionConfiguration": "which key is the bucket encrypted with?",
     "s3:GetObject": "what a trigger is, and what the archive says of its change",
     "route53:ListResourceRecordSets": "does its name lead to the load balancer?",
-    "s3:ListBucket": "does S3 answer at all? Else no fix is trusted; which triggers stand; what was set apart since",
+    "s3:ListBucket": "does S3 answer at all? Else no fix is trusted; which triggers or raw files stand; what is stored",
     "s3:PutObject": "poison and triggers are stored, before they are deleted",
     "sns:Publish": "people are told",
     "sqs:CancelMessageMoveTask": "the undo of a move",
@@ -122,10 +122,10 @@ is not 0. What a call needs is what AWS documents: the service authorization ref
 
 Names in capitals stand for what is called differently in every deployment: `DLQ` and `SOURCE` are a registered
 dead-letter queue and the queue it belongs to, `CLUSTER/SERVICE` is a service, `CONSUMER` a Lambda function that empties
-a queue, `BUCKET` has triggers in it; `TABLE`, `WORK`, `MISSED`, `REPORTS`, `QUARANTINE`, `KEY` and `LOG` are
-Nightshift's own. Account and Region are left out: they are always the deployment's. A function's role *reads* more than
-{MANY} resources of one kind by a pattern of that kind, because their ARNs do not fit into a role; what is written is
-always named one by one.
+a queue, `BUCKET` has triggers in it, `RAW` and `CURATED` are the two ends of a pipeline; `TABLE`, `WORK`, `MISSED`,
+`REPORTS`, `QUARANTINE`, `KEY` and `LOG` are Nightshift's own. Account and Region are left out: they are always the
+deployment's. A function's role *reads* more than {MANY} resources of one kind by a pattern of that kind, because their
+ARNs do not fit into a role; what is written is always named one by one.
 
 """
 

@@ -16,11 +16,25 @@ from typing import Any
 from unittest.mock import patch
 
 from botocore.config import Config
-from nightshift import acting, aws, carrying, decide, engine, guardrails, incidents, letters, notify, sweep
+from nightshift import (
+    acting,
+    aws,
+    carrying,
+    decide,
+    engine,
+    guardrails,
+    incidents,
+    letters,
+    notify,
+    pipelines,
+    retelling,
+    sweep,
+)
 from nightshift.errors import Ambiguous, AwsError, NightshiftError, Rejected, Stopped
 from nightshift.model import Healthy, Outcome, Phase, SwitchState, Unknown, Verdict
-from nightshift.remediations import REMEDIATIONS, s3_trigger_stuck
+from nightshift.remediations import REMEDIATIONS, pipeline_backlog, s3_trigger_stuck
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
+from nightshift.retelling import marker
 
 from sandbox.simulation import loan
 
@@ -279,13 +293,39 @@ def _proof_of_others() -> Iterator[AbstractContextManager[Any]]:
 @_bug("that a trigger is sent again is noted after it was sent", "triggers kept", "once per attempt")
 def _noted_after_sending() -> Iterator[AbstractContextManager[Any]]:
     def send_once(self: Any, act: Any, send: Any, get: Any) -> bool:
-        marker = s3_trigger_stuck._marker(get.params["Key"], get.before["etag"])
-        if act.memory.get(marker):
+        noted = marker(get.params["Key"], get.before["etag"])
+        if act.memory.get(noted):
             return False
         act(send, MessageBody=s3_trigger_stuck._event(get))
-        return bool(act.memory.add(marker))
+        return bool(act.memory.add(noted))
 
     yield patch.object(S3TriggerStuck, "_send_once", send_once)
+
+
+# -- raw files -------------------------------------------------------------------------------------------------------
+
+
+@_bug("what is curated is not looked at again right before a raw file is told of", "files kept")
+def _curated_ignored() -> Iterator[AbstractContextManager[Any]]:
+    original = pipelines.unprocessed
+
+    def unprocessed(route: Any, listed: Any, now: Any) -> Any:
+        return original(route, lambda side, start: iter(()) if side == route.curated else listed(side, start), now)
+
+    yield patch.object(pipeline_backlog, "unprocessed", unprocessed)
+
+
+@_bug("that a raw file is told of is noted after it was", "files kept", "once per attempt")
+def _file_noted_after_sending() -> Iterator[AbstractContextManager[Any]]:
+    def send_once(act: Any, send: Any, names: Any, body: Any) -> bool:
+        if act.memory.get(names[0]):
+            return False
+        act(send, MessageBody=body)
+        for name in names:
+            act.memory.add(name)
+        return True
+
+    yield patch.object(retelling, "send_once", send_once)
 
 
 # -- telling ---------------------------------------------------------------------------------------------------------

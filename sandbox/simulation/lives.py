@@ -49,6 +49,7 @@ _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
 _LATENCY, _ERRORS, _TRAFFIC = "ecs-latency-high", "ecs-errors-high", "alb-traffic-missing"
 _STUCK, _BROKEN = "s3-trigger-stuck", "event-source-broken"
+_FILES = "pipeline-backlog"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -60,6 +61,8 @@ _BY_SCENE = {
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
     "queue untold": _BROKEN,
+    "files lost": _FILES,
+    "files forgotten": _FILES,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
@@ -95,6 +98,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
         "timestamp_field": "timestamp",
         "idempotent": True,
     },
+    _FILES: {**_SOON, "healthy_for": "PT5M", "reprocess": "PT5M", "canary": 1, "batch": 2},
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
     _TRAFFIC: _SOON,
     _BROKEN: _SOON,
@@ -181,6 +185,12 @@ def _wires(*scenes: Scene, **more: Any) -> Story:
     )
 
 
+def _files(
+    count: int, *scenes: Scene, what: str = "files lost", has: Mapping[str, str | int] | None = None, **more: Any
+) -> Story:
+    return _told(_FILES, (_at(0.1, what, count), *scenes), has or {}, {"documents": 0, "pipelines": 1, **more})
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -248,6 +258,14 @@ LIVES: tuple[Life, ...] = (
     # wires
     Life("queue that is not told", _wires(), (_ESCALATED,), (), (_SENDS, _STORES, _DELETES)),
     Life("queue that is not told, only watched", _wires(mode="observe"), (_ESCALATED,), (), (_SENDS, _STORES, _DELETES)),
+    # raw files
+    Life("file that was lost", _files(1), (_FIXED,), (_SENDS,)),
+    Life("files that were lost, in waves", _files(4), (_FIXED,), (_SENDS,)),
+    Life("files that were lost, others that were not", _files(2, _at(0.05, "files arrive", 2)), (_FIXED,), (_SENDS,)),
+    Life("files told of in vain", _files(2, what="files forgotten", has={"max_attempts": 1}), (_ESCALATED,), (_SENDS,)),
+    Life("files told of in vain, twice", _files(2, what="files forgotten", has={"max_attempts": 2}), (_ESCALATED,), (_SENDS,)),
+    Life("file that was lost, approved", _files(1, mode="approve", answer="yes"), (_FIXED,), (_SENDS,)),
+    Life("file that was lost, only watched", _files(1, mode="observe"), (_REFUSED,), (), (_SENDS,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

@@ -30,7 +30,7 @@ from sandbox.seam import Call
 from sandbox.simulation.hub import Running
 from sandbox.simulation.loan import LENT, ORIGINAL
 from sandbox.simulation.nemesis import Fault
-from sandbox.simulation.run import CAPACITY, TASKS, WIRES, Human, Played, stuck_for
+from sandbox.simulation.run import CAPACITY, LATE, TASKS, WIRES, Human, Played, stuck_for
 from sandbox.systems.transient_trigger import TransientTrigger
 from sandbox.trail import Event as TrailEvent
 
@@ -65,11 +65,14 @@ _ONCE = {
 """writes of which an attempt makes at most one"""
 _NOTHING_LASTS = {
     "s3.GetObject",
+    "s3.ListObjectsV2",
     "sqs.ReceiveMessage",
     "sqs.ListMessageMoveTasks",
     "sqs.ChangeMessageVisibility",
 }
 """made under a write role, and nothing of them stays: letters that were hidden show themselves again"""
+_NAMED = {"s3.ListObjectsV2": "s3.ListBucket"}
+"""what IAM, and so a report, calls otherwise than the API does"""
 _STOPS = {"sqs.CancelMessageMoveTask", "sqs.ListMessageMoveTasks", "sqs.ChangeMessageVisibility"}
 """what only stops or takes back what we did: allowed while Nightshift is paused"""
 
@@ -302,6 +305,33 @@ def _processed(bucket: TransientTrigger, key: str, written: datetime, until: dat
     )
 
 
+def files_kept(case: Case) -> Iterator[str]:
+    """
+    No raw file is told of twice, or once it was processed; and nobody processes one writing of it for two messages.
+
+    But where a queue gave the same message to its consumer twice, which is what it promises.
+    """
+    for pipeline in case.played.stage.pipelines:
+        sent: Counter[tuple[str, str]] = Counter()
+        for call in case.writes:
+            if call.name != "sqs.SendMessage" or _resource(call) != pipeline.queue_arn:
+                continue
+            told = json.loads(call.params["MessageBody"])["Records"][0]
+            key, began = unquote_plus(told["s3"]["object"]["key"]), from_ms(case.invocation(call).started_ms)
+            sent[key, told["eventTime"]] += 1
+            if any(run.key == key and run.at <= began - case.skew for run in pipeline.made):
+                yield f"{key} was told of at {call.at:%H:%M:%S}, though it was processed"
+        for (key, written_at), times in sent.items():
+            if times > 1:
+                yield f"{key} ({written_at}) was told of {times} times"
+        messages: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for run in pipeline.made:
+            messages[run.key, run.etag].add(run.message)
+        for (key, _), several in messages.items():
+            if len(several) > 1:
+                yield f"{key} was processed for {len(several)} messages"
+
+
 # -- 2: at most once -------------------------------------------------------------------------------------------------
 
 
@@ -484,6 +514,10 @@ def sickness_noticed(case: Case) -> Iterator[str]:
         wires = {each.target for each in case.played.incidents if each.remediation == WIRES}
         if bucket.untold and bucket.arn not in wires and WIRES in case.played.stage.nightshift.policy.remediations:
             yield f"{bucket.arn} did not tell the queue of {', '.join(bucket.untold)}, and nobody was ever told"
+    for pipeline in case.played.stage.pipelines:
+        late = pipeline.late(LATE + timedelta(minutes=5))
+        if late and pipeline.raw_arn not in known:
+            yield f"{len(late)} raw files are not processed in {pipeline.raw_arn}, and nobody was ever told"
 
 
 # -- 4: what is lent comes back --------------------------------------------------------------------------------------
@@ -658,7 +692,9 @@ def report_is_trail(case: Case) -> Iterator[str]:
                 told[key] += record.count
             elif record.outcome is Outcome.UNKNOWN:
                 unknown[key] += record.count
-        made = Counter((call.name, _arn(case, call)) for call in case.by_incident.get(incident.id, ()))
+        made = Counter(
+            (_NAMED.get(call.name, call.name), _arn(case, call)) for call in case.by_incident.get(incident.id, ())
+        )
         died = any(case.invocation(call).dead for call in case.by_incident.get(incident.id, ()))
         for key in {*told, *made, *unknown}:
             name, resource = key
@@ -754,7 +790,7 @@ def _source_of(handle: str) -> str:
 
 def _arn(case: Case, call: Call) -> str:
     """As the report names it."""
-    if call.service != "s3":
+    if call.service != "s3" or "Key" not in call.params:
         return _resource(call)
     key = str(call.params["Key"])
     match key.split("/"):
@@ -768,9 +804,9 @@ def _arn(case: Case, call: Call) -> str:
 def _permitted(call: Call) -> bool:
     """Whether the session policy that the call was made under names it."""
     policy = json.loads(call.principal.policy or '{"Statement": []}')
-    action = call.name.replace(".", ":")
+    action = _NAMED.get(call.name, call.name).replace(".", ":")
     resource = _resource(call)
-    if call.service == "s3":
+    if "Key" in call.params:
         resource = f"{resource}/{call.params['Key']}"
     return any(
         action in statement["Action"] and any(_matches(resource, each) for each in statement["Resource"])
@@ -786,6 +822,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "no defect": no_defect,
     "messages conserved": messages_conserved,
     "triggers kept": triggers_kept,
+    "files kept": files_kept,
     "once per attempt": once_per_attempt,
     "one at a time": one_at_a_time,
     "within budget": within_budget,

@@ -39,6 +39,7 @@ from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
 from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -57,6 +58,9 @@ TRAFFIC = "alb-traffic-missing"
 OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high", TRAFFIC)
 TRIGGERS = "s3-trigger-stuck"
 WIRES = "event-source-broken"
+PIPELINE = "pipeline-backlog"
+LATE = timedelta(minutes=5)
+"""after which a raw file is late: twice its function's timeout is less"""
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -89,6 +93,7 @@ class Stage:
     queues: list[QueueService]
     apis: list[UsageMetrics]
     buckets: list[TransientTrigger]
+    pipelines: list[Etl]
     loans: Loans
     sent: Counter[str]  # what producers sent, by fingerprint
     humans: list[Human] = field(default_factory=list)
@@ -199,15 +204,17 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         apis = [UsageMetrics(world, f"a{number}", tasks=TASKS) for number in range(story.apis)]
         wired = f"remediations.{WIRES}" in story.settings
         buckets = [_bucket(world, number, wired=wired) for number in range(story.triggers)]
+        pipelines = [Etl(world, idempotent=False) for _ in range(story.pipelines)]  # as often as it is told
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
         stack.callback(hub.close)
         stack.enter_context(patch.object(time, "sleep", hub.sleep))
         environments = Environments()
-        toml = configuration(story, world, queues, loans, apis, buckets)
+        toml = configuration(story, world, queues, loans, apis, buckets, pipelines)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
-        stage = Stage(story, world, hub, nemesis, nightshift, environments, queues, apis, buckets, loans, sent)
+        systems = (queues, apis, buckets, pipelines, loans)
+        stage = Stage(story, world, hub, nemesis, nightshift, environments, *systems, sent)
         loans.told = lambda name: _look_at_loan(stage, name)
         world.seam.after("dynamodb", "PutItem", lambda call, _answer: _brake(stage, call))
         stack.enter_context(_overheard(stage.errors))
@@ -313,13 +320,14 @@ def configuration(
     loans: Loans,
     apis: Sequence[UsageMetrics] = (),
     buckets: Sequence[TransientTrigger] = (),
+    pipelines: Sequence[Etl] = (),
 ) -> str:
     """The deployment's TOML."""
     auto = 'mode = "auto"\n'
     tables = "\n".join(
         f"[{name}]\n{auto if name.startswith('remediations') else ''}{text}"
         for name, text in story.settings.items()
-        if _used(name, queues, loans, apis, buckets)
+        if _used(name, queues, loans, apis, buckets, pipelines)
     )
     place = f'name = "demo"\naccount = "{world.account}"\nregion = "{world.region}"\n'
     parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n']
@@ -347,6 +355,7 @@ def configuration(
         f'[[systems]]\nname = "changes-{number}"\n{bucket_target(system, mode=story.mode)}\n'
         for number, system in enumerate(buckets)
     ]
+    parts += [f'[[systems]]\nname = "pulse"\n{pipeline_target(system, mode=story.mode)}\n' for system in pipelines]
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
     parts += [
@@ -362,13 +371,14 @@ def _used(
     loans: Loans,
     apis: Sequence[UsageMetrics],
     buckets: Sequence[TransientTrigger],
+    pipelines: Sequence[Etl],
 ) -> bool:
     """Whether there is a target for a table of the configuration."""
     if not table.startswith("remediations"):
         return True
     name = table.partition(".")[2]
-    if name in {TRIGGERS, WIRES}:
-        return bool(buckets)
+    if name in {TRIGGERS, WIRES, PIPELINE}:
+        return bool(pipelines if name == PIPELINE else buckets)
     return bool(loans.names if name == QueueSlow.name else apis if name in OF_APIS else queues)
 
 
@@ -603,6 +613,26 @@ def _queue_untold(stage: Stage, scene: Scene) -> None:
     system.route(*list(system.lines)[1:])
 
 
+def _files_lost(stage: Stage, scene: Scene) -> None:
+    """So many raw files come in, and nobody is told of them."""
+    [system] = stage.pipelines
+    system.lose()
+    system.arrive(scene.numbers[0])
+
+
+def _files_arrive(stage: Stage, scene: Scene) -> None:
+    """So many raw files come in, and are processed."""
+    [system] = stage.pipelines
+    system.arrive(scene.numbers[0])
+
+
+def _files_forgotten(stage: Stage, scene: Scene) -> None:
+    """The same, and their function finishes whatever it is told, and makes nothing of it."""
+    [system] = stage.pipelines
+    system.forgets = True
+    _files_lost(stage, scene)
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -724,7 +754,8 @@ def _observe(stage: Stage, scene: Scene) -> None:
         return
     old = stage.nightshift.policy
     watching = replace(stage.story, mode="observe")
-    toml = configuration(watching, stage.world, stage.queues, stage.loans, stage.apis, stage.buckets)
+    systems = (stage.queues, stage.loans, stage.apis, stage.buckets, stage.pipelines)
+    toml = configuration(watching, stage.world, *systems)
     new = parse_toml(toml, path="sandbox.toml", registry=REGISTRY)
     for target in old.targets:
         stage.note("observe", str(target.arn), scene.numbers[0] / 60)
@@ -877,6 +908,8 @@ def _look(stage: Stage) -> None:
         found[api.api.arn] = group.quick and all(state == "healthy" for _, state, _ in group.targets)
     for bucket in stage.buckets:
         found[bucket.arn] = not bucket.stuck(stuck_for(stage))
+    for pipeline in stage.pipelines:
+        found[pipeline.raw_arn] = not pipeline.late(LATE)
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -936,6 +969,15 @@ def _heal(stage: Stage) -> None:
         api.slow_dependency(0.0)
         api.leak_memory(0)
         api.target_group.failing.clear()
+    _heal_objects(stage)
+    for name in stage.loans.names:
+        stage.loans.heal(name)
+    if stage.switch[-1][1] is not SwitchState.ON:
+        _switch(stage, SwitchState.ON)
+
+
+def _heal_objects(stage: Stage) -> None:
+    """What is in buckets: somebody processes by hand what was left."""
     for bucket in stage.buckets:
         _heal_bucket(bucket)
         bucket.untag("protected")
@@ -943,10 +985,11 @@ def _heal(stage: Stage) -> None:
             bucket.route(*bucket.lines)
         for key in bucket.triggers:  # somebody processes by hand what was left
             bucket.remove(f"customers/{key}")
-    for name in stage.loans.names:
-        stage.loans.heal(name)
-    if stage.switch[-1][1] is not SwitchState.ON:
-        _switch(stage, SwitchState.ON)
+    for pipeline in stage.pipelines:
+        pipeline.forgets = False
+        pipeline.lose_no_more()
+        for key in pipeline.missing:
+            pipeline.process(key)
 
 
 def _come_to_rest(stage: Stage) -> None:
@@ -980,6 +1023,9 @@ _SCENES: dict[str, Any] = {
     "trigger removed by hand": _trigger_removed,
     "protect bucket": _protect_bucket,
     "queue untold": _queue_untold,
+    "files arrive": _files_arrive,
+    "files lost": _files_lost,
+    "files forgotten": _files_forgotten,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

@@ -112,6 +112,7 @@ class Story:
     loans: int = 1
     apis: int = 0  # services behind load balancers
     triggers: int = 0  # buckets of triggers
+    pipelines: int = 0  # 0 or 1: there is one in a world
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from nightshift import signals, surroundings
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Customer, DnsRecord, Target, Triggers
+from nightshift.model import Arn, Customer, DnsRecord, Pipeline, Target, Triggers
+from nightshift.pipelines import Route
 from nightshift.remediations import REMEDIATIONS
 
 from infra.permissions import (
@@ -49,13 +52,30 @@ TRIGGERS = Target(
     arn=CHANGES, group="g", triggers=Triggers("customers/", "archive/", (Customer("hts", SOURCE, QUEUE, SERVICE),))
 )
 LISTED = Arn.parse("arn:aws:s3:::changes/customers/")
+RAW = Arn.parse("arn:aws:s3:::raw")
+PIPELINE = Target(
+    arn=RAW,
+    group="g",
+    pipeline=Pipeline(
+        "air/raw/",
+        ".json",
+        Arn.parse("arn:aws:s3:::curated"),
+        "air/",
+        ".parquet",
+        SOURCE,
+        QUEUE,
+        FUNCTION.arn,
+        timedelta(minutes=1),
+        timedelta(hours=24),
+    ),
+)
 
 
 @pytest.mark.parametrize("remediation", REMEDIATIONS, ids=lambda each: each.name)
 def test_every_action_that_a_remediation_declares_has_a_resource(remediation: type) -> None:
     """Adding an action without saying on what it is allowed fails here, not at three in the morning."""
     declared = {*remediation.reads, *remediation.writes, *remediation.delegates}  # type: ignore[attr-defined]
-    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, TRIGGERS)
+    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, TRIGGERS, PIPELINE)
     targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
     if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
@@ -67,7 +87,7 @@ def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
     examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION)}
     for kind in signals.KINDS.values():
-        arn = LISTED if kind is signals.KINDS["s3.triggers"] else examples.get(kind.names)
+        arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)
         assert arn is not None, f"no example of {kind.names} in this test"
         for action in kind.actions:
             assert granted_reads(action, arn, PLACE)
@@ -120,6 +140,19 @@ def test_what_was_set_apart_is_listed_by_whoever_looks_after_triggers_alone() ->
     }
     (listed,) = granted_reads("s3:ListBucket", LISTED, PLACE)
     assert listed == Grant("s3:ListBucket", str(CHANGES), (("StringEquals", "s3:prefix", "customers/"),))
+
+
+def test_both_ends_of_a_pipeline_are_listed_and_only_its_queue_is_told() -> None:
+    """Each under the prefix that is named for it; as the reading of it says, and as its target does."""
+    assert PIPELINE.pipeline is not None
+    route = Route.of(RAW, PIPELINE.pipeline)
+    both = {
+        Grant("s3:ListBucket", str(RAW), (("StringEquals", "s3:prefix", "air/raw/"),)),
+        Grant("s3:ListBucket", "arn:aws:s3:::curated", (("StringEquals", "s3:prefix", "air/"),)),
+    }
+    assert granted_reads("s3:ListBucket", Arn.parse(str(route)), PLACE) == both
+    assert grants_for(["s3:ListBucket"], [PIPELINE], PLACE, who="x") == both
+    assert {each.resource for each in grants_for(["sqs:SendMessage"], [PIPELINE], PLACE, who="x")} == {str(SOURCE)}
 
 
 def test_only_the_roles_that_a_target_names_are_passed_on_and_only_to_ecs() -> None:
@@ -229,6 +262,7 @@ def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
         BUCKET,
         FUNCTION,
         TRIGGERS,
+        PIPELINE,
         Target(arn=LISTED, group="g"),
         Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/t"), group="g"),
         Target(arn=Arn.parse("arn:aws:events:eu-central-1:111122223333:rule/r"), group="g"),

@@ -75,6 +75,12 @@ AIMED = {
         rates={Fault.CRASH_AFTER: 1.0},
         only=frozenset({"sqs.SendMessage/1"}),
     ),
+    "curated-ignored": LIFE["files that were lost, others that were not"],
+    "file-noted-after-sending": replace(
+        LIFE["files told of in vain, twice"],
+        rates={Fault.CRASH_AFTER: 1.0},
+        only=frozenset({"sqs.SendMessage/1"}),
+    ),
     "send-again": replace(LETTERS, seed=2, rates={Fault.TIMEOUT_AFTER: 0.06}),
     "delete-before-send": replace(LETTERS, seed=2, rates={Fault.ERROR_BEFORE: 0.06}),
     "counters-forgotten": replace(LETTERS, seed=3, rates={Fault.CRASH_AFTER: 0.03}),

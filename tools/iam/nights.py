@@ -38,6 +38,7 @@ from sandbox.scenes import (
     release_configuration,
 )
 from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.etl import Etl, pipeline_configuration
 from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -240,6 +241,7 @@ def nights() -> tuple[Night, ...]:
                 _play_silence(),
                 _play_answers(),
                 _play_triggers(),
+                _play_pipeline(),
                 *releases,
                 _play_reports(),
             )
@@ -303,6 +305,28 @@ def _play_triggers() -> Night:
                 stage.until(lambda: world.trail.of("sqs.SendMessage", function="nightshift-tick"))
                 stage.until_settled()
             return recorded("triggers", stage, steps, words={system.bucket: "BUCKET"})
+
+
+def _play_pipeline() -> Night:
+    """Raw files that nobody was told of: more than are told of first."""
+    with World(NIGHT, thin=True) as world:
+        system, etl = DocumentManagement(world), Etl(world)
+        with Deployment(world, pipeline_configuration(etl, others=False)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                etl.lose()
+                etl.arrive(5)
+                stage.until(lambda: nightshift.all)
+                stage.until_settled()
+            words = {
+                etl.raw: "RAW",
+                etl.curated: "CURATED",
+                etl.queue.name: "SOURCE",
+                etl.dlq.name: "DLQ",
+                f"function:{etl.function}": "function:CONSUMER",
+            }
+            return recorded("pipeline", stage, steps, words=words)
 
 
 def _play_answers() -> Night:

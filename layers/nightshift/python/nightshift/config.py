@@ -36,7 +36,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 from nightshift import strict_json
 from nightshift.calendar import Calendar, Dates, Freeze, Window, zone
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Customer, DnsRecord, Mode, Severity, Target, Triggers
+from nightshift.model import Arn, Customer, DnsRecord, Mode, Pipeline, Severity, Target, Triggers
 from nightshift.remediation import Remediation
 
 __all__ = [
@@ -266,6 +266,47 @@ class TriggersTable(_Table):
     )
 
 
+_Suffix: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=32)]
+
+
+class PipelineTable(_Table):
+    """What a function makes of the objects of a bucket."""
+
+    raw: _Prefix = Field(description="where raw objects stand, as <raw>…<raw_suffix>; ends with a slash")
+    raw_suffix: _Suffix = Field(description='how the names of raw objects end, as in ".json": others are nobody\'s')
+    curated: _Arn = Field(description="the bucket with what is made of them")
+    curated_prefix: _Prefix = Field(
+        description="where it stands, as <curated_prefix>…<curated_suffix> with the same in between; ends with a slash"
+    )
+    curated_suffix: _Suffix = Field(description='how the names of what is made end, as in ".parquet"')
+    queue: _Arn = Field(description="the queue that S3 tells of raw objects")
+    dead_letters: _Arn = Field(description="that queue's dead-letter queue")
+    function: _Arn = Field(description="the Lambda function that takes them from the queue")
+    timeout: timedelta = Field(
+        strict=False,
+        ge=timedelta(seconds=1),
+        le=timedelta(minutes=15),
+        description="the function's timeout: after twice as long an object is late",
+    )
+    window: timedelta = Field(
+        default=timedelta(hours=24),
+        strict=False,
+        ge=timedelta(hours=3),
+        le=timedelta(days=7),
+        description="how far back is looked",
+    )
+    dated: bool = Field(
+        default=True,
+        description="whether what is in between begins with the day (UTC), as in 2026/11/26/: then older days are not "
+        "listed; else all there ever was is, up to a bound",
+    )
+    idempotent: bool = Field(
+        default=False,
+        description="whether an object that is processed twice is the same as one that is processed once: nothing is "
+        "processed again without it",
+    )
+
+
 class DnsTable(_Table):
     """The name by which people reach a service."""
 
@@ -312,6 +353,9 @@ class TargetTable(_Table):
     )
     triggers: TriggersTable | None = Field(
         default=None, description="of an S3 bucket: where its triggers stand, and who is told of them"
+    )
+    pipeline: PipelineTable | None = Field(
+        default=None, description="of an S3 bucket: what is made of its objects, and by whom"
     )
     depends_on: tuple[_Arn, ...] = Field(
         default=(),
@@ -587,6 +631,7 @@ def _written(target: Target) -> dict[str, Any]:
         "remediations": list(target.remediations),
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
         **({"triggers": _triggers_written(target.triggers)} if target.triggers is not None else {}),
+        **({"pipeline": _pipeline_written(target.pipeline)} if target.pipeline is not None else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
         **({"alarms": True} if target.alarms else {}),
@@ -602,6 +647,14 @@ def _triggers_written(triggers: Triggers) -> dict[str, Any]:
         {"name": each.name, **{key: str(getattr(each, key)) for key in _OF_CUSTOMER}} for each in triggers.customers
     ]
     return {"prefix": triggers.prefix, "archive": triggers.archive, "customers": customers}
+
+
+def _pipeline_written(pipeline: Pipeline) -> dict[str, Any]:
+    plain = {name: getattr(pipeline, name) for name in PipelineTable.model_fields if name not in _OF_PIPELINE}
+    return {
+        **PipelineTable.model_construct(**plain).model_dump(mode="json", include=set(plain)),
+        **{name: str(getattr(pipeline, name)) for name in _OF_PIPELINE},
+    }
 
 
 def _canonical(content: Mapping[str, Any]) -> str:
@@ -776,6 +829,13 @@ _EVENTS = ("s3:bucket", "events:rule", "sns:topic", "sqs:queue", "kinesis:stream
 """what may stand among a function's ``events_from``"""
 _OF_CUSTOMER = {"queue": "sqs:queue", "dead_letters": "sqs:queue", "consumer": "ecs:service"}
 """what a customer of a bucket of triggers names, and of which kind it is"""
+_OF_PIPELINE = {
+    "curated": "s3:bucket",
+    "queue": "sqs:queue",
+    "dead_letters": "sqs:queue",
+    "function": "lambda:function",
+}
+"""the same of a pipeline"""
 
 
 def _check_roles(raw: Mapping[str, Any], settings: Mapping[str, Remediation], problems: _Problems) -> None:
@@ -836,7 +896,8 @@ def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -
     """As it is under care: what its whole system says of maintenance is said of it too."""
     said = {name: getattr(table, name) for name in TargetTable.model_fields}
     dns = DnsRecord(table.dns.zone, table.dns.name) if table.dns else None
-    target = Target(group=group, **{**said, "dns": dns, "triggers": _triggers(table.triggers)})
+    made = {"triggers": _triggers(table.triggers), "pipeline": _pipeline(table.pipeline)}
+    target = Target(group=group, **{**said, **made, "dns": dns})
     return replace(target, maintenance=tuple(dict.fromkeys((*maintenance, *target.maintenance))))
 
 
@@ -844,6 +905,10 @@ def _triggers(table: TriggersTable | None) -> Triggers | None:
     if table is None:
         return None
     return Triggers(table.prefix, table.archive, tuple(Customer(**dict(each)) for each in table.customers))
+
+
+def _pipeline(table: PipelineTable | None) -> Pipeline | None:
+    return None if table is None else Pipeline(**dict(table))
 
 
 def _check_calendar(raw: Mapping[str, Any], settings: Mapping[str, Remediation], problems: _Problems) -> None:
@@ -929,8 +994,8 @@ def _check_home(target: Target, loc: Loc, account: object, region: object, probl
         return
     ours = {"partition": _partition(str(region)), "account": account, "region": region}
     named: list[tuple[Loc, Arn | None]] = [((key,), getattr(target, key)) for key in ("arn", *_LINKS)]
-    named += [(key, arn) for key, arn, _ in _of_customers(target)]
     named += [(("events_from", n), arn) for n, arn in enumerate(target.events_from)]
+    named += [(key, arn) for key, arn, _ in (*_of_customers(target), *_of_pipeline(target))]
     for key, arn in named:
         wrong = [
             f"its {what} is {getattr(arn, what) or 'not said'}, but the deployment's is {our}"
@@ -972,6 +1037,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_task_roles(target, loc, problems)
     _check_triggers(target, loc, problems)
     _check_events(target, loc, problems)
+    _check_pipeline(target, loc, problems)
     if target.dns is not None and target.load_balancer is None:
         problems.add(
             (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
@@ -1057,6 +1123,34 @@ def _check_triggers(target: Target, loc: Loc, problems: _Problems) -> None:
             problems.add((*loc, *here), f"{arn} is named already, {_dotted(taken[arn])}", remedy)
 
 
+def _of_pipeline(target: Target) -> Iterator[tuple[Loc, Arn, str]]:
+    """What a pipeline names: where it stands, what it is, and of which kind it must be."""
+    for key, kind in _OF_PIPELINE.items() if target.pipeline is not None else ():
+        yield ("pipeline", key), getattr(target.pipeline, key), kind
+
+
+def _check_pipeline(target: Target, loc: Loc, problems: _Problems) -> None:
+    """What is made must not be what it is made of, or it would be made again for ever."""
+    pipeline = target.pipeline
+    if pipeline is None:
+        return
+    if target.arn.kind != "s3:bucket":
+        remedy = "Remove it: only S3 buckets (arn:aws:s3:::<bucket>) have a pipeline"
+        problems.add((*loc, "pipeline"), f"{target.arn} has no pipeline", remedy)
+    for here, arn, kind in _of_pipeline(target):
+        whole = kind != "s3:bucket" or "/" not in arn.resource
+        whole = whole and (kind != "lambda:function" or arn.resource.count(":") == 1)
+        if arn.kind != kind or not whole:
+            remedy = f"A {here[-1]} is of kind {kind}, by its name alone"
+            problems.add((*loc, *here), f"{arn} does not name one {kind}", remedy)
+    if pipeline.queue == pipeline.dead_letters:
+        problems.add((*loc, "pipeline", "dead_letters"), "is the queue itself", "Name the queue in which messages die")
+    raw, curated = pipeline.raw, pipeline.curated_prefix
+    if pipeline.curated == target.arn and (raw.startswith(curated) or curated.startswith(raw)):
+        remedy = "Name another bucket, or two prefixes, neither in the other"
+        problems.add((*loc, "pipeline", "curated_prefix"), f"{raw} and {curated} are not apart", remedy)
+
+
 def _check_listed(
     target: Target, loc: Loc, enabled: Mapping[str, Any], problems: _Problems, known: Mapping[str, type[Remediation]]
 ) -> bool:
@@ -1095,6 +1189,7 @@ _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("calendar", "freeze", "dates"): Dates,
     ("systems",): SystemTable,
     ("systems", "targets"): TargetTable,
+    ("systems", "targets", "pipeline"): PipelineTable,
     ("systems", "targets", "triggers"): TriggersTable,
     ("systems", "targets", "triggers", "customers"): CustomerTable,
 }

@@ -40,6 +40,7 @@ __all__ = [
     "Observation",
     "Outcome",
     "Phase",
+    "Pipeline",
     "Plan",
     "Queries",
     "Query",
@@ -174,6 +175,31 @@ class Triggers:
 
 
 @dataclass(frozen=True, slots=True)
+class Pipeline:
+    """
+    A pipeline out of a bucket: of each object ``<raw>…<raw_suffix>`` a function makes one in the ``curated`` bucket.
+
+    That one is called ``<curated_prefix>…<curated_suffix>``, with the same in between; where they are ``dated``, that
+    begins with a day (UTC), as in ``2026/11/26/``. S3 tells the ``queue`` of an object, from which the ``function``
+    takes it; what fails there dies in ``dead_letters``. ``timeout`` is the function's, ``window`` how far back is
+    looked. ``idempotent``: whoever processes an object twice has the same as whoever does it once.
+    """
+
+    raw: str
+    raw_suffix: str
+    curated: Arn
+    curated_prefix: str
+    curated_suffix: str
+    queue: Arn
+    dead_letters: Arn
+    function: Arn
+    timeout: timedelta
+    window: timedelta
+    dated: bool = True
+    idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DnsRecord:
     """The name by which people reach a service, and the hosted zone of Route 53 that it stands in."""
 
@@ -191,7 +217,8 @@ class Target:
     ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``dns`` is its name in
     the world. ``roles`` are those that its task definitions name, ``depends_on`` registered services that it cannot
     serve without, ``log_group`` where it logs its requests. ``triggers`` (of a bucket) says what stands in it,
-    ``events_from`` (of a function) who must be able to call it, or must be read for it.
+    ``events_from`` (of a function) who must be able to call it, or must be read for it;
+    ``pipeline`` (of a bucket) what is made of it, and by whom.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
     """
@@ -209,6 +236,7 @@ class Target:
     dns: DnsRecord | None = None
     roles: tuple[Arn, ...] = ()
     triggers: Triggers | None = None
+    pipeline: Pipeline | None = None
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()
@@ -220,7 +248,12 @@ class Target:
         """Targets whose sickness can be the same failure as ours."""
         customers = self.triggers.customers if self.triggers is not None else ()
         of_customers = (arn for each in customers for arn in (each.consumer, each.dead_letters, each.queue))
-        return (*(arn for arn in (self.consumer, self.source, self.queue) if arn is not None), *of_customers)
+        pipeline = self.pipeline
+        of_pipeline = (
+            () if pipeline is None else (pipeline.function, pipeline.dead_letters, pipeline.queue, pipeline.curated)
+        )
+        named = (arn for arn in (self.consumer, self.source, self.queue) if arn is not None)
+        return (*named, *of_customers, *of_pipeline)
 
 
 # -- what to read --------------------------------------------------------------------------------------------------
@@ -252,7 +285,8 @@ class ResourceRead:
 
     ``sqs.queue`` = its attributes, ``sqs.exists`` = whether it is listed, ``ecs.service`` = DescribeServices,
     ``s3.triggers`` = the oldest objects under a prefix, which is part of the ARN, ``s3.notifications`` = whom a bucket
-    tells, ``lambda.mappings`` = what is read for a function, ``lambda.policy`` = who may call it.
+    tells, ``lambda.mappings`` = what is read for a function, ``lambda.policy`` = who may call it,
+    ``s3.pipeline`` = raw objects without a curated one, where what is raw and what is curated is part of the ARN.
     """
 
     kind: str

@@ -20,22 +20,19 @@ a letter of that dead-letter queue was set apart since the trigger was written, 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Final
-from urllib.parse import quote_plus
 
 from pydantic import Field
 
-from nightshift import states, strict_json
+from nightshift import retelling, states, strict_json
 from nightshift.aws import LONGEST_BODY
-from nightshift.errors import Ambiguous, Fenced, Missing, NightshiftError, Refused, Rejected, Undeclared, Unreadable
+from nightshift.errors import Missing, Refused, Rejected, Unreadable
 from nightshift.letters import SKEW
 from nightshift.model import (
     Alternative,
@@ -61,6 +58,7 @@ from nightshift.model import (
     Unknown,
 )
 from nightshift.remediation import Actor, Progress, Reader, Readings, Remediation, Unread
+from nightshift.retelling import Standing, marker, standing
 from nightshift.signals import queue_metric, queue_url
 from nightshift.states import minutes
 from nightshift.wiring import Share, tells
@@ -74,7 +72,6 @@ _ORPHAN = timedelta(hours=1)  # a trigger that stands for so long is more than l
 _NEAR = timedelta(minutes=5)  # how far a consumer's clock and S3's may be apart before an entry means nothing
 _LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
 _POLLS = 5  # minutes of metrics, in which a queue must have been empty (R1: three polls, a minute apart)
-_LETTERS = 1000  # of one queue that were ever set apart: one page of a listing
 _KEYS = 1000  # characters of keys in one plan: a session policy has 2,048, and names each
 _CHANGED = frozenset({"412", "ConditionalRequestConflict", "PreconditionFailed"})
 """how S3 says that an object is no longer the one that was meant"""
@@ -117,17 +114,6 @@ class Trigger:
 
 
 @dataclass(frozen=True, slots=True)
-class _Queue:
-    """A customer's queue now: messages that wait, that are in somebody's hands, and how long one may take to die."""
-
-    waiting: int
-    hidden: int
-    longest: timedelta
-    retention: timedelta
-    own_key: bool
-
-
-@dataclass(frozen=True, slots=True)
 class _Found:
     """A trigger, what became of it, why we think so, whose it is first, and what a person should do about it."""
 
@@ -154,6 +140,7 @@ class S3TriggerStuck(Remediation):
     kinds: ClassVar[tuple[str, ...]] = ("s3:bucket",)
     needs: ClassVar[tuple[str, ...]] = ("triggers",)
     reads: ClassVar[tuple[str, ...]] = (
+        "cloudwatch:GetMetricData",  # of the customers' queues
         "s3:GetObject",
         "s3:GetBucketNotification",
         "s3:ListBucket",  # of the quarantine: a message that was set apart is in no queue, and was not lost
@@ -295,11 +282,11 @@ class S3TriggerStuck(Remediation):
             raise Unreadable("s3:ListBucket", "Unread", reason, resource=str(bucket))
         now = read.now()
         stuck = self._stuck(triggers, listing, now)[: self.sample]
-        queues = {each.name: _queue(read, each.queue) for each in triggers.customers if _has(stuck, each.name)}
+        queues = {each.name: standing(read, each.queue) for each in triggers.customers if _has(stuck, each.name)}
         return tuple(self._judge(read, bucket, triggers, each, queues.get(each.customer), now) for each in stuck)
 
     def _judge(
-        self, read: Reader, bucket: Arn, triggers: Triggers, trigger: Trigger, queue: _Queue | None, now: datetime
+        self, read: Reader, bucket: Arn, triggers: Triggers, trigger: Trigger, queue: Standing | None, now: datetime
     ) -> _Found:
         customer = triggers.customer(trigger.customer)
         if customer is None:
@@ -326,13 +313,13 @@ class S3TriggerStuck(Remediation):
         return self._unprocessed(read, bucket, trigger, customer, queue, age)
 
     def _unprocessed(
-        self, read: Reader, bucket: Arn, trigger: Trigger, customer: Customer, queue: _Queue, age: timedelta
+        self, read: Reader, bucket: Arn, trigger: Trigger, customer: Customer, queue: Standing, age: timedelta
     ) -> _Found:
         """Where the message of a trigger is that was certainly not processed."""
         if queue.waiting or queue.hidden:
             count = queue.waiting + queue.hidden
             return _Found(trigger, Fate.WAITING, f"{count} messages are in {customer.queue.name}", customer.consumer)
-        dead = _queue(read, customer.dead_letters)
+        dead = standing(read, customer.dead_letters)
         if dead is None:
             return _Found(trigger, Fate.DEAD, f"{customer.dead_letters.name} cannot be read", customer.dead_letters)
         if dead.waiting or dead.hidden:
@@ -347,7 +334,7 @@ class S3TriggerStuck(Remediation):
         return _Found(trigger, Fate.LOST, f"{customer.queue.name} and its dead-letter queue are empty, and were")
 
     def _may_not_send(
-        self, read: Reader, bucket: Arn, trigger: Trigger, customer: Customer, queue: _Queue, age: timedelta
+        self, read: Reader, bucket: Arn, trigger: Trigger, customer: Customer, queue: Standing, age: timedelta
     ) -> _Doubt | None:
         """Why a trigger must not be sent again, though nobody seems to have been told; None where it may."""
         name = customer.queue.name
@@ -361,9 +348,10 @@ class S3TriggerStuck(Remediation):
         if tells(told, "Queue", customer.queue, start=trigger.key, end=trigger.key) is not Share.ALL:
             return _Doubt(f"the bucket does not tell {name} of such keys (any more)", f"{_MEND}; then {_BY_HAND}")
         if apart := _set_apart(read, customer, trigger.modified):
-            return _Doubt(apart, f"see in s3://{read.quarantine}/{_letters(customer)} why it died; then {_BY_HAND}")
-        target, marker = read.target(str(bucket)), _marker(trigger.key, trigger.etag)
-        if target is None or read.counters(target, (marker,))[marker]:
+            where = f"s3://{read.quarantine}/{retelling.letters_of(customer.dead_letters)}"
+            return _Doubt(apart, f"see in {where} why it died; then {_BY_HAND}")
+        target, noted = read.target(str(bucket)), marker(trigger.key, trigger.etag)
+        if target is None or read.counters(target, (noted,))[noted]:
             return _Doubt("it was sent again before, which is done once", _LOGS)
         if not self.idempotent:
             return _Doubt("nobody has said that its consumer may be told twice", f"{_DECLARE}; or {_BY_HAND}")
@@ -554,21 +542,8 @@ class S3TriggerStuck(Remediation):
         return None if isinstance(proof, _Doubt) else proof is not None
 
     def _send_once(self, act: Actor, send: Call, get: Call) -> bool:
-        """
-        Send a trigger again, unless it was: noted first, so that whatever dies in between, it is not sent twice.
-
-        Only where AWS certainly did not take it the note is taken back.
-        """
-        marker = _marker(get.params["Key"], get.before["etag"])
-        if not act.memory.add(marker, limit=1):
-            return False
-        try:
-            act(send, MessageBody=_event(get))
-        except NightshiftError as error:
-            if not isinstance(error, Ambiguous | Fenced | Undeclared):
-                act.memory.add(marker, -1)
-            raise
-        return True
+        """Send a trigger again, unless it was."""
+        return retelling.send_once(act, send, (marker(get.params["Key"], get.before["etag"]),), _event(get))
 
     def effect(self, call: Call, answer: Mapping[str, Any]) -> Mapping[str, Json]:
         if call.operation != "DeleteObject":
@@ -621,43 +596,6 @@ def _has(stuck: Iterable[Trigger], customer: str) -> bool:
     return any(each.customer == customer for each in stuck)
 
 
-def _queue(read: Reader, arn: Arn) -> _Queue | None:
-    """A queue's figures; None where they cannot be read, or not all of them."""
-    try:
-        attributes = states.queue(read, arn)
-    except (Missing, Unreadable):
-        return None
-    total, waiting, timeout, retention = (
-        states.messages(attributes),
-        states.number(attributes, "ApproximateNumberOfMessages"),
-        states.number(attributes, "VisibilityTimeout"),
-        states.number(attributes, "MessageRetentionPeriod"),
-    )
-    if total is None or waiting is None or timeout is None or retention is None:
-        return None
-    key = str(attributes.get("KmsMasterKeyId", ""))
-    return _Queue(
-        waiting=waiting,
-        hidden=total - waiting,
-        longest=timedelta(seconds=timeout * max(1, _receives(attributes))),
-        retention=timedelta(seconds=retention),
-        own_key=bool(key) and not key.endswith("alias/aws/sqs"),
-    )
-
-
-_RECEIVES = 1000  # the most that SQS takes
-_POLICY_LIMIT = 4096  # bytes of a RedrivePolicy: an ARN and a number
-
-
-def _receives(attributes: Mapping[str, Any]) -> int:
-    """How often a message is given out before it is a dead letter: the most there is, where that is not known."""
-    try:
-        policy = strict_json.loads(attributes.get("RedrivePolicy", "{}"), limit=_POLICY_LIMIT)
-        return int(policy.get("maxReceiveCount", _RECEIVES))
-    except (ValueError, TypeError, AttributeError):
-        return _RECEIVES
-
-
 def _was_busy(read: Reader, customer: Customer) -> str:
     """Why a customer's queues have not been empty for long enough; empty where they have. One that sleeps is empty."""
     for queue in (customer.queue, customer.dead_letters):
@@ -670,18 +608,11 @@ def _was_busy(read: Reader, customer: Customer) -> str:
 
 def _set_apart(read: Reader, customer: Customer, since: datetime) -> str:
     """Why a trigger's message may be a letter that was set apart; empty where none was since it was written."""
-    name, prefix = customer.dead_letters.name, _letters(customer)
-    where = {"Bucket": read.quarantine, "Prefix": prefix, "ExpectedBucketOwner": customer.queue.account}
-    found = read("s3", "ListObjectsV2", MaxKeys=_LETTERS, **where)
-    if found.get("IsTruncated"):
-        return f"more than {_LETTERS} letters of {name} were set apart, and its message may be one"
-    later = sum(each["LastModified"] >= since for each in found.get("Contents", ()))
+    name, found = customer.dead_letters.name, retelling.set_apart(read, customer.dead_letters)
+    if found is None:
+        return f"more than {retelling.LETTERS} letters of {name} were set apart, and its message may be one"
+    later = sum(at >= since for at in found)
     return f"{later} letters of {name} were set apart since it was written, and its message may be one" if later else ""
-
-
-def _letters(customer: Customer) -> str:
-    """Where letters of a customer's dead-letter queue are stored, whoever stored them."""
-    return f"letters/{customer.dead_letters.name}/"
 
 
 def _stands(read: Reader, call: Call) -> bool | None:
@@ -723,7 +654,7 @@ def _delete(bucket: Arn, here: Mapping[str, str], fact: Mapping[str, Json]) -> C
 
 
 def _send(bucket: Arn, queue: str, sends: Iterable[Mapping[str, Json]]) -> Call:
-    markers = [_marker(each["key"], each["etag"]) for each in sends if each["queue"] == queue]
+    markers = [marker(each["key"], each["etag"]) for each in sends if each["queue"] == queue]
     return Call(
         "sqs",
         "SendMessage",
@@ -763,38 +694,16 @@ def _stored(get: Call) -> str:
     return f"triggers/{bucket}/{key}/{get.before['modified']}-{etag}.json"
 
 
-def _marker(key: str, etag: str) -> str:
-    """Under what it is noted that a trigger was sent again: once, also where the same content is written anew."""
-    return f"sent {hashlib.sha256(f'{key} {etag}'.encode()).hexdigest()[:32]}"
-
-
 def _event(get: Call) -> str:
-    """
-    What S3 sends to a queue when an object was put.
-
-    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
-    """
-    seen, bucket = get.before, get.params["Bucket"]
-    modified = datetime.fromisoformat(seen["modified"])
-    arn, queue = Arn.parse(get.resource), Arn.parse(seen["queue"])
-    record = {
-        "eventVersion": "2.1",
-        "eventSource": "aws:s3",
-        "awsRegion": queue.region,
-        "eventTime": modified.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
-        "eventName": "ObjectCreated:Put",
-        "s3": {
-            "s3SchemaVersion": "1.0",
-            "bucket": {"name": bucket, "arn": f"arn:{arn.partition}:s3:::{bucket}"},
-            "object": {
-                "key": quote_plus(get.params["Key"], safe="/"),
-                "size": seen["size"],
-                "eTag": seen["etag"].strip('"'),
-                "sequencer": f"{int(modified.timestamp()):016X}",
-            },
-        },
-    }
-    return json.dumps({"Records": [record]}, separators=(",", ":"))
+    seen, arn = get.before, Arn.parse(get.resource)
+    return retelling.event(
+        replace(arn, resource=get.params["Bucket"]),
+        get.params["Key"],
+        seen["etag"],
+        datetime.fromisoformat(seen["modified"]),
+        seen["size"],
+        region=Arn.parse(seen["queue"]).region,
+    )
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

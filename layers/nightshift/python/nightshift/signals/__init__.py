@@ -34,6 +34,7 @@ from nightshift.signals.names import (
     service_metric,
     split_service_arn,
 )
+from nightshift.signals.pipelines import pipeline_pieces
 from nightshift.signals.queues import attribute_pieces, exists_pieces
 from nightshift.signals.services import service_pieces
 from nightshift.signals.triggers import trigger_pieces
@@ -65,11 +66,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one kind of resource is read. ``names`` is the :attr:`Arn.kind` that its keys must have."""
+    """
+    How one kind of resource is read. ``names`` is the :attr:`Arn.kind` that its keys must have.
+
+    ``timed``: what is read depends on when, which its pieces are told too.
+    """
 
     names: str
     actions: tuple[str, ...]
-    pieces: Callable[[Aws, Mapping[ResourceRead, Arn]], Iterator[Piece[ResourceRead]]]
+    pieces: Callable[..., Iterator[Piece[ResourceRead]]]
+    timed: bool = False
 
     @property
     def service(self) -> str:
@@ -88,6 +94,7 @@ KINDS: Mapping[str, Kind] = {
     "lambda.policy": Kind("lambda:function", ("lambda:GetPolicy",), policy_pieces),
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),
     "s3.notifications": Kind("s3:bucket", ("s3:GetBucketNotification",), notification_pieces),
+    "s3.pipeline": Kind("s3:bucket", ("s3:ListBucket",), pipeline_pieces, timed=True),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""
@@ -121,7 +128,7 @@ def gather(aws: Aws, queries: Iterable[Query], *, now: datetime) -> Readings:
 
     pieces: list[Piece[MetricQuery] | Piece[ResourceRead]] = list(metric_pieces(aws, metrics, now))
     for kind, reads in located.items():
-        pieces += KINDS[kind].pieces(aws, reads)
+        pieces += KINDS[kind].pieces(aws, reads, *([now] if KINDS[kind].timed else []))
     services = {KINDS[kind].service for kind in located} | ({"cloudwatch"} if metrics else set())
     for service in sorted(services):
         aws.client(service)  # made here: a session is not safe to make clients from in several threads at once
