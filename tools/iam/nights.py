@@ -38,6 +38,7 @@ from sandbox.scenes import (
     release_configuration,
 )
 from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.queue_service import WORK, tuning_configuration
 from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -239,6 +240,7 @@ def nights() -> tuple[Night, ...]:
                 _play_silence(),
                 _play_answers(),
                 _play_triggers(),
+                _play_tuning(),
                 *releases,
                 _play_reports(),
             )
@@ -300,6 +302,27 @@ def _play_triggers() -> Night:
                 stage.until(lambda: world.trail.of("sqs.SendMessage", function="nightshift-tick"))
                 stage.until_settled()
             return recorded("triggers", stage, steps, words={system.bucket: "BUCKET"})
+
+
+def _play_tuning() -> Night:
+    """Work takes longer than a message stays hidden; and letters would be forgotten before their queue's messages."""
+    with World(NIGHT, thin=True) as world:
+        system = DocumentManagement(world)
+        system.report_work()
+        for arn in (system.queue_arn, system.dlq_arn):
+            system.tag(arn, "auto-raise", "enabled")
+        toml = tuning_configuration(system, settings=f'processing_metric = "{WORK}"')
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            system.offer(6)
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                sqs = world.client("sqs")
+                sqs.set_queue_attributes(QueueUrl=system.dlq_url, Attributes={"MessageRetentionPeriod": "86400"})
+                system.slow_down(timedelta(seconds=65))
+                stage.until(lambda: len(world.trail.of("sqs.SetQueueAttributes", function="nightshift-tick")) > 1)
+                stage.minutes(20)
+            return recorded("queue tuning", stage, steps)
 
 
 def _play_answers() -> Night:
