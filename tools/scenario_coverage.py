@@ -22,6 +22,7 @@ TITLES = {
     "0.10": "Investigate a change that failed",
     "0.11": "The archive could not be written",
     "0.12": "Mail could not be sent",
+    "0.25": "Raise the visibility timeout; keep letters for 14 days",
     "0.7": "Stuck trigger: restart the consumer",
     "1.8": "Dead letters of the ETL",
     "2.6": "Lambda functions: state, memory and timeout (recommended, never changed)",

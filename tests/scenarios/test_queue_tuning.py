@@ -21,7 +21,6 @@ from sandbox.systems.document_management import DocumentManagement
 from sandbox.systems.queue_service import WORK, tuning_configuration
 from sandbox.world import World
 
-SHORT = "visibility-timeout-short"
 MEASURED = f'processing_metric = "{WORK}"\n'
 DAY_MS = 86_400_000
 SLOW = timedelta(seconds=65)
@@ -125,7 +124,7 @@ def _consumed_by_function(world: World) -> str:
 # -- the visibility timeout ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_a_timeout_that_work_outlasts_is_raised_once_a_person_has_said_yes() -> None:
     """Work is done twice and dies as letters; after the raise it is done once, which is proven, and it stays raised."""
     with night(thin=False) as on:
@@ -148,7 +147,7 @@ def test_a_timeout_that_work_outlasts_is_raised_once_a_person_has_said_yes() -> 
         assert (len(on.nightshift.all), on.attribute("VisibilityTimeout")) == (1, 120)
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_only_a_queue_with_the_tag_is_raised_without_a_question() -> None:
     """Mode `auto` is not enough: the queue itself must carry auto-raise=enabled."""
     with night() as on:
@@ -158,7 +157,7 @@ def test_only_a_queue_with_the_tag_is_raised_without_a_question() -> None:
         assert (on.incident.verdict, on.written) == (Verdict.FIXED, [{"VisibilityTimeout": "120"}])
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_a_consumer_that_fails_is_not_given_more_time() -> None:
     """Messages come back because they fail, in good time: the timeout stays, and people are told so, once."""
     with night() as on:
@@ -171,7 +170,7 @@ def test_a_consumer_that_fails_is_not_given_more_time() -> None:
         assert len(on.told) == 1
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_where_nobody_measures_the_work_people_are_told_how_to() -> None:
     """It may be slow and it may fail: nothing is changed, and the report says how to tell, and what would help."""
     with night(settings="", measured=False) as on:
@@ -183,7 +182,7 @@ def test_where_nobody_measures_the_work_people_are_told_how_to() -> None:
         assert "name that as `processing_metric`" in on.text
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_a_raise_that_does_not_help_is_handed_over_once() -> None:
     """The consumer fails as well: no second raise, one report, and what was raised stays raised."""
     with night() as on:
@@ -199,7 +198,7 @@ def test_a_raise_that_does_not_help_is_handed_over_once() -> None:
         assert (len(on.nightshift.all), on.told[-1].partition(",")[0]) == (1, "ESCALATED")
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_what_would_need_more_than_the_ceiling_is_refused() -> None:
     """With the numbers; nothing is set to the ceiling instead."""
     with night(settings=f'{MEASURED}ceiling = "PT1M"') as on:
@@ -209,7 +208,7 @@ def test_what_would_need_more_than_the_ceiling_is_refused() -> None:
         assert "it would have to be 2 min, and the ceiling is 1 min" in on.text
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_a_timeout_that_somebody_raises_meanwhile_is_theirs() -> None:
     """The question is not asked any more: it heals without us, and nothing is written."""
     with night() as on:
@@ -221,7 +220,7 @@ def test_a_timeout_that_somebody_raises_meanwhile_is_theirs() -> None:
         assert on.attribute("VisibilityTimeout") == 300
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_slow_work_that_fits_is_nothing() -> None:
     """As long as it is done before the message comes back."""
     with night() as on:
@@ -230,7 +229,7 @@ def test_slow_work_that_fits_is_nothing() -> None:
         assert (on.nightshift.all, on.in_vain) == ([], 0)
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 @pytest.mark.parametrize("how", ["observe", "protected", "not opted in"])
 def test_what_may_not_be_touched_is_not(how: str) -> None:
     """Watched only, protected, or without the tag that says yes: refused, and told."""
@@ -245,7 +244,7 @@ def test_what_may_not_be_touched_is_not(how: str) -> None:
         assert len(on.told) == 1
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_nobody_answers_and_nothing_is_done() -> None:
     """The question expires."""
     with night(settings=f'{MEASURED}deadline = "PT1H"') as on:
@@ -257,7 +256,7 @@ def test_nobody_answers_and_nothing_is_done() -> None:
 # -- how long letters are kept ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_letters_that_would_be_forgotten_are_kept_for_14_days() -> None:
     """Four days from when they were first sent may be over in an hour: a yes, and they are kept."""
     with night() as on:
@@ -276,7 +275,7 @@ def test_letters_that_would_be_forgotten_are_kept_for_14_days() -> None:
         assert (on.system.dead > 0, on.world.ledger.expired.total()) == (True, 0)
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_a_dead_letter_queue_that_forgets_sooner_than_its_queue_is_no_place_for_letters() -> None:
     """Also before there is any."""
     with night() as on:
@@ -287,7 +286,7 @@ def test_a_dead_letter_queue_that_forgets_sooner_than_its_queue_is_no_place_for_
         assert "keeps its letters for 1 days, and messages of dms-processing-prod for 14 days" in on.text
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_no_other_attribute_of_a_queue_changes() -> None:
     """Its policy, its redrive policy and its key are what they were."""
     with night() as on:
@@ -306,7 +305,7 @@ def test_no_other_attribute_of_a_queue_changes() -> None:
 # -- a function that consumes ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_a_function_gets_six_times_its_own_timeout_and_its_batch_window() -> None:
     """What AWS asks for; no metric of the application is needed."""
     with night(settings="", measured=False, function=True) as on:
@@ -316,7 +315,7 @@ def test_a_function_gets_six_times_its_own_timeout_and_its_batch_window() -> Non
         assert (on.incident.verdict, on.written) == (Verdict.FIXED, [{"VisibilityTimeout": "365"}])
 
 
-@pytest.mark.scenario("0.25", SHORT)
+@pytest.mark.scenario("0.25", "visibility-timeout-short")
 def test_a_function_that_fails_is_not_given_more_time() -> None:
     """Its failing is what brings messages back: held until that is over, and refused at the deadline."""
     with night(settings='deadline = "PT30M"', measured=False, function=True) as on:

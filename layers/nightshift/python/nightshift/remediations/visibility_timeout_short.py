@@ -23,7 +23,7 @@ A queue is judged by its metrics, which cost the sweep no call of their own; a d
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
@@ -206,9 +206,10 @@ class VisibilityTimeoutShort(Remediation):
             facts = _facts(target.arn, _RETENTION, now, _MOST[_RETENTION])
             cause = f"{target.arn.name} forgets its letters after {_span(now)}"
             return self._ours(read, target, cause, (finding.symptom,), facts)
+        _check_settled(attributes, read.now())
         now = _said(attributes, _TIMEOUT)
-        functions = _functions(read, target)
-        work = self._of_functions(read, target, functions) if functions else self._of_work(read, target.arn, now)
+        mappings = _mappings(read, target)
+        work = self._of_function(read, target, mappings) if mappings else self._of_work(read, target.arn, now)
         measured = (finding.symptom, f"its visibility timeout is {_span(now)}", work.how)
         if work.needs <= now:
             return _not_ours(target.arn, now, measured, known=work.known)
@@ -216,29 +217,27 @@ class VisibilityTimeoutShort(Remediation):
         cause = f"{work.how}, and {target.arn.name} hides them for {_span(now)}"
         return self._ours(read, target, cause, measured, facts, work.rejected)
 
-    def _of_functions(self, read: Reader, target: Target, functions: Mapping[str, Mapping[str, Any]]) -> _Work:
-        """How long AWS asks messages to be hidden whose consumers are functions. Refuses while one of those fails."""
-        needs, how = 0, ""
-        for name, mapping in functions.items():
-            function = Arn.parse(name)
-            if function != target.consumer:
-                reason = f"{name} consumes it: name it, without a version or an alias, as its `consumer`"
-                raise Refused("consumer", reason)
-            timeout = states.function(read, function).get("Timeout")
-            if not isinstance(timeout, int):
-                raise Refused("consumer", f"Lambda did not say how long {function.name} may run", retry_after=_LATER)
-            failed, made = states.sums(
-                read, *(function_metric(function, each, "Sum", _HOUR) for each in ("Errors", "Invocations"))
-            )
-            if failed * 100 > made * self.error_percent:
-                reason = f"{failed:.0f} of {made:.0f} calls of {function.name} failed: that brings messages back"
-                numbers: dict[str, Json] = {"failed": failed, "calls": made}
-                raise Refused("consumer", reason, numbers=numbers, retry_after=_LATER, link=name)
-            window = mapping.get("MaximumBatchingWindowInSeconds") or 0
-            if _RUNS * timeout + window > needs:
-                needs = _RUNS * timeout + window
-                waits = f" and waits {window} s for a batch" if window else ""
-                how = f"{function.name} may run for {timeout} s{waits}, so messages should be hidden for {_span(needs)}"
+    def _of_function(self, read: Reader, target: Target, mappings: Sequence[Mapping[str, Any]]) -> _Work:
+        """How long AWS asks messages to be hidden whose consumer is a function. Refuses while that fails."""
+        function = target.consumer
+        others = sorted({str(each["FunctionArn"]) for each in mappings} - {str(function)})
+        if others or function is None:
+            reason = f"{others[0]} consumes it: name it, without a version or an alias, as its `consumer`"
+            raise Refused("consumer", reason)
+        timeout = states.function(read, function).get("Timeout")
+        if not isinstance(timeout, int):
+            raise Refused("consumer", f"Lambda did not say how long {function.name} may run", retry_after=_LATER)
+        failed, made = states.sums(
+            read, *(function_metric(function, each, "Sum", _HOUR) for each in ("Errors", "Invocations"))
+        )
+        if failed * 100 > made * self.error_percent:
+            reason = f"{failed:.0f} of {made:.0f} calls of {function.name} failed: that brings messages back"
+            numbers: dict[str, Json] = {"failed": failed, "calls": made}
+            raise Refused("consumer", reason, numbers=numbers, retry_after=_LATER, link=str(function))
+        window = max(each.get("MaximumBatchingWindowInSeconds") or 0 for each in mappings)
+        needs = _RUNS * timeout + window
+        waits = f" and waits {window} s for a batch" if window else ""
+        how = f"{function.name} may run for {timeout} s{waits}, so messages should be hidden for {_span(needs)}"
         return _Work(needs, how, rejected="its calls succeed")
 
     def _of_work(self, read: Reader, queue: Arn, now: int) -> _Work:
@@ -377,18 +376,23 @@ def _said(attributes: Mapping[str, Any], name: str) -> int:
     return found
 
 
-def _functions(read: Reader, target: Target) -> dict[str, Mapping[str, Any]]:
-    """The functions that take its messages, by ARN, with the mapping by which they do; none where a service does."""
+def _check_settled(attributes: Mapping[str, Any], now: datetime) -> None:
+    """What was measured before somebody changed the queue says nothing of how it is since."""
+    changed = states.number(attributes, "LastModifiedTimestamp")
+    minutes = _LATELY if changed is None else int(now.timestamp() - changed) // 60
+    if minutes < _LATELY:
+        reason = f"its settings were changed {minutes} minutes ago: what was measured is from before"
+        raise Refused("changed", reason, numbers={"minutes": minutes}, retry_after=_LATER)
+
+
+def _mappings(read: Reader, target: Target) -> list[Mapping[str, Any]]:
+    """What gives its messages to functions; nothing where the configuration says that a service takes them."""
     if target.consumer is not None and target.consumer.kind != "lambda:function":
-        return {}
+        return []
     found = read.pages(
         "lambda", "ListEventSourceMappings", "EventSourceMappings", limit=_MAPPINGS, EventSourceArn=str(target.arn)
     )
-    return {str(each["FunctionArn"]): each for each in found if each.get("FunctionArn") and _takes(each)}
-
-
-def _takes(mapping: Mapping[str, Any]) -> bool:
-    return mapping.get("State") not in {"Disabled", "Deleting"}
+    return [each for each in found if each.get("FunctionArn") and each.get("State") not in {"Disabled", "Deleting"}]
 
 
 # -- in words ----------------------------------------------------------------------------------------------------------
