@@ -90,7 +90,8 @@ def _never(policy: Policy, partition: str) -> list[dict[str, Any]]:
     What is denied by name.
 
     Where a target names roles, these may be passed on: all else of IAM stays denied. Where a bucket has triggers, these
-    may be deleted: all other objects stay denied, what was set apart among them.
+    may be deleted: all other objects stay denied, what was set apart among them. Where a queue's attributes may be set,
+    those of other queues stay denied, or, where there are many such queues, those of other accounts and Regions.
     """
     rest: dict[str, dict[str, Any]] = {}
     if any(target.roles for target in policy.targets):
@@ -100,6 +101,9 @@ def _never(policy: Policy, partition: str) -> list[dict[str, Any]]:
     if triggers:
         but = {"Action": [_DELETE], "NotResource": triggers}
         rest[_DELETE] = {"Sid": "NeverObjects", "Effect": "Deny", **but}
+    queues = _set(policy, Place(partition, policy.account, policy.region))
+    if queues:
+        rest[_SET] = {"Sid": "NeverQueues", "Effect": "Deny", "Action": [_SET], "NotResource": queues}
     all_over = {"Action": sorted({*NEVER} - rest.keys()), "Resource": "*"}
     return [{"Sid": "Never", "Effect": "Deny", **all_over}, *rest.values()]
 
@@ -110,7 +114,7 @@ def _allowed(policy: Policy, partition: str) -> list[Any]:
     grants = {*_own(place), *_of_targets(policy, place)}
     for many in (MANY, 0):
         found = list(statements(condense(grants, place, many=many)))
-        text = json.dumps([_json(each) for each in found] + sorted(NEVER), separators=(",", ":"))
+        text = json.dumps([_json(each) for each in found] + sorted(NEVER) + _set(policy, place), separators=(",", ":"))
         if len(text) <= LIMIT - _AROUND - len('{"Effect":"Allow"},') * len(found):
             return found
     raise ConfigError(
@@ -121,7 +125,16 @@ def _allowed(policy: Policy, partition: str) -> list[Any]:
 
 _AROUND = 200
 """characters of the document besides its statements"""
-_DELETE = "s3:DeleteObject"
+_DELETE, _SET = "s3:DeleteObject", "sqs:SetQueueAttributes"
+_FEW = 10
+"""queues whose attributes may be set that are named one by one"""
+
+
+def _set(policy: Policy, place: Place) -> list[str]:
+    """The queues whose attributes may be set."""
+    those = [each for each in policy.remediations.values() if _SET in each.writes]
+    found = {grant for each in those for grant in grants_for([_SET], writable(policy, each), place, who=each.name)}
+    return sorted(grant.resource for grant in condense(found, place, many=_FEW))
 
 
 def _own(place: Place) -> Iterable[Grant]:

@@ -174,6 +174,10 @@ WORST: Mapping[str, str] = {
         "A write role: put invented messages into a registered source queue, for its consumer to process. A function: "
         "put hints into the work queue, which make us look"
     ),
+    "sqs:SetQueueAttributes": (
+        "Change anything about a registered queue: who may read it (its policy), where its letters go, or how long it "
+        "keeps messages, which are deleted then; IAM has no condition on which attribute"
+    ),
     "sqs:StartMessageMoveTask": "Send every letter of a registered dead-letter queue home at once, poison included",
     "sts:AssumeRole": "Act under a write role of this deployment, within all that the role allows",
     "sts:SetSourceIdentity": "Act under the name of an incident that does not exist",
@@ -436,6 +440,7 @@ _SCOPES: Mapping[str, Scope] = {
     "sqs:ListMessageMoveTasks": _of("sqs:queue", "arn"),
     "sqs:ReceiveMessage": _of("sqs:queue", "arn"),
     "sqs:SendMessage": _told,
+    "sqs:SetQueueAttributes": _of("sqs:queue", "arn"),
     "sqs:StartMessageMoveTask": _of("sqs:queue", "arn"),
     "kms:Decrypt": _key_of_queue("arn", "source"),
     "kms:DescribeKey": _any_key,

@@ -4,7 +4,8 @@ Consumers and producers: what takes messages out of a queue and what puts them i
 A consumer takes messages at a rate per worker that works, holds each for a while, and finishes it or fails. A
 failed message is left alone: its visibility timeout passes, its receive count grows, and at maxReceiveCount
 it becomes a dead letter. Poison always fails; everything fails while a dependency is down; what a worker held
-when it was killed or wedged comes back by itself.
+when it was killed or wedged comes back by itself. Who works on a message for longer than its visibility timeout
+does its work, but may not delete it any more: somebody else has it by then, and does the same work again.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from moto.sqs.models import Message, Queue
 
 from sandbox.clock import Agenda, Entry, Order, span_ms
 from sandbox.images import Behaviour
+from sandbox.ledger import fingerprint
 from sandbox.queues import Queues, setting
 from sandbox.services import Service, Task
 
@@ -117,6 +119,8 @@ class Consumer:
     needs: tuple[str, ...] = ()  # dependencies without which everything fails
     poison: Callable[[str], bool] = lambda _body: False
     failures: int = field(default=0, init=False)
+    measured: bool = False  # whether the application says how long it works on a message
+    worked: list[float] = field(default_factory=list, init=False)  # so many seconds, since that was last reported
     _taken: int = field(default=0, init=False)
     _credit: float = field(default=0.0, init=False)
     _next: Entry | None = field(default=None, init=False)
@@ -159,9 +163,12 @@ class Consumer:
             self._credit -= len(taken)
             self._taken += len(taken)
             if taken:
-                batch = [(workers[index % len(workers)], message) for index, message in enumerate(taken)]
+                batch = [
+                    (workers[index % len(workers)], message, message.receipt_handle)
+                    for index, message in enumerate(taken)
+                ]
                 work = span_ms(self.holds) * self.dice.uniform(0.8, 1.2)
-                self.agenda.at_ms(self.agenda.ms + round(work), lambda: self._end(batch), Order.PHYSICS)
+                self.agenda.at_ms(self.agenda.ms + round(work), lambda: self._end(batch, work / 1000), Order.PHYSICS)
         self._plan_next()
 
     def _plan_next(self) -> None:
@@ -172,15 +179,20 @@ class Consumer:
         if due is not None:
             self._plan(max(due, self.agenda.ms + STEP_MS))
 
-    def _end(self, batch: list[tuple[Worker, Message]]) -> None:
-        now, done = self.agenda.ms, dict[str, list[Message]]()
-        for worker, message in batch:
+    def _end(self, batch: list[tuple[Worker, Message, str | None]], seconds: float) -> None:
+        done = dict[str, list[Message]]()
+        for worker, message, handle in batch:
             if not worker.finishes:
                 continue  # it is gone, and what it held comes back by itself
             if worker.fails or self.poison(message.body) or not self.dependencies.down.isdisjoint(self.needs):
                 self.failures += 1
-            elif message.visible_at > now:
+                continue
+            if self.measured:
+                self.worked.append(seconds)
+            if message.receipt_handle == handle:
                 done.setdefault(worker.id, []).append(message)
+            else:  # another worker has received it since: the work is done, and will be done again
+                self.queues.ledger.in_vain[fingerprint(message.body)] += 1
         for worker_id, messages in done.items():
             self.queues.finish(self.queue, messages, worker_id)
 

@@ -65,6 +65,7 @@ class Ledger:
     def __init__(self) -> None:
         self.sent: Counter[str] = Counter()
         self.processed = ProcessedLog()
+        self.in_vain: Counter[str] = Counter()  # worked on by somebody who was too slow: it was somebody else's by then
         self.deleted: Counter[str] = Counter()  # by DeleteMessage, whoever called it
         self.expired: Counter[str] = Counter()  # its retention was over
         self.purged: Counter[str] = Counter()  # by PurgeQueue, or with its queue

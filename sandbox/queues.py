@@ -428,6 +428,8 @@ class Queues:
     def _look_again(self, call: Call, answer: Answer) -> None:
         self._active(call, answer)
         queue = self._named(call)
+        if queue is not None and call.operation == "SetQueueAttributes":
+            queue.last_modified_timestamp = self._agenda.ms // 1000
         for listener in self._listeners.get(queue.queue_arn, ()) if queue else ():
             self._agenda.at_ms(self._agenda.ms, listener, Order.PHYSICS)
 

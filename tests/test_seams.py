@@ -41,6 +41,11 @@ def test_only_the_table_the_topic_and_the_work_queue_are_written_directly() -> N
     assert callers("own") <= {"aws.py", "incidents.py", "notify.py", "service.py", "cli/deployment.py"}
 
 
+def test_only_what_a_person_asks_for_is_written_in_the_callers_own_name() -> None:
+    """What runs by itself acts under a write role; what was set apart is given back or dropped by whoever types it."""
+    assert callers("write_once") == {"cli/quarantine.py"}
+
+
 def test_only_the_client_factory_knows_boto3() -> None:
     """Everybody else is handed a Reader, an Actor or an Aws; the command line makes the laptop's session."""
     assert {module for module in mentions("boto3") if not module.startswith("cli/")} == {"aws.py"}

@@ -95,6 +95,7 @@ WHY = {
     "sqs:ListQueues": "do the queues exist? One call for a thousand",
     "sqs:ReceiveMessage": "letters are looked at before anything is decided; work is taken",
     "sqs:SendMessage": "letters go home; a lost notification is sent once more; work is handed out",
+    "sqs:SetQueueAttributes": "a visibility timeout or a retention is raised, and no other attribute ever named",
     "sqs:StartMessageMoveTask": "the rest of many letters goes home by SQS's own hand",
     "sts:AssumeRole": "to act, under a write role cut down to one step of one plan",
     "sts:SetSourceIdentity": "under the incident's name, which AWS's trail then shows",

@@ -27,6 +27,7 @@ TITLES = {
     "0.12": "Mail could not be sent",
     "0.19": "P1, all customers: probes, the common error, one page (no fix one by one)",
     "0.21": "P2, one customer: its queue and its service",
+    "0.25": "Raise the visibility timeout; keep letters for 14 days",
     "0.7": "Stuck trigger: restart the consumer",
     "1.2": "Ingestion failure: nothing comes any more",
     "1.3": "Ingestion failure: what calls, and who may (told; no policy is changed)",

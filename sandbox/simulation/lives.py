@@ -15,6 +15,7 @@ from typing import Any
 from nightshift.model import Verdict
 
 from sandbox.simulation.story import Scene, Story
+from sandbox.systems.queue_service import WORK
 
 __all__ = ["LIVES", "Life"]
 
@@ -50,6 +51,7 @@ _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
 _LATENCY, _ERRORS, _TRAFFIC = "ecs-latency-high", "ecs-errors-high", "alb-traffic-missing"
 _STUCK, _BROKEN = "s3-trigger-stuck", "event-source-broken"
 _FILES = "pipeline-backlog"
+_TUNE = "visibility-timeout-short"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -57,6 +59,8 @@ _BY_SCENE = {
     "leak": _LATENCY,
     "errors": _ERRORS,
     "no way in": _TRAFFIC,
+    "work slows": _TUNE,
+    "letters forgotten": _TUNE,
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
@@ -67,7 +71,7 @@ _BY_SCENE = {
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
 _STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueAttributes"
-_DELETES = "s3.DeleteObject"
+_DELETES, _RAISES = "s3.DeleteObject", _LENDS
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -102,6 +106,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
     _TRAFFIC: _SOON,
     _BROKEN: _SOON,
+    _TUNE: {**_SOON, "patience": "PT20M", "least": 8, "processing_metric": WORK},
 }
 """of those that look at a service alone"""
 _LOADED = {**_SOON, "patience": "PT8M", "history": "PT20M", "lease": "PT12M", "max_attempts": 1}
@@ -113,6 +118,8 @@ def _told(name: str, scenes: Iterable[Scene], settings: Mapping[str, str | int],
     own = {**_FAST, **_OWN}.get(name, _LOADED)
     alone = name in {_SHORT, *_OWN}
     others = {each: rows for each, rows in _FAST.items() if not alone or each != _STALLED}
+    if name == _TUNE:  # what is looked at of a queue alone
+        others = {each: rows for each, rows in others.items() if each in {"limits", "storm"}}
     tables = {**others, name: {"deadline": "PT40M", **own, **settings}, **story.get("tables", {})}
     lines = {
         table if table in {"limits", "storm"} else f"remediations.{table}": "\n".join(
@@ -171,6 +178,10 @@ def _fails(**more: Any) -> Story:
 
 def _quiet(**more: Any) -> Story:
     return _told(_TRAFFIC, (_at(2.1, "no way in"),), {}, {"documents": 0, "apis": 1, **more})
+
+
+def _tuned(*scenes: Scene, what: str = "work slows", free: int = 1, **more: Any) -> Story:
+    return _told(_TUNE, (_at(0.1, what, free), *scenes), more.pop("has", {}), more)
 
 
 def _triggers(*scenes: Scene, what: str, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
@@ -266,6 +277,13 @@ LIVES: tuple[Life, ...] = (
     Life("files told of in vain, twice", _files(2, what="files forgotten", has={"max_attempts": 2}), (_ESCALATED,), (_SENDS,)),
     Life("file that was lost, approved", _files(1, mode="approve", answer="yes"), (_FIXED,), (_SENDS,)),
     Life("file that was lost, only watched", _files(1, mode="observe"), (_REFUSED,), (), (_SENDS,)),
+    # a queue's own settings
+    Life("timeout that is raised", _tuned(), (_FIXED,), (_RAISES,)),
+    Life("timeout, approved", _tuned(free=0, answer="yes"), (_FIXED,), (_RAISES,)),
+    Life("timeout that is raised in vain", _tuned(_at(18, "work slows more", 200)), (_ESCALATED,), (_RAISES,)),
+    Life("timeout that somebody raises", _tuned(_at(18, "set timeout", 300), free=0), (_RECOVERED,), (), (_RAISES,)),
+    Life("timeout, only watched", _tuned(mode="observe"), (_REFUSED,), (), (_RAISES,)),
+    Life("letters that would be forgotten", _tuned(what="letters forgotten"), (_FIXED,), (_RAISES,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

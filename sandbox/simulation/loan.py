@@ -59,6 +59,7 @@ class QueueSlow(Remediation):
     kinds: ClassVar[tuple[str, ...]] = ("sqs:queue",)
     reads: ClassVar[tuple[str, ...]] = ("sqs:GetQueueAttributes",)
     writes: ClassVar[tuple[str, ...]] = ("sqs:SetQueueAttributes",)
+    sets: ClassVar[tuple[str, ...]] = ("VisibilityTimeout",)
 
     confirm: PositiveInt = Field(default=1, description="sick looks in a row before anything is planned")
     looks: PositiveInt = Field(default=2, description="healthy looks in a row that prove a cure or a recovery")

@@ -63,6 +63,8 @@ _ONCE = {
     _LIMITS,
 }
 """writes of which an attempt makes at most one"""
+_RAISED = {"VisibilityTimeout", "MessageRetentionPeriod"}
+"""all that is ever set of a queue"""
 _NOTHING_LASTS = {
     "s3.GetObject",
     "s3.ListObjectsV2",
@@ -505,7 +507,7 @@ def sickness_noticed(case: Case) -> Iterator[str]:
     """What is still sick at the end is somebody's: an incident is open, or one has ended and told a person."""
     known = {incident.target for incident in case.played.incidents}
     for system in case.played.stage.queues:
-        if system.dead and system.dlq_arn not in known:
+        if system.dead and known.isdisjoint({system.dlq_arn, system.queue_arn}):
             yield f"{system.dead} dead letters in {system.dlq_arn}, and nobody was ever told"
     for bucket in case.played.stage.buckets:
         stuck = bucket.stuck(stuck_for(case.played.stage) + timedelta(minutes=5))
@@ -565,6 +567,31 @@ def _tasks_returned(case: Case) -> Iterator[str]:
         told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == arn)
         if now != right and not told:
             yield f"{arn} is left at {now} tasks; {right} is right"
+
+
+def only_raised(case: Case) -> Iterator[str]:
+    """Of a queue that is not lent to, nothing but its two spans is ever set, and each to more than it was."""
+    loans = {case.played.stage.loans.arn(name) for name in case.played.stage.loans.names}
+    ours = {
+        call.number: call
+        for call in case.writes
+        if call.name == "sqs.SetQueueAttributes" and _resource(call) not in loans
+    }
+    theirs = {
+        event.number: event
+        for event in case.played.stage.world.trail
+        if event.name in {"sqs.CreateQueue", "sqs.SetQueueAttributes"} and event.principal.role_arn is None
+    }
+    there: dict[tuple[str, str], str] = {}
+    for number in sorted({*ours, *theirs}):
+        params = ours[number].params if number in ours else theirs[number].params
+        queue = str(params.get("QueueUrl", params.get("QueueName"))).rpartition("/")[2]
+        for name, value in params.get("Attributes", {}).items():
+            if number in ours and name not in _RAISED:
+                yield f"{name} of {queue} was set"
+            elif number in ours and int(value) <= int(there.get((queue, name), 0)):
+                yield f"{name} of {queue} was set to {value}, and stood at {there.get((queue, name))}"
+            there[queue, name] = value
 
 
 def locks_released(case: Case) -> Iterator[str]:
@@ -728,7 +755,8 @@ def _taken_for_ours(case: Case, incident: Incident, name: str, resource: str) ->
 def _takes_back(case: Case, call: Call) -> bool:
     """Whether a write gives back what was lent: what was there before, which a person may have set."""
     if call.name == "sqs.SetQueueAttributes":
-        return bool(call.params["Attributes"].get("VisibilityTimeout") != LENT)
+        lent = {case.played.stage.loans.arn(name) for name in case.played.stage.loans.names}
+        return _resource(call) in lent and call.params["Attributes"].get("VisibilityTimeout") != LENT
     wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
     before = [each for each in case.by_incident[call.principal.name] if each.number < call.number]
     earlier = [each.params.get("desiredCount", each.params.get("MaxCapacity")) for each in before]
@@ -833,6 +861,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "deadlines": deadlines,
     "sickness noticed": sickness_noticed,
     "loans returned": loans_returned,
+    "only raised": only_raised,
     "locks released": locks_released,
     "in bounds": in_bounds,
     "not mid-deployment": not_mid_deployment,

@@ -32,6 +32,7 @@ from sandbox.deployment import Deployment
 from sandbox.fakes.autoscaling import DIMENSION
 from sandbox.images import Behaviour
 from sandbox.ledger import fingerprint
+from sandbox.queues import setting
 from sandbox.seam import Call
 from sandbox.simulation.environments import Environments
 from sandbox.simulation.hub import Hub
@@ -61,6 +62,9 @@ WIRES = "event-source-broken"
 PIPELINE = "pipeline-backlog"
 LATE = timedelta(minutes=5)
 """after which a raw file is late: twice its function's timeout is less"""
+TUNING = "remediations.visibility-timeout-short"
+"""the same for a queue's own settings, and for nothing else of it"""
+DAY = 86_400
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -336,6 +340,12 @@ def configuration(
         of_service = ["ecs-deployment-bad"]
     for number, system in enumerate(queues):
         parts.append(f'[[systems]]\nname = "system-{number}"\n')
+        if TUNING in story.settings:
+            parts += [
+                f'[[systems.targets]]\narn = "{arn}"\nmode = "{story.mode}"\nconsumer = "{system.service_arn}"\n{more}'
+                for arn, more in ((system.queue_arn, ""), (system.dlq_arn, f'source = "{system.queue_arn}"\n'))
+            ]
+            continue
         parts.append(
             f'[[systems.targets]]\narn = "{system.dlq_arn}"\nmode = "{story.mode}"\nsource = "{system.queue_arn}"\n'
             f'consumer = "{system.service_arn}"\nremediations = ["sqs-dlq-backlog"]\n'
@@ -562,6 +572,46 @@ def _bucket_of(stage: Stage, scene: Scene) -> TransientTrigger:
 def _heal_bucket(system: TransientTrigger) -> None:
     system.deletes_fail = system.archive_fails = system.forgives = False
     system.lose_no_more()
+
+
+def _work_slows(stage: Stage, scene: Scene) -> None:
+    """The work on a message takes about as long as that stays hidden; ``numbers``: whether anybody must be asked."""
+    system = _system(stage, scene)
+    if system is None:
+        return
+    if scene.numbers[0]:
+        system.tag(system.queue_arn, "auto-raise", "enabled")
+    system.report_work()
+    system.slow_down(timedelta(seconds=65))
+    system.offer(6)
+
+
+def _work_slows_more(stage: Stage, scene: Scene) -> None:
+    """The work takes far longer than before: what was enough is not any more."""
+    system = _system(stage, scene)
+    if system is not None:
+        system.slow_down(timedelta(seconds=scene.numbers[0]))
+
+
+def _letters_forgotten(stage: Stage, scene: Scene) -> None:
+    """Somebody has a dead-letter queue keep its letters for a day; ``numbers``: whether anybody must be asked."""
+    system = _system(stage, scene)
+    if system is None:
+        return
+    if scene.numbers[0]:
+        system.tag(system.dlq_arn, "auto-raise", "enabled")
+    _set_attribute(stage, system.dlq_url, "MessageRetentionPeriod", DAY)
+
+
+def _set_timeout(stage: Stage, scene: Scene) -> None:
+    """A person sets a queue's visibility timeout."""
+    system = _system(stage, scene)
+    if system is not None:
+        _set_attribute(stage, system.queue_url, "VisibilityTimeout", scene.numbers[0])
+
+
+def _set_attribute(stage: Stage, url: str, name: str, value: int) -> None:
+    stage.world.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={name: str(value)})
 
 
 def _trigger_stays(stage: Stage, scene: Scene) -> None:
@@ -889,7 +939,9 @@ def _answer(stage: Stage) -> None:
 
 def _look(stage: Stage) -> None:
     """How things really stand, three times a minute: what a verdict is later compared with."""
-    found = {system.dlq_arn: system.clean for system in stage.queues}
+    tuned = TUNING in stage.story.settings
+    found = {system.dlq_arn: _keeps(system) if tuned else system.clean for system in stage.queues}
+    found |= {system.queue_arn: _fits(system) for system in stage.queues if tuned}
     since = stage.world.now - timedelta(minutes=5)
     finishing = {each.queue for each in takewhile(lambda each: each.at > since, reversed(stage.world.processed.all))}
     for system in stage.queues:
@@ -915,6 +967,17 @@ def _look(stage: Stage) -> None:
     for arn, well in found.items():
         stage.health.setdefault(arn, []).append((stage.ms, well))
     stage.braking.append((stage.ms, stage.braked))
+
+
+def _fits(system: QueueService) -> bool:
+    """Whether the work on a message is done before it shows itself again, also where it takes longer than usual."""
+    return 1.2 * system.consumer.holds.total_seconds() <= setting(system.queue, "visibility_timeout")
+
+
+def _keeps(system: QueueService) -> bool:
+    """Whether letters are kept at least as long as messages; where some wait, for as long as SQS can."""
+    own, of_queue = (setting(queue, "message_retention_period") for queue in (system.dlq, system.queue))
+    return own >= 14 * DAY or (system.clean and own >= of_queue)
 
 
 def stuck_for(stage: Stage) -> timedelta:
@@ -954,6 +1017,7 @@ def _heal(stage: Stage) -> None:
     for system in stage.queues:
         for dependency in system.shape.needs:
             system.heal_dependency(dependency)
+        system.slow_down(system.shape.holds)
         system.finish_stack_update()
         for arn in (system.dlq_arn, system.service_arn):
             system.untag(arn, "protected")
@@ -1016,6 +1080,10 @@ _SCENES: dict[str, Any] = {
     "leak": _leak,
     "errors": _errors,
     "no way in": _no_way_in,
+    "work slows": _work_slows,
+    "work slows more": _work_slows_more,
+    "letters forgotten": _letters_forgotten,
+    "set timeout": _set_timeout,
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,

@@ -13,10 +13,14 @@ from moto.sqs.models import Queue
 
 from sandbox.consumers import Consumer, Producer, tasks_of
 from sandbox.images import Behaviour, Image
+from sandbox.metrics import Sample
 from sandbox.queues import redrive_policy
 from sandbox.services import Deployment, Service
 from sandbox.systems.ecs_system import OPT_IN, EcsSystem
 from sandbox.world import World
+
+WORK_NAMESPACE, WORK = "Application", "ProcessingTime"
+"""the metric by which an application says how long it works on a message, in seconds"""
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,22 @@ class QueueService(EcsSystem):
         """The running tasks hang: they stay RUNNING and take nothing. Only new tasks help."""
         self.service.wedge()
 
+    def slow_down(self, holds: timedelta) -> None:
+        """The work on a message takes so long from now on."""
+        self.consumer.holds = holds
+
+    def report_work(self) -> None:
+        """The application reports from now on how long it works on a message."""
+        self.consumer.measured = True
+        series = self.world.metrics.of(WORK_NAMESPACE, WORK, (("QueueName", self.shape.queue),))
+
+        def measure(minute: int) -> None:
+            worked, self.consumer.worked = self.consumer.worked, []
+            if worked:
+                series.put(minute, Sample.of(worked))
+
+        self.world.meters.all.append(measure)
+
     def push_image(self, behaviour: Behaviour = Behaviour.WORKS) -> Image:
         """Somebody pushes an image under the tag that the service runs, and deploys nothing."""
         return self.push(self.service, behaviour)
@@ -215,3 +235,39 @@ class QueueService(EcsSystem):
 def json_body(**fields: object) -> str:
     """A message body as the applications write it."""
     return json.dumps(fields, separators=(",", ":"))
+
+
+def queue_target(system: QueueService, *, mode: str = "auto") -> str:
+    """The queue as a target of a configuration."""
+    return f"""
+[[systems.targets]]
+arn = "{system.queue_arn}"
+mode = "{mode}"
+consumer = "{system.service_arn}"
+"""
+
+
+def tuning_configuration(system: QueueService, *, mode: str = "auto", settings: str = "") -> str:
+    """A deployment's TOML for the queue and its dead-letter queue, as what looks after their settings sees them."""
+    world = system.world
+    return f"""
+name = "demo"
+account = "{world.account}"
+region = "{world.region}"
+
+[notify]
+emails = ["oncall@example.com"]
+
+[remediations.visibility-timeout-short]
+mode = "auto"
+{settings}
+
+[[systems]]
+name = "{system.shape.stack}"
+{queue_target(system, mode=mode)}
+[[systems.targets]]
+arn = "{system.dlq_arn}"
+mode = "{mode}"
+source = "{system.queue_arn}"
+consumer = "{system.service_arn}"
+"""

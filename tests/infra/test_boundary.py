@@ -138,3 +138,30 @@ def test_a_boundary_that_is_a_policy_is_taken(tmp_path: Path, policy: Policy) ->
     """The account's own, or one that AWS manages."""
     for boundary in (f"arn:aws:iam::{ACCOUNT}:policy/team/limit", "arn:aws:iam::aws:policy/PowerUserAccess"):
         assert Options(boundary=boundary).boundary == boundary
+
+
+def _tuned(count: int) -> list[dict[str, object]]:
+    """The statements about a deployment that may set attributes of so many queues."""
+    target = """
+[[systems.targets]]
+arn = "arn:aws:sqs:eu-central-1:111122223333:queue-{0}"
+mode = "auto"
+"""
+    toml = TOML + "".join(target.format(number) for number in range(count))
+    policy = parse_toml(toml + '[remediations.visibility-timeout-short]\nmode = "auto"\n', path="t")
+    return list(document(policy, partition="aws")["Statement"])
+
+
+def test_the_attributes_of_no_other_queue_can_be_set() -> None:
+    """Of those that a remediation may raise something of they can; of many, those of this account and Region."""
+    few, many = (parse({"Version": "2012-10-17", "Statement": _tuned(count)}) for count in (1, 40))
+    ours, other = (f"arn:aws:sqs:{REGION}:{ACCOUNT}:{name}" for name in ("queue-0", "elsewhere"))
+    elsewhere = f"arn:aws:sqs:us-east-1:{ACCOUNT}:queue-0"
+    for boundary, queue, allowed in (
+        (few, ours, True),
+        (few, other, False),
+        (few, elsewhere, False),
+        (many, ours, True),
+        (many, elsewhere, False),
+    ):
+        assert permitted([ADMINISTRATOR, boundary], "sqs:SetQueueAttributes", queue, SAYS) is allowed, queue

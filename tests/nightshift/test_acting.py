@@ -156,6 +156,25 @@ def test_a_fixed_parameter_is_not_free_even_where_the_plan_says_both(bench: Benc
     assert bench.written == []
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        change(ARN, {"Policy": "{}"}, {}),
+        change(ARN, {"DelaySeconds": "0", "RedrivePolicy": "{}"}, {}),
+        change(ARN, {"KmsMasterKeyId": ""}, {}, stops=True),
+        replace(SET, params={"QueueUrl": SET.params["QueueUrl"]}, free=("Attributes",)),
+    ],
+    ids=["its policy", "one more", "as an undo", "whatever it likes"],
+)
+def test_no_attribute_of_a_queue_is_set_that_is_not_declared(bench: Bench, call: Call) -> None:
+    """IAM has no condition on which: the plan names them, and the remediation has declared each, or nothing is sent."""
+    free = {"Attributes": {"DelaySeconds": "0"}} if call.free else {}
+    done = bench.perform(lambda act: act(call, **free), call)
+    assert isinstance(done.error, Undeclared)
+    assert "of a queue" in str(done.error)
+    assert bench.written == []
+
+
 def test_no_more_often_than_planned(bench: Bench) -> None:
     """The third of two is refused."""
 

@@ -74,6 +74,7 @@ def test_every_step_had_a_session_and_used_what_it_was_given() -> None:
         "roll-back",
         *("delete", "send"),
         "rest",
+        *("raise-visibility-timeout", "raise-retention"),
         *("restart", "quarantine", "canary", "redrive", "undo redrive"),
         *("more-tasks", "undo more-tasks", "higher-maximum", "undo higher-maximum"),
     }

@@ -87,6 +87,7 @@ class Toy(Remediation):
     kinds: ClassVar[tuple[str, ...]] = ("sqs:queue",)
     reads: ClassVar[tuple[str, ...]] = ("sqs:GetQueueAttributes",)
     writes: ClassVar[tuple[str, ...]] = ("sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:UntagQueue")
+    sets: ClassVar[tuple[str, ...]] = ("DelaySeconds", "ReceiveMessageWaitTimeSeconds", "VisibilityTimeout")
 
     mode: Mode = Mode.AUTO
     confirm: PositiveInt = 1

@@ -430,6 +430,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "sqs.ReceiveMessage": _plain("sqs:ReceiveMessage", _queue, "sqs out"),
     "sqs.SendMessage": _plain("sqs:SendMessage", _queue, "sqs in"),
     "sqs.SendMessageBatch": _plain("sqs:SendMessage", _queue, "sqs in"),
+    "sqs.SetQueueAttributes": _plain("sqs:SetQueueAttributes", _queue),
     "sqs.StartMessageMoveTask": _start_move,
     "sts.AssumeRole": _assume,
     "sts.GetCallerIdentity": _nothing,

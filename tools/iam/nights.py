@@ -39,6 +39,7 @@ from sandbox.scenes import (
 )
 from sandbox.systems.document_management import DocumentManagement
 from sandbox.systems.etl import Etl, pipeline_configuration
+from sandbox.systems.queue_service import WORK, tuning_configuration
 from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -242,6 +243,7 @@ def nights() -> tuple[Night, ...]:
                 _play_answers(),
                 _play_triggers(),
                 _play_pipeline(),
+                _play_tuning(),
                 *releases,
                 _play_reports(),
             )
@@ -327,6 +329,27 @@ def _play_pipeline() -> Night:
                 f"function:{etl.function}": "function:CONSUMER",
             }
             return recorded("pipeline", stage, steps, words=words)
+
+
+def _play_tuning() -> Night:
+    """Work takes longer than a message stays hidden; and letters would be forgotten before their queue's messages."""
+    with World(NIGHT, thin=True) as world:
+        system = DocumentManagement(world)
+        system.report_work()
+        for arn in (system.queue_arn, system.dlq_arn):
+            system.tag(arn, "auto-raise", "enabled")
+        toml = tuning_configuration(system, settings=f'processing_metric = "{WORK}"')
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            system.offer(6)
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                sqs = world.client("sqs")
+                sqs.set_queue_attributes(QueueUrl=system.dlq_url, Attributes={"MessageRetentionPeriod": "86400"})
+                system.slow_down(timedelta(seconds=65))
+                stage.until(lambda: len(world.trail.of("sqs.SetQueueAttributes", function="nightshift-tick")) > 1)
+                stage.minutes(20)
+            return recorded("queue tuning", stage, steps)
 
 
 def _play_answers() -> Night:

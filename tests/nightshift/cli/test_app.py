@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -25,7 +26,14 @@ from tests.nightshift.cli.desk import ID, ME, TOML, Desk, Toy
 from tests.nightshift.signals.cloud import ACCOUNT, REGION
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = tuple(get_command(app).commands)  # type: ignore[attr-defined]  # a group has commands
+GROUP: Any = get_command(app)
+COMMANDS = tuple(GROUP.commands)
+WORDS = [
+    f"{name} {more}".split()
+    for name, command in GROUP.commands.items()
+    for more in getattr(command, "commands", None) or [""]
+]
+"""what is typed for each command, those of a group of commands by both their words"""
 
 
 def test_the_version_is_said(desk: Desk) -> None:
@@ -36,13 +44,14 @@ def test_the_version_is_said(desk: Desk) -> None:
 def test_the_commands_are_those_that_are_promised() -> None:
     """In the order in which a person meets them."""
     promised = "demo simulate remediations validate discover scan explain health status incidents show leases"
-    assert (*promised.split(), "approve", "deny", "ack", "pause", "resume") == COMMANDS
+    assert (*promised.split(), "approve", "deny", "ack", "pause", "resume", "quarantine") == COMMANDS
+    assert tuple(GROUP.commands["quarantine"].commands) == ("list", "show", "restore", "discard")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_and_json(desk: Desk, command: str) -> None:
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_every_command_has_help_and_json(desk: Desk, words: list[str]) -> None:
     """Without exception."""
-    result = desk.run(command, "--help")
+    result = desk.run(*words, "--help")
     assert result.exit_code == 0
     assert "--json" in result.stdout
 
@@ -59,8 +68,10 @@ def test_every_command_has_help_and_json(desk: Desk, command: str) -> None:
         ("resume", "--why", "go"),
         ("scan",),
         ("explain", "toy-backlog", "letters"),
+        ("quarantine", "list"),
+        ("quarantine", "restore", "letters/x/y.json", "--why", "mended", "--yes"),
     ],
-    ids=lambda words: words[0],
+    ids=lambda words: " ".join(words[:2]),
 )
 class TestEveryCommand:
     """What holds for each command that needs AWS."""

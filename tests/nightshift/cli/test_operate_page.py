@@ -26,8 +26,12 @@ def test_every_command_on_the_page_can_be_typed(line: str) -> None:
     group = get_command(app)
     assert isinstance(group, TyperGroup)
     _, name, *words = shlex.split(line, comments=True)
-    command = group.commands[name]
-    parsed = command.make_context(name, words, parent=typer.Context(group))
+    command, context = group.commands[name], typer.Context(group)
+    if isinstance(command, TyperGroup):
+        context = typer.Context(command, parent=context, info_name=name)
+        name, *words = words
+        command = command.commands[name]
+    parsed = command.make_context(name, words, parent=context)
     assert not parsed.args
 
 

@@ -124,6 +124,16 @@ def session_policy(calls: Iterable[Call]) -> str:
     return text
 
 
+_SETS = "sqs:SetQueueAttributes"
+
+
+def _others(call: Call, sets: Iterable[str]) -> list[str]:
+    """What a call would set of a queue besides ``sets``. Which attributes it is about must stand in the plan."""
+    if "Attributes" in call.free:
+        return ["whatever it likes"]
+    return sorted(set(call.params.get("Attributes", ())) - set(sets))
+
+
 @dataclass
 class _Memory:
     """
@@ -204,6 +214,8 @@ class _Hand:
             raise Undeclared(msg)
         if call.action not in self.remediation.writes:
             raise Undeclared(f"{self.remediation.name} does not declare that it writes {call.action}")
+        if call.action == _SETS and (others := _others(call, self.remediation.sets)):
+            raise Undeclared(f"{self.remediation.name} does not declare that it sets {', '.join(others)} of a queue")
         if unknown := sorted(set(free) - set(call.free) | set(free) & set(call.params)):
             msg = f"{call.action}: {', '.join(unknown)} was not left free by the plan"
             raise Undeclared(msg)

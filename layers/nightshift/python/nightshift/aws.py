@@ -174,6 +174,19 @@ class Aws:
         """
         return self.read(service, operation, **params)
 
+    def write_once(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
+        """
+        Make one write in the caller's own name, with one attempt: for a person at a terminal, who has the permission.
+
+        Nothing that runs by itself does. Raises Denied, Missing, Rejected or Ambiguous.
+        """
+        call = Call(service, operation, _subject(params), free=tuple(params))
+        client = self._session.client(service, region_name=self.region, config=_ACTING)
+        try:
+            return _whole(getattr(client, xform_name(operation))(**params))
+        except (ClientError, BotoCoreError) as error:
+            raise translate(error, call, writing=True) from (None if _carries(call) else error)
+
     def pages(self, service: str, operation: str, key: str, /, *, limit: int, **params: Any) -> Iterator[Any]:
         """
         Every item under ``key`` over all pages.

@@ -559,6 +559,16 @@ class Incidents:
         }
         return self._transact([update, {"Put": {"Item": _event_item(incident_id, 10**9 + 1, event)}}]) is None
 
+    def remark(self, incident_id: str, event: Event) -> bool:
+        """Write what a person did into an incident's timeline; False where there is no such incident (any more)."""
+        exists = {
+            "ConditionCheck": {
+                "Key": _key(f"INCIDENT#{incident_id}", "INCIDENT"),
+                "ConditionExpression": "attribute_exists(pk)",
+            }
+        }
+        return self._transact([exists, {"Put": {"Item": _event_item(incident_id, 10**9 + 2, event)}}]) is None
+
     def seen_healthy(self, incident: Incident) -> bool:
         """Whether sweeps have seen a closed incident's target healthy since: they are no longer quiet about it."""
         return self._get(f"TARGET#{incident.target}", f"OPEN#{incident.remediation}") is None

@@ -39,6 +39,7 @@ __all__ = [
     "meaning",
     "plain",
     "receive_params",
+    "unplain",
 ]
 
 SKEW: Final = timedelta(minutes=1)
@@ -141,6 +142,18 @@ def plain(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, st
         name: {
             part: base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
             for part, value in attribute.items()
+        }
+        for name, attribute in attributes.items()
+    }
+
+
+def unplain(attributes: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Any]]:
+    """What :func:`plain` was made of, as SQS takes it: what it says of lists is always empty. Raises ValueError."""
+    return {
+        name: {
+            part: base64.b64decode(value, validate=True) if part == "BinaryValue" else value
+            for part, value in attribute.items()
+            if part in {"DataType", "StringValue", "BinaryValue"}
         }
         for name, attribute in attributes.items()
     }

@@ -218,6 +218,8 @@ class Remediation(BaseModel, ABC):
     """IAM actions of the plan's own calls"""
     delegates: ClassVar[tuple[str, ...]] = ()
     """IAM actions that AWS performs in our name while serving those calls"""
+    sets: ClassVar[tuple[str, ...]] = ()
+    """the attributes of a queue that it may set: IAM lets whoever may set one set all, the queue's policy among them"""
     cures_deployments: ClassVar[bool] = False
     """whether a deployment of the target itself can be the failure, and so does not hold us back"""
     mends_itself: ClassVar[bool] = True

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from nightshift import strict_json
 from nightshift.errors import Missing, Unreadable
 from nightshift.model import Arn, Healthy, MetricQuery, ResourceRead, Target, Unknown
 from nightshift.remediation import Reader, Readings, Series, Unread
@@ -23,6 +24,7 @@ __all__ = [
     "number",
     "primary",
     "queue",
+    "receives",
     "seen_service",
     "series",
     "service",
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 _DIGITS = 12  # no count and no span of SQS has more
+_POLICY_LIMIT = 4096  # bytes of a RedrivePolicy: an ARN and a number
 
 
 def queue(read: Reader, arn: Arn) -> Mapping[str, Any]:
@@ -106,6 +109,15 @@ def messages(attributes: Mapping[str, Any]) -> int | None:
         number(attributes, f"ApproximateNumberOfMessages{which}") for which in ("", "NotVisible", "Delayed")
     )
     return None if visible is None else visible + (hidden or 0) + (delayed or 0)
+
+
+def receives(attributes: Mapping[str, Any]) -> int | None:
+    """How often a queue gives a message out before it is a dead letter; None where none of its messages becomes one."""
+    try:
+        policy = strict_json.loads(attributes.get("RedrivePolicy", ""), limit=_POLICY_LIMIT)
+        return int(policy["maxReceiveCount"])
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
 
 
 def primary(service: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -18,6 +18,7 @@ from nightshift.cli.discover import discover
 from nightshift.cli.health import health
 from nightshift.cli.looking import explain, remediations, scan, validate
 from nightshift.cli.options import AsJson
+from nightshift.cli.quarantine import quarantine
 from nightshift.cli.switching import pause, resume, status
 from nightshift.cli.telling import incidents, leases, show
 from nightshift.errors import NightshiftError
@@ -169,3 +170,4 @@ for _command, _panel in (
     (resume, _RUN),
 ):
     app.command(_command.__name__, rich_help_panel=_panel)(_command)
+app.add_typer(quarantine, name="quarantine", rich_help_panel=_RUN)

@@ -18,6 +18,7 @@ from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.s3_trigger_behind import S3TriggerBehind
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
+from nightshift.remediations.visibility_timeout_short import VisibilityTimeoutShort
 
 __all__ = ["REMEDIATIONS"]
 
@@ -29,6 +30,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsCapacityShort,  # more tasks of what hangs or leaks are no cure
     EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
     EcsErrorsHigh,  # and this is only told
+    VisibilityTimeoutShort,  # messages that come back too early die, and are no use to redrive
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
     S3TriggerStuck,  # then what is left of that: a trigger whose message waits or died is one of theirs
     PipelineBacklog,  # the same of raw data: first its dead letters, then what nobody was told of
