@@ -249,6 +249,7 @@ class ResourceRead:
     One resource's state: ``kind`` names the batched reader in :mod:`nightshift.signals`, ``key`` is the ARN.
 
     ``sqs.queue`` = its attributes, ``sqs.exists`` = whether it is listed, ``ecs.service`` = DescribeServices,
+    ``states.machine`` = a state machine with its newest executions,
     ``s3.triggers`` = the oldest objects under a prefix, which is part of the ARN.
     """
 
@@ -381,7 +382,7 @@ class Call:
         return _text(_essence(self))
 
 
-_IAM_SERVICES = {"elbv2": "elasticloadbalancing", "resourcegroupstaggingapi": "tag"}
+_IAM_SERVICES = {"elbv2": "elasticloadbalancing", "resourcegroupstaggingapi": "tag", "stepfunctions": "states"}
 _IAM_NAMES = {
     ("s3", "GetBucketNotificationConfiguration"): "GetBucketNotification",
     ("s3", "ListObjectsV2"): "ListBucket",

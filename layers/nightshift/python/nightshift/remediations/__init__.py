@@ -11,6 +11,7 @@ from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
 from nightshift.remediations.ecs_latency_high import EcsLatencyHigh
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
+from nightshift.remediations.execution_failed import ExecutionFailed
 from nightshift.remediations.lambda_failing import LambdaFailing
 from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
@@ -28,6 +29,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsErrorsHigh,  # and this is only told
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
     S3TriggerStuck,  # then what is left of that: a trigger whose message waits or died is one of theirs
+    ExecutionFailed,  # then what has failed at any of these; its diagnosis waits until nothing fails any more
     LambdaFailing,  # told only, as the next two
     S3AccessDenied,
     AlarmRaised,  # what nobody can cure here is told last

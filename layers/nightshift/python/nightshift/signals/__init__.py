@@ -22,12 +22,14 @@ from nightshift.remediation import Readings, Unread
 from nightshift.signals.alarms import alarm_pieces
 from nightshift.signals.batch import Answer, Piece
 from nightshift.signals.functions import function_pieces
+from nightshift.signals.machines import machine_pieces
 from nightshift.signals.metrics import metric_pieces
 from nightshift.signals.names import (
     alarm_name,
     balancer_metric,
     function_metric,
     group_metric,
+    machine_metric,
     queue_arn,
     queue_metric,
     queue_url,
@@ -52,6 +54,7 @@ __all__ = [
     "function_metric",
     "gather",
     "group_metric",
+    "machine_metric",
     "queue_arn",
     "queue_metric",
     "queue_url",
@@ -71,7 +74,12 @@ class Kind:
     @property
     def service(self) -> str:
         """The client that reads it."""
-        return self.names.partition(":")[0]
+        service = self.names.partition(":")[0]
+        return _CLIENTS.get(service, service)
+
+
+_CLIENTS = {"states": "stepfunctions"}
+"""services that the SDK knows by another name than ARNs do"""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -82,6 +90,9 @@ KINDS: Mapping[str, Kind] = {
         "lambda:function", ("lambda:GetFunctionConcurrency", "lambda:GetFunctionConfiguration"), function_pieces
     ),
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),
+    "states.machine": Kind(
+        "states:stateMachine", ("states:DescribeStateMachine", "states:ListExecutions"), machine_pieces
+    ),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""
