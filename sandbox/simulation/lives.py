@@ -49,6 +49,7 @@ _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
 _LATENCY, _ERRORS = "ecs-latency-high", "ecs-errors-high"
 _STUCK = "s3-trigger-stuck"
+_EXECUTIONS = "execution-failed"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -58,11 +59,13 @@ _BY_SCENE = {
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
+    "executions fail": _EXECUTIONS,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
 _STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueAttributes"
 _DELETES = "s3.DeleteObject"
+_REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecution"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -93,6 +96,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
         "timestamp_field": "timestamp",
         "idempotent": True,
     },
+    _EXECUTIONS: {**_SOON, "patience": "PT16M", "any_failed": True, "calm": "PT2M", "alone": "PT2M", "sample": 5},
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
 }
 """of those that look at a service alone"""
@@ -165,6 +169,14 @@ def _triggers(*scenes: Scene, what: str, has: Mapping[str, str | int] | None = N
     return _told(_STUCK, (_at(0.1, what), *scenes), has or {}, {"documents": 0, "triggers": 1, **more})
 
 
+def _executions(
+    *scenes: Scene, of: tuple[int, int, int] = (3, 0, 90), has: Mapping[str, Any] | None = None, **more: Any
+) -> Story:
+    return _told(
+        _EXECUTIONS, (_at(0.1, "executions fail", *of), *scenes), has or {}, {"documents": 0, "machines": 1, **more}
+    )
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -227,6 +239,16 @@ LIVES: tuple[Life, ...] = (
     Life("trigger without proof", _triggers(what="trigger lost", has={"idempotent": False}), (_ESCALATED,), (), (_SENDS, _DELETES)),
     Life("trigger that was lost, approved", _triggers(what="trigger lost", mode="approve", answer="yes"), (_FIXED,), (_SENDS,), (_DELETES,)),
     Life("triggers, only watched", _triggers(what="trigger stays", mode="observe"), (_REFUSED,), (), (_SENDS, _STORES, _DELETES)),
+    # executions
+    Life("executions that are run again", _executions(), (_FIXED,), (_REDRIVES,), (_STARTS,)),
+    Life("executions, run again in two batches", _executions(of=(4, 0, 90), has={"batch": 2}), (_FIXED,), (_REDRIVES,), (_STARTS,)),
+    Life("executions, one of them corrupt", _executions(of=(2, 1, 90)), (_ESCALATED,), (_REDRIVES,), (_STARTS,)),
+    Life("executions that fail again", _executions(of=(2, 0, _HOURS), has={"max_attempts": 1}), (_ESCALATED,), (_REDRIVES,), (_STARTS,)),
+    Life("executions, started anew", _executions(_at(1, "definition"), has={"idempotent": ["dms-processing-x0"]}), (_FIXED,), (_STARTS,), (_REDRIVES,)),
+    Life("executions of an old definition", _executions(_at(1, "definition")), (_ESCALATED,), (), (_REDRIVES, _STARTS)),
+    Life("executions redriven by hand", _executions(_at(3, "executions redriven by hand"), has={"confirm": 9}), (_RECOVERED,), (), (_REDRIVES,)),
+    Life("executions, approved", _executions(mode="approve", answer="yes"), (_FIXED,), (_REDRIVES,), (_STARTS,)),
+    Life("executions, only watched", _executions(mode="observe"), (_REFUSED,), (), (_REDRIVES, _STARTS)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

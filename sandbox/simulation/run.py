@@ -38,7 +38,9 @@ from sandbox.simulation.hub import Hub
 from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
-from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.document_management import INDEX, DocumentManagement
+from sandbox.systems.document_processing import NAME as EXECUTIONS
+from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -86,6 +88,7 @@ class Stage:
     queues: list[QueueService]
     apis: list[UsageMetrics]
     buckets: list[TransientTrigger]
+    machines: list[DocumentProcessing]
     loans: Loans
     sent: Counter[str]  # what producers sent, by fingerprint
     humans: list[Human] = field(default_factory=list)
@@ -195,15 +198,19 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         queues = _systems(world, story)
         apis = [UsageMetrics(world, f"a{number}", tasks=TASKS) for number in range(story.apis)]
         buckets = [_bucket(world, number) for number in range(story.triggers)]
+        account = state_machines(world)
+        machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
         stack.callback(hub.close)
         stack.enter_context(patch.object(time, "sleep", hub.sleep))
         environments = Environments()
-        toml = configuration(story, world, queues, loans, apis, buckets)
+        toml = configuration(story, world, queues, loans, apis, buckets, machines)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
-        stage = Stage(story, world, hub, nemesis, nightshift, environments, queues, apis, buckets, loans, sent)
+        stage = Stage(
+            story, world, hub, nemesis, nightshift, environments, queues, apis, buckets, machines, loans, sent
+        )
         loans.told = lambda name: _look_at_loan(stage, name)
         world.seam.after("dynamodb", "PutItem", lambda call, _answer: _brake(stage, call))
         stack.enter_context(_overheard(stage.errors))
@@ -305,13 +312,14 @@ def configuration(
     loans: Loans,
     apis: Sequence[UsageMetrics] = (),
     buckets: Sequence[TransientTrigger] = (),
+    machines: Sequence[DocumentProcessing] = (),
 ) -> str:
     """The deployment's TOML."""
     auto = 'mode = "auto"\n'
     tables = "\n".join(
         f"[{name}]\n{auto if name.startswith('remediations') else ''}{text}"
         for name, text in story.settings.items()
-        if _used(name, queues, loans, apis, buckets)
+        if _used(name, queues, loans, apis, buckets, machines)
     )
     place = f'name = "demo"\naccount = "{world.account}"\nregion = "{world.region}"\n'
     parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n']
@@ -339,6 +347,10 @@ def configuration(
         f'[[systems]]\nname = "changes-{number}"\n{bucket_target(system, mode=story.mode)}\n'
         for number, system in enumerate(buckets)
     ]
+    parts += [
+        f'[[systems]]\nname = "processing-{number}"\n{processing_target(system, mode=story.mode)}\n'
+        for number, system in enumerate(machines)
+    ]
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
     parts += [
@@ -354,13 +366,14 @@ def _used(
     loans: Loans,
     apis: Sequence[UsageMetrics],
     buckets: Sequence[TransientTrigger],
+    machines: Sequence[DocumentProcessing],
 ) -> bool:
     """Whether there is a target for a table of the configuration."""
     if not table.startswith("remediations"):
         return True
     name = table.partition(".")[2]
-    if name == TRIGGERS:
-        return bool(buckets)
+    if name in {TRIGGERS, EXECUTIONS}:
+        return bool(buckets if name == TRIGGERS else machines)
     return bool(loans.names if name == QueueSlow.name else apis if name in OF_APIS else queues)
 
 
@@ -549,6 +562,28 @@ def _trigger_forgotten(stage: Stage, scene: Scene) -> None:
     system.submit()
 
 
+def _executions_fail(stage: Stage, scene: Scene) -> None:
+    """So many documents fail while the index is down, for so many seconds; some more are corrupt."""
+    system = stage.machines[scene.which % len(stage.machines)]
+    count, corrupt, seconds = scene.numbers
+    system.down(INDEX)
+    system.upload(count)
+    system.upload(corrupt, corrupt=True)
+    _later(stage, seconds, lambda: system.up(INDEX))
+
+
+def _definition(stage: Stage, scene: Scene) -> None:
+    """Somebody changes the definition of a state machine."""
+    stage.machines[scene.which % len(stage.machines)].release("r2")
+
+
+def _redrive_executions(stage: Stage, scene: Scene) -> None:
+    """Somebody redrives by hand all that has failed."""
+    system = stage.machines[scene.which % len(stage.machines)]
+    for each in system.failed:
+        system.machines.redrive(system.machine, each)
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -670,7 +705,7 @@ def _observe(stage: Stage, scene: Scene) -> None:
         return
     old = stage.nightshift.policy
     watching = replace(stage.story, mode="observe")
-    toml = configuration(watching, stage.world, stage.queues, stage.loans, stage.apis, stage.buckets)
+    toml = configuration(watching, stage.world, stage.queues, stage.loans, stage.apis, stage.buckets, stage.machines)
     new = parse_toml(toml, path="sandbox.toml", registry=REGISTRY)
     for target in old.targets:
         stage.note("observe", str(target.arn), scene.numbers[0] / 60)
@@ -823,6 +858,8 @@ def _look(stage: Stage) -> None:
         found[api.api.arn] = group.quick and all(state == "healthy" for _, state, _ in group.targets)
     for bucket in stage.buckets:
         found[bucket.arn] = not bucket.stuck(stuck_for(stage))
+    for machine in stage.machines:
+        found[machine.arn] = not machine.left
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -887,6 +924,8 @@ def _heal(stage: Stage) -> None:
         bucket.lose_no_more()
         for key in bucket.triggers:  # somebody processes by hand what was left
             bucket.remove(f"customers/{key}")
+    for machine in stage.machines:
+        machine.up(INDEX)
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:
@@ -919,6 +958,9 @@ _SCENES: dict[str, Any] = {
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,
+    "executions fail": _executions_fail,
+    "definition": _definition,
+    "executions redriven by hand": _redrive_executions,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

@@ -112,6 +112,11 @@ class DocumentProcessing:
         return self.machine.of("FAILED", "TIMED_OUT")
 
     @property
+    def left(self) -> list[Execution]:
+        """What has failed and whose document was not finished by another execution since."""
+        return [each for each in self.failed if not self.machine.finished[each.input]]
+
+    @property
     def twice(self) -> list[tuple[str, str]]:
         """What was done more than once for one document: what must never be."""
         return [each for each, times in self.machine.done.items() if times > 1]

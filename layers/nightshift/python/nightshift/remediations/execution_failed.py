@@ -520,9 +520,8 @@ class ExecutionFailed(Remediation):
         notes["more"] = False
         key = f"{act.incident.id} first {attempt}" if first else f"{act.incident.id} rest"
         room = 1 if first else self.limit
-        begun = 0
-        for run, way, described in self._chosen(act, step):
-            if begun == (1 if first else self.batch) or act.seconds_left() <= _SPARE:
+        for made, (run, way, described) in enumerate(self._chosen(act, step)):
+            if made == (1 if first else self.batch) or act.seconds_left() <= _SPARE:
                 notes["more"] = True
                 break
             if not act.memory.add(key, limit=room):
@@ -544,8 +543,6 @@ class ExecutionFailed(Remediation):
                 act.memory.add(key, -1)
                 if not isinstance(error, Rejected) or throttled(error):
                     raise
-                continue
-            begun += 1
 
     def _chosen(self, act: Actor, step: Step) -> Iterator[tuple[_Run, Way, Mapping[str, Any]]]:
         """The executions to run again, as they are now, with how, and their descriptions."""
