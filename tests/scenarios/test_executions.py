@@ -85,6 +85,7 @@ def night(settings: str = "", *, thin: bool = True, mode: str = "auto", kind: st
 # -- what passes -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario("3.1", "execution-failed")
 @pytest.mark.scenario("3.10", "execution-failed")
 @pytest.mark.parametrize("thin", [True, False])
 def test_what_failed_while_the_index_was_down_is_run_again(thin: bool) -> None:
@@ -112,7 +113,7 @@ def test_one_is_tried_first_and_the_others_a_few_a_minute() -> None:
         assert on.incident.verdict is Verdict.FIXED
 
 
-@pytest.mark.scenario("3.3", "execution-failed")
+@pytest.mark.scenario("3.4", "execution-failed")
 def test_what_timed_out_goes_on_where_it_had_stopped() -> None:
     """OCR hangs: what timed out at it is redriven, and the malware scan before it is not done again."""
     with night() as on:
@@ -152,7 +153,7 @@ def test_nothing_is_hammered_while_it_still_fails() -> None:
         assert on.written == []
 
 
-@pytest.mark.scenario("3.3", "execution-failed")
+@pytest.mark.scenario("3.4", "execution-failed")
 def test_a_corrupt_document_is_told_of_and_not_run_again() -> None:
     """Those that failed for a while are run again; the corrupt one is named with its size, never with its content."""
     with night() as on:
@@ -223,6 +224,7 @@ def test_executions_of_an_express_machine_are_only_told_of() -> None:
         assert on.written == []
 
 
+@pytest.mark.scenario("3.1", "execution-failed")
 def test_a_few_that_failed_among_many_are_no_failure_of_the_machine() -> None:
     """More than nine in ten succeed: nobody is told, unless the configuration says that one is enough."""
     with night() as on:
