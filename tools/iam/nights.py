@@ -390,7 +390,7 @@ def _play_release(key: str, perform: Callable[[Stage, UsageMetrics], None]) -> N
 def _play_executions() -> Night:
     """Executions that failed for a while, of which one cannot be redriven; the answer to a redrive is lost."""
     with World(NIGHT, thin=True) as world:
-        system, processing = DocumentManagement(world), DocumentProcessing(world)
+        system, processing = DocumentManagement(world), DocumentProcessing(world, "archive")
         machine = processing.machine
         enabled = f'[remediations.{EXECUTIONS}]\nmode = "auto"\nany_failed = true\nidempotent = ["{machine.name}"]\n\n'
         toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", f"{enabled}[[systems]]", 1)
