@@ -20,6 +20,7 @@ from nightshift import acting, aws, carrying, decide, engine, guardrails, incide
 from nightshift.errors import Ambiguous, AwsError, NightshiftError, Rejected, Stopped
 from nightshift.model import Healthy, Outcome, Phase, SwitchState, Unknown, Verdict
 from nightshift.remediations import REMEDIATIONS, s3_trigger_stuck
+from nightshift.remediations.execution_failed import ExecutionFailed
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
 
 from sandbox.simulation import loan
@@ -286,6 +287,19 @@ def _noted_after_sending() -> Iterator[AbstractContextManager[Any]]:
         return bool(act.memory.add(marker))
 
     yield patch.object(S3TriggerStuck, "_send_once", send_once)
+
+
+# -- executions ------------------------------------------------------------------------------------------------------
+
+
+@_bug("what failed again is tried again", "executions once")
+def _tried_again() -> Iterator[AbstractContextManager[Any]]:
+    original = ExecutionFailed._way
+
+    def way(self: Any, run: Any, begun: int, *more: Any, **named: Any) -> Any:
+        return original(self, run, 0, *more, **named)
+
+    yield patch.object(ExecutionFailed, "_way", way)
 
 
 # -- telling ---------------------------------------------------------------------------------------------------------

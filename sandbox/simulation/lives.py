@@ -244,6 +244,7 @@ LIVES: tuple[Life, ...] = (
     Life("executions, run again in two batches", _executions(of=(4, 0, 90), has={"batch": 2}), (_FIXED,), (_REDRIVES,), (_STARTS,)),
     Life("executions, one of them corrupt", _executions(of=(2, 1, 90)), (_ESCALATED,), (_REDRIVES,), (_STARTS,)),
     Life("executions that fail again", _executions(of=(2, 0, _HOURS), has={"max_attempts": 1}), (_ESCALATED,), (_REDRIVES,), (_STARTS,)),
+    Life("execution that fails again, not tried again", _executions(of=(1, 0, _HOURS), has={"max_attempts": 2}), (_ESCALATED,), (_REDRIVES,), (_STARTS,)),
     Life("executions, started anew", _executions(_at(1, "definition"), has={"idempotent": ["dms-processing-x0"]}), (_FIXED,), (_STARTS,), (_REDRIVES,)),
     Life("executions of an old definition", _executions(_at(1, "definition")), (_ESCALATED,), (), (_REDRIVES, _STARTS)),
     Life("executions redriven by hand", _executions(_at(3, "executions redriven by hand"), has={"confirm": 9}), (_RECOVERED,), (), (_REDRIVES,)),
