@@ -797,6 +797,13 @@ def test_what_was_started_anew_is_not_started_again() -> None:
     assert [each for each in account.runs if each.startswith("remed-")] == [name]
 
 
+def test_nothing_is_started_with_an_invented_input() -> None:
+    """Where AWS does not show what went in, a person must."""
+    account = failed(1, redrivable=False, input="")
+    found = diagnosed(account, TWICE)
+    assert "0 bytes of input: AWS cannot redrive it, and AWS does not show its input" in found.evidence[1]
+
+
 def test_a_start_whose_answer_was_lost_is_done_where_the_name_is_there() -> None:
     """The name can exist only once: where AWS says so, it was begun. Anything else that AWS refuses was not."""
     account = failed(1)

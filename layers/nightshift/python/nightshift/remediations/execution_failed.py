@@ -91,7 +91,7 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One failed execution, as it is described. ``size`` is that of its input, which is not kept."""
+    """One failed execution, as it is described; ``size`` is that of its input, which is not kept (0: none shows)."""
 
     arn: Arn
     status: str
@@ -391,6 +391,8 @@ class ExecutionFailed(Remediation):
             return Way.REDRIVE, ""
         if not twice:
             return Way.PEOPLE, f"{why}, and nobody has said that its input may be started twice"
+        if not run.size:
+            return Way.PEOPLE, f"{why}, and AWS does not show its input"
         status = seen.status(run.anew)
         if not status:
             return Way.START, why
@@ -537,7 +539,7 @@ class ExecutionFailed(Remediation):
                 if redrives:
                     _redrive(act, _call(step, "RedriveExecution"), run)
                 else:
-                    _start(act, _call(step, "StartExecution"), run, str(described.get("input", "{}")))
+                    _start(act, _call(step, "StartExecution"), run, str(described["input"]))
             except (Denied, Missing, Rejected, Stopped) as error:  # nothing was begun
                 notes["began"].remove(note)
                 act.memory.add(key, -1)
