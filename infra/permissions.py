@@ -86,6 +86,7 @@ PATTERNS: Mapping[str, str] = {
     "ecs:*:task/": "tasks get their identifiers when they start; the cluster is in the pattern",
     "kms:*:key/": "the key is the queue owner's choice; described, or used through SQS for that queue's messages",
     "logs:*:log-group:": "log streams get their names when they start; the log group is in the pattern",
+    "states:*:execution:": "executions get their names when they start; the state machine is in the pattern",
     "s3:*:": "objects get their keys when they are put there; the bucket and the prefix are in the pattern",
 }
 """Why a resource has a ``*`` in it, by its service and the start of its name."""
@@ -124,6 +125,10 @@ NEVER: Mapping[str, str] = {
     "sqs:SetQueueAttributes": "could shorten a retention, or change who may read a queue",
     "sqs:TagQueue": "as ecs:TagResource",
     "sqs:UntagQueue": "as ecs:UntagResource",
+    "states:DeleteStateMachine": "takes down what is looked after",
+    "states:StopExecution": "ends somebody's work half-way",
+    "states:TagResource": "as ecs:TagResource",
+    "states:UntagResource": "as ecs:UntagResource",
     "tag:TagResources": "as ecs:TagResource",
     "tag:UntagResources": "as ecs:UntagResource",
 }
@@ -179,6 +184,8 @@ WORST: Mapping[str, str] = {
         "keeps messages, which are deleted then; IAM has no condition on which attribute"
     ),
     "sqs:StartMessageMoveTask": "Send every letter of a registered dead-letter queue home at once, poison included",
+    "states:RedriveExecution": "Run all that failed in a registered state machine again, and what people had aborted",
+    "states:StartExecution": "Start a registered state machine with an invented input, as often as it can be started",
     "sts:AssumeRole": "Act under a write role of this deployment, within all that the role allows",
     "sts:SetSourceIdentity": "Act under the name of an incident that does not exist",
     "xray:PutTelemetryRecords": "Send false figures about traces",
@@ -397,6 +404,12 @@ def _requests_log(target: Target, place: Place) -> Iterable[tuple[str, Condition
         yield f"{target.log_group}:*", ()
 
 
+def _executions(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The executions of a state machine, which have ARNs of their own, made of the machine's name."""
+    if target.arn.kind == "states:stateMachine":
+        yield place.arn("states", f"execution:{target.arn.name}:*"), ()
+
+
 def _stacks(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """Which stack owns a target is in its tags, which are read at that moment: any of this account and Region."""
     del target
@@ -494,6 +507,14 @@ _SCOPES: Mapping[str, Scope] = {
     "logs:FilterLogEvents": _function_logs,
     "logs:GetQueryResults": _requests_log,
     "logs:StartQuery": _requests_log,
+    # -- Step Functions
+    "states:DescribeExecution": _executions,
+    "states:DescribeStateMachine": _of("states:stateMachine", "arn"),
+    "states:DescribeStateMachineForExecution": _executions,
+    "states:ListExecutions": _of("states:stateMachine", "arn"),
+    "states:ListTagsForResource": _of("states:stateMachine", "arn"),
+    "states:RedriveExecution": _executions,
+    "states:StartExecution": _of("states:stateMachine", "arn"),
     # -- DynamoDB
     "dynamodb:DescribeTable": _of("dynamodb:table", "arn"),
     "dynamodb:UpdateTable": _of("dynamodb:table", "arn"),

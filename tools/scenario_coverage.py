@@ -37,6 +37,8 @@ TITLES = {
     "2.6": "Lambda functions: state, memory and timeout (recommended, never changed)",
     "2.8": "Startup failures of ECS (told; what cannot start is not restarted)",
     "2.15": "Alarms and dashboard, with metrics that there are",
+    "3.1": "Processing success below 90 %",
+    "3.10": "Reprocess a failed document",
     "3.4": "Messages in the dead-letter queue",
     "3.5": "Purge the dead-letter queue (never done: poison is stored, then deleted)",
     "4.4": "Unhealthy hosts",

@@ -33,6 +33,7 @@ from nightshift import (
 from nightshift.errors import Ambiguous, AwsError, NightshiftError, Rejected, Stopped
 from nightshift.model import Healthy, Outcome, Phase, SwitchState, Unknown, Verdict
 from nightshift.remediations import REMEDIATIONS, pipeline_backlog, s3_trigger_stuck
+from nightshift.remediations.execution_failed import ExecutionFailed
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
 from nightshift.retelling import marker
 
@@ -326,6 +327,19 @@ def _file_noted_after_sending() -> Iterator[AbstractContextManager[Any]]:
         return True
 
     yield patch.object(retelling, "send_once", send_once)
+
+
+# -- executions ------------------------------------------------------------------------------------------------------
+
+
+@_bug("what failed again is tried again", "executions once")
+def _tried_again() -> Iterator[AbstractContextManager[Any]]:
+    original = ExecutionFailed._way
+
+    def way(self: Any, run: Any, begun: int, *more: Any, **named: Any) -> Any:
+        return original(self, run, 0, *more, **named)
+
+    yield patch.object(ExecutionFailed, "_way", way)
 
 
 # -- telling ---------------------------------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ _LATENCY, _ERRORS, _TRAFFIC = "ecs-latency-high", "ecs-errors-high", "alb-traffi
 _STUCK, _BROKEN = "s3-trigger-stuck", "event-source-broken"
 _FILES = "pipeline-backlog"
 _TUNE = "visibility-timeout-short"
+_EXECUTIONS = "execution-failed"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -67,11 +68,13 @@ _BY_SCENE = {
     "queue untold": _BROKEN,
     "files lost": _FILES,
     "files forgotten": _FILES,
+    "executions fail": _EXECUTIONS,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
 _STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueAttributes"
 _DELETES, _RAISES = "s3.DeleteObject", _LENDS
+_REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecution"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -103,6 +106,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
         "idempotent": True,
     },
     _FILES: {**_SOON, "healthy_for": "PT5M", "reprocess": "PT5M", "canary": 1, "batch": 2},
+    _EXECUTIONS: {**_SOON, "patience": "PT16M", "any_failed": True, "calm": "PT2M", "alone": "PT2M", "sample": 5},
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
     _TRAFFIC: _SOON,
     _BROKEN: _SOON,
@@ -202,6 +206,14 @@ def _files(
     return _told(_FILES, (_at(0.1, what, count), *scenes), has or {}, {"documents": 0, "pipelines": 1, **more})
 
 
+def _executions(
+    *scenes: Scene, of: tuple[int, int, int] = (3, 0, 90), has: Mapping[str, Any] | None = None, **more: Any
+) -> Story:
+    return _told(
+        _EXECUTIONS, (_at(0.1, "executions fail", *of), *scenes), has or {}, {"documents": 0, "machines": 1, **more}
+    )
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -284,6 +296,17 @@ LIVES: tuple[Life, ...] = (
     Life("timeout that somebody raises", _tuned(_at(18, "set timeout", 300), free=0), (_RECOVERED,), (), (_RAISES,)),
     Life("timeout, only watched", _tuned(mode="observe"), (_REFUSED,), (), (_RAISES,)),
     Life("letters that would be forgotten", _tuned(what="letters forgotten"), (_FIXED,), (_RAISES,)),
+    # executions
+    Life("executions that are run again", _executions(), (_FIXED,), (_REDRIVES,), (_STARTS,)),
+    Life("executions, run again in two batches", _executions(of=(4, 0, 90), has={"batch": 2}), (_FIXED,), (_REDRIVES,), (_STARTS,)),
+    Life("executions, one of them corrupt", _executions(of=(2, 1, 90)), (_ESCALATED,), (_REDRIVES,), (_STARTS,)),
+    Life("executions that fail again", _executions(of=(2, 0, _HOURS), has={"max_attempts": 1}), (_ESCALATED,), (_REDRIVES,), (_STARTS,)),
+    Life("execution that fails again, not tried again", _executions(of=(1, 0, _HOURS), has={"max_attempts": 2}), (_ESCALATED,), (_REDRIVES,), (_STARTS,)),
+    Life("executions, started anew", _executions(_at(1, "definition"), has={"idempotent": ["dms-processing-x0"]}), (_FIXED,), (_STARTS,), (_REDRIVES,)),
+    Life("executions of an old definition", _executions(_at(1, "definition")), (_ESCALATED,), (), (_REDRIVES, _STARTS)),
+    Life("executions redriven by hand", _executions(_at(3, "executions redriven by hand"), has={"confirm": 9}), (_RECOVERED,), (), (_REDRIVES,)),
+    Life("executions, approved", _executions(mode="approve", answer="yes"), (_FIXED,), (_REDRIVES,), (_STARTS,)),
+    Life("executions, only watched", _executions(mode="observe"), (_REFUSED,), (), (_REDRIVES, _STARTS)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

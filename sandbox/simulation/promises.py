@@ -68,6 +68,9 @@ _RAISED = {"VisibilityTimeout", "MessageRetentionPeriod"}
 _NOTHING_LASTS = {
     "s3.GetObject",
     "s3.ListObjectsV2",
+    "stepfunctions.DescribeExecution",
+    "stepfunctions.DescribeStateMachineForExecution",
+    "stepfunctions.ListExecutions",
     "sqs.ReceiveMessage",
     "sqs.ListMessageMoveTasks",
     "sqs.ChangeMessageVisibility",
@@ -334,6 +337,29 @@ def files_kept(case: Case) -> Iterator[str]:
                 yield f"{key} was processed for {len(several)} messages"
 
 
+def executions_once(case: Case) -> Iterator[str]:
+    """
+    No execution is redriven twice by us, or started anew twice, and no document is indexed twice.
+
+    No other step is done twice for one either, but where its input was started anew: then it begins at the beginning.
+    """
+    for system in case.played.stage.machines:
+        anew = Counter(each.input for name, each in system.machine.executions.items() if name.startswith("remed-"))
+        for step, text in system.twice:
+            if step == "index" or text not in anew:
+                yield f"step {step} was done more than once for {text[:40]}"
+        redriven: dict[str, set[datetime]] = defaultdict(set)
+        for call in case.writes:
+            if call.name == "stepfunctions.RedriveExecution" and _owner(call) == system.arn:
+                redriven[call.params["executionArn"]].add(call.notes["answer"]["redriveDate"])
+        for arn, dates in redriven.items():
+            if len(dates) > 1:
+                yield f"{arn} was redriven {len(dates)} times"
+        for text, count in anew.items():
+            if count > 1:
+                yield f"{text[:40]} was started anew {count} times"
+
+
 # -- 2: at most once -------------------------------------------------------------------------------------------------
 
 
@@ -520,6 +546,9 @@ def sickness_noticed(case: Case) -> Iterator[str]:
         late = pipeline.late(LATE + timedelta(minutes=5))
         if late and pipeline.raw_arn not in known:
             yield f"{len(late)} raw files are not processed in {pipeline.raw_arn}, and nobody was ever told"
+    for machine in case.played.stage.machines:
+        if machine.left and machine.arn not in known:
+            yield f"{len(machine.left)} executions of {machine.arn} have failed, and nobody was ever told"
 
 
 # -- 4: what is lent comes back --------------------------------------------------------------------------------------
@@ -719,15 +748,13 @@ def report_is_trail(case: Case) -> Iterator[str]:
                 told[key] += record.count
             elif record.outcome is Outcome.UNKNOWN:
                 unknown[key] += record.count
-        made = Counter(
-            (_NAMED.get(call.name, call.name), _arn(case, call)) for call in case.by_incident.get(incident.id, ())
-        )
+        made = Counter((_action(call), _arn(case, call)) for call in case.by_incident.get(incident.id, ()))
         died = any(case.invocation(call).dead for call in case.by_incident.get(incident.id, ()))
         for key in {*told, *made, *unknown}:
             name, resource = key
             if told[key] > made[key] + _taken_for_ours(case, incident, name, resource):
                 yield f"{incident.id} says {name} on {resource} x{told[key]}, the trail says x{made[key]}"
-            elif made[key] > told[key] + unknown[key] and not (died and name.startswith(("sqs", "s3"))):
+            elif made[key] > told[key] + unknown[key] and not (died and name.startswith(("sqs", "s3", "states"))):
                 yield (
                     f"{incident.id} says {name} on {resource} x{told[key]} (+{unknown[key]} unknown), "
                     f"the trail says x{made[key]}"
@@ -765,6 +792,11 @@ def _takes_back(case: Case, call: Call) -> bool:
     return wanted == TASKS or gives
 
 
+def _action(call: Call) -> str:
+    """As IAM and the report name a call."""
+    return _NAMED.get(call.name, call.name).replace("stepfunctions.", "states.")
+
+
 def _names(calls: list[Call]) -> str:
     return ", ".join(f"{call.name} {call.at:%H:%M:%S}" for call in calls)
 
@@ -780,6 +812,8 @@ def _resource(call: Call) -> str:
     params = call.params
     if call.service == "s3":
         return f"arn:aws:s3:::{params['Bucket']}"
+    if call.service == "stepfunctions":
+        return str(params.get("executionArn") or params["stateMachineArn"])
     if call.name == "ecs.StopServiceDeployment":
         return str(params["serviceDeploymentArn"])
     if call.name == "ecs.StopTask":
@@ -798,8 +832,10 @@ def _resource(call: Call) -> str:
 
 
 def _owner(call: Call) -> str:
-    """The ARN of the registered thing that a write is about: of a task or a deployment, their service."""
+    """The ARN of the registered thing that a write is about: of a task or a deployment their service, and so on."""
     resource = _resource(call)
+    if ":execution:" in resource:
+        return resource.rpartition(":")[0].replace(":execution:", ":stateMachine:")
     if call.name == "ecs.StopServiceDeployment":
         base, _, path = resource.partition(":service-deployment/")
         return f"{base}:service/{path.rpartition('/')[0]}"
@@ -818,6 +854,8 @@ def _source_of(handle: str) -> str:
 
 def _arn(case: Case, call: Call) -> str:
     """As the report names it."""
+    if ":execution:" in _resource(call):
+        return f"{_resource(call).rpartition(':')[0]}:*"
     if call.service != "s3" or "Key" not in call.params:
         return _resource(call)
     key = str(call.params["Key"])
@@ -832,7 +870,7 @@ def _arn(case: Case, call: Call) -> str:
 def _permitted(call: Call) -> bool:
     """Whether the session policy that the call was made under names it."""
     policy = json.loads(call.principal.policy or '{"Statement": []}')
-    action = _NAMED.get(call.name, call.name).replace(".", ":")
+    action = _action(call).replace(".", ":")
     resource = _resource(call)
     if "Key" in call.params:
         resource = f"{resource}/{call.params['Key']}"
@@ -851,6 +889,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "messages conserved": messages_conserved,
     "triggers kept": triggers_kept,
     "files kept": files_kept,
+    "executions once": executions_once,
     "once per attempt": once_per_attempt,
     "one at a time": one_at_a_time,
     "within budget": within_budget,

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import takewhile
@@ -39,7 +39,9 @@ from sandbox.simulation.hub import Hub
 from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
-from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.document_management import INDEX, DocumentManagement
+from sandbox.systems.document_processing import NAME as EXECUTIONS
+from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
 from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
@@ -84,8 +86,32 @@ class Human:
     value: int = 0
 
 
-@dataclass
-class Stage:
+@dataclass(kw_only=True)
+class Systems:
+    """What Nightshift looks after in a story."""
+
+    queues: list[QueueService]
+    loans: Loans
+    apis: list[UsageMetrics]
+    buckets: list[TransientTrigger]
+    pipelines: list[Etl]
+    machines: list[DocumentProcessing]
+
+    def whose(self, remediation: str) -> Sized:
+        """Those that a remediation may look at."""
+        found: dict[str, Sized] = {
+            QueueSlow.name: self.loans.names,
+            **dict.fromkeys(OF_APIS, self.apis),
+            TRIGGERS: self.buckets,
+            WIRES: self.buckets,
+            PIPELINE: self.pipelines,
+            EXECUTIONS: self.machines,
+        }
+        return found.get(remediation, self.queues)
+
+
+@dataclass(kw_only=True)
+class Stage(Systems):
     """What a story is played on, and what people did there."""
 
     story: Story
@@ -94,11 +120,6 @@ class Stage:
     nemesis: Nemesis
     nightshift: Deployment
     environments: Environments
-    queues: list[QueueService]
-    apis: list[UsageMetrics]
-    buckets: list[TransientTrigger]
-    pipelines: list[Etl]
-    loans: Loans
     sent: Counter[str]  # what producers sent, by fingerprint
     humans: list[Human] = field(default_factory=list)
     switch: list[tuple[int, SwitchState]] = field(default_factory=list)
@@ -209,16 +230,29 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         wired = f"remediations.{WIRES}" in story.settings
         buckets = [_bucket(world, number, wired=wired) for number in range(story.triggers)]
         pipelines = [Etl(world, idempotent=False) for _ in range(story.pipelines)]  # as often as it is told
+        account = state_machines(world)
+        machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
         stack.callback(hub.close)
         stack.enter_context(patch.object(time, "sleep", hub.sleep))
         environments = Environments()
-        toml = configuration(story, world, queues, loans, apis, buckets, pipelines)
+        systems = Systems(
+            queues=queues, loans=loans, apis=apis, buckets=buckets, pipelines=pipelines, machines=machines
+        )
+        toml = configuration(story, world, systems)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
-        systems = (queues, apis, buckets, pipelines, loans)
-        stage = Stage(story, world, hub, nemesis, nightshift, environments, *systems, sent)
+        stage = Stage(
+            **vars(systems),
+            story=story,
+            world=world,
+            hub=hub,
+            nemesis=nemesis,
+            nightshift=nightshift,
+            environments=environments,
+            sent=sent,
+        )
         loans.told = lambda name: _look_at_loan(stage, name)
         world.seam.after("dynamodb", "PutItem", lambda call, _answer: _brake(stage, call))
         stack.enter_context(_overheard(stage.errors))
@@ -317,28 +351,20 @@ def _bucket(world: World, number: int, *, wired: bool) -> TransientTrigger:
     return system
 
 
-def configuration(
-    story: Story,
-    world: World,
-    queues: list[QueueService],
-    loans: Loans,
-    apis: Sequence[UsageMetrics] = (),
-    buckets: Sequence[TransientTrigger] = (),
-    pipelines: Sequence[Etl] = (),
-) -> str:
+def configuration(story: Story, world: World, systems: Systems) -> str:
     """The deployment's TOML."""
     auto = 'mode = "auto"\n'
     tables = "\n".join(
         f"[{name}]\n{auto if name.startswith('remediations') else ''}{text}"
         for name, text in story.settings.items()
-        if _used(name, queues, loans, apis, buckets, pipelines)
+        if not name.startswith("remediations") or systems.whose(name.partition(".")[2])
     )
     place = f'name = "demo"\naccount = "{world.account}"\nregion = "{world.region}"\n'
     parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n']
     of_service = ["ecs-capacity-short" if CAPACITY in story.settings else "ecs-service-stalled"]
     if RELEASE in story.settings:
         of_service = ["ecs-deployment-bad"]
-    for number, system in enumerate(queues):
+    for number, system in enumerate(systems.queues):
         parts.append(f'[[systems]]\nname = "system-{number}"\n')
         if TUNING in story.settings:
             parts += [
@@ -355,7 +381,7 @@ def configuration(
             f'remediations = {json.dumps(of_service)}\nroles = ["{system.execution_role}"]\n'
         )
     of_api = [name for name in OF_APIS if f"remediations.{name}" in story.settings]
-    for number, api in enumerate(apis):
+    for number, api in enumerate(systems.apis):
         parts.append(
             f'[[systems]]\nname = "api-{number}"\n[[systems.targets]]\narn = "{api.api.arn}"\nmode = "{story.mode}"\n'
             f'load_balancer = "{api.target_group.load_balancer_arn}"\ntarget_group = "{api.target_group.arn}"\n'
@@ -363,9 +389,16 @@ def configuration(
         )
     parts += [
         f'[[systems]]\nname = "changes-{number}"\n{bucket_target(system, mode=story.mode)}\n'
-        for number, system in enumerate(buckets)
+        for number, system in enumerate(systems.buckets)
     ]
-    parts += [f'[[systems]]\nname = "pulse"\n{pipeline_target(system, mode=story.mode)}\n' for system in pipelines]
+    parts += [
+        f'[[systems]]\nname = "pulse"\n{pipeline_target(system, mode=story.mode)}\n' for system in systems.pipelines
+    ]
+    parts += [
+        f'[[systems]]\nname = "processing-{number}"\n{processing_target(system, mode=story.mode)}\n'
+        for number, system in enumerate(systems.machines)
+    ]
+    loans = systems.loans
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
     parts += [
@@ -373,23 +406,6 @@ def configuration(
         for name in loans.names
     ]
     return "".join(parts)
-
-
-def _used(
-    table: str,
-    queues: list[QueueService],
-    loans: Loans,
-    apis: Sequence[UsageMetrics],
-    buckets: Sequence[TransientTrigger],
-    pipelines: Sequence[Etl],
-) -> bool:
-    """Whether there is a target for a table of the configuration."""
-    if not table.startswith("remediations"):
-        return True
-    name = table.partition(".")[2]
-    if name in {TRIGGERS, WIRES, PIPELINE}:
-        return bool(pipelines if name == PIPELINE else buckets)
-    return bool(loans.names if name == QueueSlow.name else apis if name in OF_APIS else queues)
 
 
 # -- what happens ----------------------------------------------------------------------------------------------------
@@ -683,6 +699,28 @@ def _files_forgotten(stage: Stage, scene: Scene) -> None:
     _files_lost(stage, scene)
 
 
+def _executions_fail(stage: Stage, scene: Scene) -> None:
+    """So many documents fail while the index is down, for so many seconds; some more are corrupt."""
+    system = stage.machines[scene.which % len(stage.machines)]
+    count, corrupt, seconds = scene.numbers
+    system.down(INDEX)
+    system.upload(count)
+    system.upload(corrupt, corrupt=True)
+    _later(stage, seconds, lambda: system.up(INDEX))
+
+
+def _definition(stage: Stage, scene: Scene) -> None:
+    """Somebody changes the definition of a state machine."""
+    stage.machines[scene.which % len(stage.machines)].release("r2")
+
+
+def _redrive_executions(stage: Stage, scene: Scene) -> None:
+    """Somebody redrives by hand all that has failed."""
+    system = stage.machines[scene.which % len(stage.machines)]
+    for each in system.failed:
+        system.machines.redrive(system.machine, each)
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -804,8 +842,7 @@ def _observe(stage: Stage, scene: Scene) -> None:
         return
     old = stage.nightshift.policy
     watching = replace(stage.story, mode="observe")
-    systems = (stage.queues, stage.loans, stage.apis, stage.buckets, stage.pipelines)
-    toml = configuration(watching, stage.world, *systems)
+    toml = configuration(watching, stage.world, stage)
     new = parse_toml(toml, path="sandbox.toml", registry=REGISTRY)
     for target in old.targets:
         stage.note("observe", str(target.arn), scene.numbers[0] / 60)
@@ -962,6 +999,8 @@ def _look(stage: Stage) -> None:
         found[bucket.arn] = not bucket.stuck(stuck_for(stage))
     for pipeline in stage.pipelines:
         found[pipeline.raw_arn] = not pipeline.late(LATE)
+    for machine in stage.machines:
+        found[machine.arn] = not machine.left
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -1034,6 +1073,8 @@ def _heal(stage: Stage) -> None:
         api.leak_memory(0)
         api.target_group.failing.clear()
     _heal_objects(stage)
+    for machine in stage.machines:
+        machine.up(INDEX)
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:
@@ -1094,6 +1135,9 @@ _SCENES: dict[str, Any] = {
     "files arrive": _files_arrive,
     "files lost": _files_lost,
     "files forgotten": _files_forgotten,
+    "executions fail": _executions_fail,
+    "definition": _definition,
+    "executions redriven by hand": _redrive_executions,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

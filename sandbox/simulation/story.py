@@ -113,6 +113,7 @@ class Story:
     apis: int = 0  # services behind load balancers
     triggers: int = 0  # buckets of triggers
     pipelines: int = 0  # 0 or 1: there is one in a world
+    machines: int = 0  # state machines
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

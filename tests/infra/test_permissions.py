@@ -37,6 +37,7 @@ LOG = Arn.parse("arn:aws:logs:eu-central-1:111122223333:log-group:/ecs/worker")
 ALARM = Target(arn=Arn.parse("arn:aws:cloudwatch:eu-central-1:111122223333:alarm:a"), group="g")
 BUCKET = Target(arn=Arn.parse("arn:aws:s3:::b"), group="g")
 FUNCTION = Target(arn=Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl"), group="g")
+MACHINE = Target(arn=Arn.parse("arn:aws:states:eu-central-1:111122223333:stateMachine:docs"), group="g")
 ALB = Arn.parse("arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/app/api/1")
 WORKER = Target(
     arn=SERVICE,
@@ -75,7 +76,7 @@ PIPELINE = Target(
 def test_every_action_that_a_remediation_declares_has_a_resource(remediation: type) -> None:
     """Adding an action without saying on what it is allowed fails here, not at three in the morning."""
     declared = {*remediation.reads, *remediation.writes, *remediation.delegates}  # type: ignore[attr-defined]
-    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, TRIGGERS, PIPELINE)
+    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, TRIGGERS, PIPELINE)
     targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
     if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
@@ -85,7 +86,7 @@ def test_every_action_that_a_remediation_declares_has_a_resource(remediation: ty
 
 def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
-    examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION)}
+    examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE)}
     for kind in signals.KINDS.values():
         arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)
         assert arn is not None, f"no example of {kind.names} in this test"
@@ -121,6 +122,17 @@ def test_an_unknown_action_is_refused() -> None:
 def test_an_action_is_allowed_on_the_narrowest_resource(action: str, resources: set[str]) -> None:
     """The target, what it names, or what belongs to it; ``*`` where AWS offers nothing else."""
     assert {grant.resource for grant in grants_for([action], [DLQ], PLACE, who="x")} == resources
+
+
+def test_executions_are_those_of_the_listed_machine() -> None:
+    """Redriven by their own ARNs, which begin with its name; started by its own."""
+    executions = "arn:aws:states:eu-central-1:111122223333:execution:docs:*"
+    assert grants_for(["states:RedriveExecution"], [MACHINE, DLQ], PLACE, who="x") == {
+        Grant("states:RedriveExecution", executions)
+    }
+    assert grants_for(["states:StartExecution"], [MACHINE, DLQ], PLACE, who="x") == {
+        Grant("states:StartExecution", str(MACHINE.arn))
+    }
 
 
 def test_only_triggers_are_deleted_and_only_by_their_version() -> None:
@@ -261,6 +273,7 @@ def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
         ALARM,
         BUCKET,
         FUNCTION,
+        MACHINE,
         TRIGGERS,
         PIPELINE,
         Target(arn=LISTED, group="g"),

@@ -418,6 +418,7 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
     "not an ARN": (f'arn = "{DLQ}"', 'arn = "orders-dlq"', "orders-dlq", '"orders-dlq" is not an ARN. Write arn:partition:'),
     "a number for an ARN": (f'arn = "{DLQ}"', "arn = 5", "arn = 5", "5 is not text. Write the ARN in quotes"),
     "an ECS service without its cluster": (f'arn = "{SERVICE}"', f'arn = "{SERVICE.replace("shop/", "")}"', "service/worker", "does not name one ecs:service. Write arn:aws:ecs:eu-central-1:111122223333:service/<cluster>/<service>"),
+    "a version of a state machine": (f'arn = "{SERVICE}"', f'arn = "{SERVICE.replace(":ecs:", ":states:").replace("service/shop/worker", "stateMachine:docs:3")}"', "docs:3", "does not name one states:stateMachine. Write arn:aws:states:"),
     "a queue with a path": (f'arn = "{DLQ}"', f'arn = "{DLQ}/x"', "dlq/x", "does not name one sqs:queue"),
     "another account": (f'arn = "{DLQ}"', f'arn = "{DLQ.replace("1111", "9999")}"', "9999", "its account is 999922223333, but the deployment's is 111122223333. One file serves one account"),
     "another Region": (f'arn = "{DLQ}"', f'arn = "{DLQ.replace("eu-", "us-")}"', "us-central-1", "its region is us-central-1, but"),

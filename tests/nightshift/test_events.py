@@ -115,6 +115,14 @@ def test_an_alarm_names_its_targets(way: Callable[[Told], Event], told: Told, na
     assert targets(way(told)) == named
 
 
+def test_an_alarm_names_a_state_machine_by_its_whole_arn() -> None:
+    """Its metrics have no other dimension."""
+    machine = Target(Arn.parse(f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:documents"), "system")
+    named = heard(shapes.eventbridge(Told(metrics=(Metric({"StateMachineArn": str(machine.arn)}),))))
+    assert alarm_targets(named.alarms, [machine]) == (machine,)
+    assert alarm_targets(heard(shapes.eventbridge(Told())).alarms, [machine]) == ()
+
+
 TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=30)
 NAME = st.sampled_from(["orders-dlq", "other", "prod", "worker"]) | TEXT
 DIMENSION = st.sampled_from(["QueueName", "ClusterName", "ServiceName", "FunctionName"]) | TEXT

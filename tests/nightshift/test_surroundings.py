@@ -99,6 +99,14 @@ def test_tags_of_a_bucket_and_of_a_function(account: Account, monkeypatch: pytes
     assert isinstance(tags_of(account.aws, bucket), Unread)
 
 
+def test_tags_of_a_state_machine(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its ARN; a tag may have no value."""
+    said = {"tags": [{"key": "a", "value": "b"}, {"key": "protected"}]}
+    monkeypatch.setattr(account.aws, "read", lambda *_, **__: said)
+    machine = Arn.parse(f"arn:aws:states:{REGION}:{ACCOUNT}:stateMachine:documents")
+    assert tags_of(account.aws, machine) == {"a": "b", "protected": ""}
+
+
 def test_tags_of_what_nobody_can_read(account: Account) -> None:
     """Unknown, not untagged."""
     assert isinstance(tags_of(account.aws, Arn.parse(f"arn:aws:sns:{REGION}:{ACCOUNT}:topic")), Unread)

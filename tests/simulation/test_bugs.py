@@ -81,6 +81,7 @@ AIMED = {
         rates={Fault.CRASH_AFTER: 1.0},
         only=frozenset({"sqs.SendMessage/1"}),
     ),
+    "tried-again": LIFE["execution that fails again, not tried again"],
     "send-again": replace(LETTERS, seed=2, rates={Fault.TIMEOUT_AFTER: 0.06}),
     "delete-before-send": replace(LETTERS, seed=2, rates={Fault.ERROR_BEFORE: 0.06}),
     "counters-forgotten": replace(LETTERS, seed=3, rates={Fault.CRASH_AFTER: 0.03}),

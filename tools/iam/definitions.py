@@ -19,6 +19,8 @@ __all__ = ["READS", "Action", "action"]
 READS = frozenset({"List", "Read"})
 """the levels of actions that change nothing"""
 
+_OTHERWISE = {"states": frozenset({"express", "maprun"})}
+"""types that AWS lists as required beside another one, though a request is about one of the two"""
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
 
 
@@ -65,7 +67,7 @@ def action(name: str) -> Action:
         name=name,
         level=found["access_level"],
         resources={kind: _pattern(service["resources"][kind]["arn"]) for kind in types},
-        required=frozenset(kind for kind, each in types.items() if each["required"]),
+        required=frozenset(kind for kind, each in types.items() if each["required"]) - _OTHERWISE.get(prefix, set()),
         keys=frozenset(keys),
     )
 

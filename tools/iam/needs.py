@@ -134,6 +134,16 @@ def _function(params: Params, account: Account) -> str:
     return account.arn("lambda", f"function:{params['FunctionName'].rsplit(':', 1)[-1]}")
 
 
+def _execution(params: Params, account: Account) -> str:
+    del account
+    return str(params["executionArn"])
+
+
+def _machine(params: Params, account: Account) -> str:
+    del account
+    return str(params["stateMachineArn"])
+
+
 def _stack(params: Params, account: Account) -> str:
     name = params["StackName"]
     if name.startswith("arn:"):
@@ -432,6 +442,15 @@ OPERATIONS: Mapping[str, Rule] = {
     "sqs.SendMessageBatch": _plain("sqs:SendMessage", _queue, "sqs in"),
     "sqs.SetQueueAttributes": _plain("sqs:SetQueueAttributes", _queue),
     "sqs.StartMessageMoveTask": _start_move,
+    "stepfunctions.DescribeExecution": _plain("states:DescribeExecution", _execution),
+    "stepfunctions.DescribeStateMachine": _plain("states:DescribeStateMachine", _machine),
+    "stepfunctions.DescribeStateMachineForExecution": _plain("states:DescribeStateMachineForExecution", _execution),
+    "stepfunctions.ListExecutions": _plain("states:ListExecutions", _machine),
+    "stepfunctions.ListTagsForResource": _plain(
+        "states:ListTagsForResource", lambda params, _: str(params["resourceArn"])
+    ),
+    "stepfunctions.RedriveExecution": _plain("states:RedriveExecution", _execution),
+    "stepfunctions.StartExecution": _plain("states:StartExecution", _machine),
     "sts.AssumeRole": _assume,
     "sts.GetCallerIdentity": _nothing,
 }

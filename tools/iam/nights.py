@@ -37,7 +37,9 @@ from sandbox.scenes import (
     configuration,
     release_configuration,
 )
-from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.document_management import INDEX, DocumentManagement
+from sandbox.systems.document_processing import NAME as EXECUTIONS
+from sandbox.systems.document_processing import DocumentProcessing, processing_target
 from sandbox.systems.etl import Etl, pipeline_configuration
 from sandbox.systems.queue_service import WORK, tuning_configuration
 from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
@@ -245,6 +247,7 @@ def nights() -> tuple[Night, ...]:
                 _play_pipeline(),
                 _play_tuning(),
                 *releases,
+                _play_executions(),
                 _play_reports(),
             )
         finally:
@@ -432,6 +435,28 @@ def _play_release(key: str, perform: Callable[[Stage, UsageMetrics], None]) -> N
             with _noting() as steps:
                 perform(stage, system)
             return recorded(key, stage, steps, service=system.api)
+
+
+def _play_executions() -> Night:
+    """Executions that failed for a while, of which one cannot be redriven; the answer to a redrive is lost."""
+    with World(NIGHT, thin=True) as world:
+        system, processing = DocumentManagement(world), DocumentProcessing(world, "archive")
+        machine = processing.machine
+        enabled = f'[remediations.{EXECUTIONS}]\nmode = "auto"\nany_failed = true\nidempotent = ["{machine.name}"]\n\n'
+        toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", f"{enabled}[[systems]]", 1)
+        with Deployment(world, toml + processing_target(processing)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(2)
+                processing.outage(INDEX, 2, documents=3)
+                processing.failed[0].lost = True
+                processing.upload(2)
+                world.faults.add(Kind.TIMEOUT_AFTER, "stepfunctions.RedriveExecution", times=1)
+                stage.until(lambda: nightshift.of(EXECUTIONS))
+                stage.until_settled()
+            named = {f"execution:{machine.name}:{name}": "execution:MACHINE:EXECUTION" for name in machine.executions}
+            return recorded("executions", stage, steps, words={**named, machine.name: "MACHINE"})
 
 
 def _play_reports() -> Night:

@@ -56,6 +56,7 @@ _DENIED = frozenset(
         "AuthorizationErrorException",
         "KMS.AccessDeniedException",
         "KmsAccessDenied",
+        "KmsAccessDeniedException",
         "NotAuthorized",
         "UnauthorizedOperation",
     }
@@ -65,6 +66,7 @@ _MISSING = frozenset(
         "404",
         "AWS.SimpleQueueService.NonExistentQueue",
         "ClusterNotFoundException",
+        "ExecutionDoesNotExist",
         "LoadBalancerNotFound",
         "NoSuchBucket",
         "NoSuchKey",
@@ -73,6 +75,7 @@ _MISSING = frozenset(
         "RepositoryNotFoundException",
         "ResourceNotFoundException",
         "ServiceNotFoundException",
+        "StateMachineDoesNotExist",
     }
 )
 _THROTTLED = frozenset(
@@ -94,7 +97,7 @@ _THROTTLED = frozenset(
 )
 """botocore's own list (botocore.retries.standard.ThrottledRetryableChecker), less DynamoDB's transaction code."""
 
-_CARRIES = frozenset({"Body", "MessageAttributes", "MessageBody"})
+_CARRIES = frozenset({"Body", "MessageAttributes", "MessageBody", "input"})
 """parameters that hold what people send each other: AWS's message about a call that has one may quote it"""
 
 _SERVER_ERROR = 500

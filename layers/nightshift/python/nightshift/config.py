@@ -106,6 +106,7 @@ _SHAPES = {
     "ecs:service": (re.compile(r"service/[\w-]{1,255}/[\w-]{1,255}", re.ASCII), "service/<cluster>/<service>"),
     "lambda:function": (re.compile(r"function:[\w-]{1,140}(:[\w$-]{1,128})?", re.ASCII), "function:<name>"),
     "sqs:queue": (re.compile(r"[\w-]{1,80}|[\w-]{1,75}\.fifo", re.ASCII), "<queue name>"),
+    "states:stateMachine": (re.compile(r"stateMachine:[\w.+=@-]{1,80}", re.ASCII), "stateMachine:<name>"),
     "s3:bucket": (re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII), "<bucket>"),
 }
 """

@@ -1281,7 +1281,7 @@ def _next_look(now: datetime, until: datetime) -> datetime:
 
 
 def _parts(target: Target) -> tuple[str, ...]:
-    """What belongs to a service under names that AWS gives (its tasks and deployments), or to a bucket of triggers."""
+    """What belongs to a service under names that AWS gives (tasks, deployments), a bucket of triggers, or a machine."""
     arn = target.arn
     if target.triggers is not None:
         return tuple(f"{arn}/{prefix}*" for prefix in (target.triggers.prefix, target.triggers.archive))
@@ -1289,6 +1289,8 @@ def _parts(target: Target) -> tuple[str, ...]:
         case ["service", cluster, service] if arn.service == "ecs" and cluster:
             parts = (f"task/{cluster}/*", f"service-deployment/{cluster}/{service}/*")
             return tuple(str(replace(arn, resource=part)) for part in parts)
+    if arn.kind == "states:stateMachine":
+        return (str(replace(arn, resource=f"execution:{arn.name}:*")),)
     return ()
 
 

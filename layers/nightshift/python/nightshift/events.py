@@ -267,6 +267,7 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
     named = [dimensions for each in raised for dimensions in each]
     functions = {each.get("FunctionName") for each in named}
     arns = {alarm.arn for alarm in loud}
+    machines = {each.get("StateMachineArn") for each in named}
     queues = {each.get("QueueName") for each in named}
     services = {(each.get("ClusterName"), each.get("ServiceName")) for each in named}
     groups = {each["TargetGroup"] for each in named if "TargetGroup" in each}
@@ -286,6 +287,8 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
                 )
             case "lambda:function":
                 return target.arn.name in functions
+            case "states:stateMachine":
+                return str(target.arn) in machines
             case "cloudwatch:alarm":
                 return str(target.arn) in arns
         return False

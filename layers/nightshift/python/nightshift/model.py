@@ -286,7 +286,8 @@ class ResourceRead:
     ``sqs.queue`` = its attributes, ``sqs.exists`` = whether it is listed, ``ecs.service`` = DescribeServices,
     ``s3.triggers`` = the oldest objects under a prefix, which is part of the ARN, ``s3.notifications`` = whom a bucket
     tells, ``lambda.mappings`` = what is read for a function, ``lambda.policy`` = who may call it,
-    ``s3.pipeline`` = raw objects without a curated one, where what is raw and what is curated is part of the ARN.
+    ``s3.pipeline`` = raw objects without a curated one, where what is raw and what is curated is part of the ARN,
+    ``states.machine`` = a state machine with its newest executions.
     """
 
     kind: str
@@ -418,7 +419,7 @@ class Call:
         return _text(_essence(self))
 
 
-_IAM_SERVICES = {"elbv2": "elasticloadbalancing", "resourcegroupstaggingapi": "tag"}
+_IAM_SERVICES = {"elbv2": "elasticloadbalancing", "resourcegroupstaggingapi": "tag", "stepfunctions": "states"}
 _IAM_NAMES = {
     ("s3", "GetBucketNotificationConfiguration"): "GetBucketNotification",
     ("s3", "ListObjectsV2"): "ListBucket",

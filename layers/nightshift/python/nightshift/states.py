@@ -19,6 +19,7 @@ __all__ = [
     "alarm",
     "began",
     "function",
+    "machine",
     "messages",
     "minutes",
     "number",
@@ -54,6 +55,11 @@ def alarm(read: Reader, arn: Arn) -> Mapping[str, Any]:
 def function(read: Reader, arn: Arn) -> Mapping[str, Any]:
     """A Lambda function, without its environment. Raises Unreadable, or Missing where it does not exist."""
     return _resource(read, ResourceRead("lambda.function", str(arn)), "lambda:GetFunctionConfiguration")
+
+
+def machine(read: Reader, arn: Arn) -> Mapping[str, Any]:
+    """A state machine with its newest executions. Raises Unreadable, or Missing where it does not exist."""
+    return _resource(read, ResourceRead("states.machine", str(arn)), "states:DescribeStateMachine")
 
 
 def seen_service(target: Target, seen: Readings) -> Mapping[str, Any] | Healthy | Unknown:

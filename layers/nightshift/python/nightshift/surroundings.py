@@ -23,6 +23,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "ecs:service": ("ecs:ListTagsForResource", "ecs:DescribeServices"),
     "s3:bucket": ("s3:GetBucketTagging",),
     "lambda:function": ("lambda:ListTags",),
+    "states:stateMachine": ("states:ListTagsForResource",),
     "*": ("cloudformation:DescribeStacks",),
 }
 """the IAM actions that looking around needs, by the kind of what is looked at"""
@@ -44,6 +45,9 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
             return _of_bucket(aws, arn)
         if arn.kind == "lambda:function":
             return dict(aws.read("lambda", "ListTags", Resource=str(arn)).get("Tags", {}))
+        if arn.kind == "states:stateMachine":
+            answer = aws.read("stepfunctions", "ListTagsForResource", resourceArn=str(arn))
+            return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}
     except AwsError as error:
         return Unread(str(error))
     return Unread(f"nobody has taught Nightshift how to read tags of {arn.kind}")

@@ -12,6 +12,7 @@ from nightshift.remediations.ecs_latency_high import EcsLatencyHigh
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
 from nightshift.remediations.event_source_broken import EventSourceBroken
+from nightshift.remediations.execution_failed import ExecutionFailed
 from nightshift.remediations.lambda_failing import LambdaFailing
 from nightshift.remediations.pipeline_backlog import PipelineBacklog
 from nightshift.remediations.s3_access_denied import S3AccessDenied
@@ -34,6 +35,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
     S3TriggerStuck,  # then what is left of that: a trigger whose message waits or died is one of theirs
     PipelineBacklog,  # the same of raw data: first its dead letters, then what nobody was told of
+    ExecutionFailed,  # then what has failed at any of these; its diagnosis waits until nothing fails any more
     EventSourceBroken,  # told only, as all that follow: what is not called does not fail
     S3TriggerBehind,
     LambdaFailing,

@@ -22,12 +22,14 @@ from nightshift.remediation import Readings, Unread
 from nightshift.signals.alarms import alarm_pieces
 from nightshift.signals.batch import Answer, Piece
 from nightshift.signals.functions import function_pieces
+from nightshift.signals.machines import machine_pieces
 from nightshift.signals.metrics import metric_pieces
 from nightshift.signals.names import (
     alarm_name,
     balancer_metric,
     function_metric,
     group_metric,
+    machine_metric,
     queue_arn,
     queue_metric,
     queue_url,
@@ -56,6 +58,7 @@ __all__ = [
     "function_metric",
     "gather",
     "group_metric",
+    "machine_metric",
     "queue_arn",
     "queue_metric",
     "queue_url",
@@ -80,7 +83,12 @@ class Kind:
     @property
     def service(self) -> str:
         """The client that reads it."""
-        return self.names.partition(":")[0]
+        service = self.names.partition(":")[0]
+        return _CLIENTS.get(service, service)
+
+
+_CLIENTS = {"states": "stepfunctions"}
+"""services that the SDK knows by another name than ARNs do"""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -95,6 +103,9 @@ KINDS: Mapping[str, Kind] = {
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),
     "s3.notifications": Kind("s3:bucket", ("s3:GetBucketNotification",), notification_pieces),
     "s3.pipeline": Kind("s3:bucket", ("s3:ListBucket",), pipeline_pieces, timed=True),
+    "states.machine": Kind(
+        "states:stateMachine", ("states:DescribeStateMachine", "states:ListExecutions"), machine_pieces
+    ),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""

@@ -21,6 +21,7 @@ __all__ = [
     "balancer_metric",
     "function_metric",
     "group_metric",
+    "machine_metric",
     "queue_arn",
     "queue_metric",
     "queue_url",
@@ -96,6 +97,17 @@ def function_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, peri
     if arn.kind != "lambda:function":
         raise ValueError(f"not a function: {arn}")
     return MetricQuery("AWS/Lambda", metric, (("FunctionName", arn.resource.split(":")[1]),), stat, period, minutes)
+
+
+def machine_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
+    """
+    A metric of one state machine of Step Functions.
+
+    Source: https://docs.aws.amazon.com/step-functions/latest/dg/procedure-cw-metrics.html
+    """
+    if arn.kind != "states:stateMachine":
+        raise ValueError(f"not a state machine: {arn}")
+    return MetricQuery("AWS/States", metric, (("StateMachineArn", str(arn)),), stat, period, minutes)
 
 
 def split_service_arn(arn: Arn) -> tuple[str, str]:
