@@ -5,7 +5,7 @@ Resources  a bucket with archive/<change>.json and customers/<customer>/<change>
            tells of its triggers, a dead-letter queue, and an ECS service that processes them: it mails the customer,
            writes into the archive that it did, and deletes the trigger
 Causes     a notification is lost; the bucket no longer tells a queue; a consumer hangs; the archive cannot be written;
-           a trigger cannot be deleted; mail cannot be sent
+           a trigger cannot be deleted; mail cannot be sent; an object of the archive is deleted, or written over
 """
 
 import json
@@ -43,7 +43,14 @@ class Mail:
 class TransientTrigger:
     """The email distribution system of one environment, with its customers."""
 
-    def __init__(self, world: World, env: str = "prod", customers: Iterable[str] = ("hts", "htsnonprod")) -> None:
+    def __init__(
+        self,
+        world: World,
+        env: str = "prod",
+        customers: Iterable[str] = ("hts", "htsnonprod"),
+        *,
+        versioned: bool = False,
+    ) -> None:
         self.world = world
         self.bucket = f"metadata-{env}-{world.account}"
         self.mails: list[Mail] = []
@@ -55,7 +62,9 @@ class TransientTrigger:
         self._s3 = world.client("s3")
         where = {"LocationConstraint": world.region}
         self._s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration=where)
-        self._tag()
+        if versioned:
+            self._s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+        self.tag()
         self.lines = {each: self._line(each) for each in customers}
         before = world.notifications.lost
         world.notifications.lost = lambda key: before(key) or key.split("/")[1] in self._lost
@@ -124,6 +133,11 @@ class TransientTrigger:
 
     # -- causes
 
+    def tag(self, **more: str) -> None:
+        """Somebody tags the bucket: with what opts it in, and with this."""
+        tags = [{"Key": key.replace("_", "-"), "Value": value} for key, value in {**OPT_IN, **more}.items()]
+        self._s3.put_bucket_tagging(Bucket=self.bucket, Tagging={"TagSet": tags})
+
     def lose(self, *customers: str) -> None:
         """What S3 tells these customers' queues gets lost, until it no longer does."""
         self._lost |= set(customers)
@@ -174,10 +188,6 @@ class TransientTrigger:
         return {"modificationType": kind, "customerCode": customer, "timestamp": f"{at:%Y-%m-%dT%H:%M:%S}Z"}
 
     # -- building
-
-    def _tag(self) -> None:
-        tags = [{"Key": key, "Value": value} for key, value in OPT_IN.items()]
-        self._s3.put_bucket_tagging(Bucket=self.bucket, Tagging={"TagSet": tags})
 
     def _line(self, customer: str) -> QueueService:
         shape = Shape(

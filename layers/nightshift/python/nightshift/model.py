@@ -249,7 +249,8 @@ class ResourceRead:
     One resource's state: ``kind`` names the batched reader in :mod:`nightshift.signals`, ``key`` is the ARN.
 
     ``sqs.queue`` = its attributes, ``sqs.exists`` = whether it is listed, ``ecs.service`` = DescribeServices,
-    ``s3.triggers`` = the oldest objects under a prefix, which is part of the ARN.
+    ``s3.triggers`` = the oldest objects under a prefix, which is part of the ARN, ``s3.archive`` = what was lately
+    written or deleted under one.
     """
 
     kind: str
@@ -372,8 +373,9 @@ class Call:
     @property
     def action(self) -> str:
         """What IAM calls it: ``ecs:UpdateService``."""
-        service = _IAM_SERVICES.get(self.service, self.service)
-        return f"{service}:{_IAM_NAMES.get((self.service, self.operation), self.operation)}"
+        service, key = _IAM_SERVICES.get(self.service, self.service), (self.service, self.operation)
+        name = _IAM_NAMES.get(key, self.operation)
+        return f"{service}:{_OF_VERSIONS.get(key, name) if 'VersionId' in self.params else name}"
 
     @property
     def essence(self) -> str:
@@ -384,6 +386,7 @@ class Call:
 _IAM_SERVICES = {"elbv2": "elasticloadbalancing", "resourcegroupstaggingapi": "tag"}
 _IAM_NAMES = {
     ("s3", "GetBucketNotificationConfiguration"): "GetBucketNotification",
+    ("s3", "ListObjectVersions"): "ListBucketVersions",
     ("s3", "ListObjectsV2"): "ListBucket",
     ("s3", "HeadObject"): "GetObject",
     ("s3", "HeadBucket"): "ListBucket",
@@ -392,6 +395,8 @@ _IAM_NAMES = {
     ("s3", "GetPublicAccessBlock"): "GetBucketPublicAccessBlock",
     ("lambda", "Invoke"): "InvokeFunction",
 }
+_OF_VERSIONS = {("s3", "GetObject"): "GetObjectVersion"}
+"""what it is called where a version is named"""
 
 
 @dataclass(frozen=True, slots=True)

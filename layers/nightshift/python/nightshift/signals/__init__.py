@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from nightshift.model import Arn, MetricQuery, Query, ResourceRead
 from nightshift.remediation import Readings, Unread
 from nightshift.signals.alarms import alarm_pieces
+from nightshift.signals.archives import archive_pieces
 from nightshift.signals.batch import Answer, Piece
 from nightshift.signals.functions import function_pieces
 from nightshift.signals.metrics import metric_pieces
@@ -62,11 +63,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one kind of resource is read. ``names`` is the :attr:`Arn.kind` that its keys must have."""
+    """
+    How one kind of resource is read. ``names`` is the :attr:`Arn.kind` that its keys must have.
+
+    ``pieces`` takes AWS and the reads; where what is read is ``dated``, also the time of now.
+    """
 
     names: str
     actions: tuple[str, ...]
-    pieces: Callable[[Aws, Mapping[ResourceRead, Arn]], Iterator[Piece[ResourceRead]]]
+    pieces: Callable[..., Iterator[Piece[ResourceRead]]]
+    dated: bool = False
 
     @property
     def service(self) -> str:
@@ -82,6 +88,7 @@ KINDS: Mapping[str, Kind] = {
         "lambda:function", ("lambda:GetFunctionConcurrency", "lambda:GetFunctionConfiguration"), function_pieces
     ),
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),
+    "s3.archive": Kind("s3:bucket", ("s3:GetObject", "s3:ListBucketVersions"), archive_pieces, dated=True),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""
@@ -115,7 +122,7 @@ def gather(aws: Aws, queries: Iterable[Query], *, now: datetime) -> Readings:
 
     pieces: list[Piece[MetricQuery] | Piece[ResourceRead]] = list(metric_pieces(aws, metrics, now))
     for kind, reads in located.items():
-        pieces += KINDS[kind].pieces(aws, reads)
+        pieces += KINDS[kind].pieces(aws, reads, now) if KINDS[kind].dated else KINDS[kind].pieces(aws, reads)
     services = {KINDS[kind].service for kind in located} | ({"cloudwatch"} if metrics else set())
     for service in sorted(services):
         aws.client(service)  # made here: a session is not safe to make clients from in several threads at once
