@@ -463,6 +463,7 @@ _SCOPES: Mapping[str, Scope] = {
     "s3:DeleteObject": _objects("prefix", only=(("Null", "s3:if-match", "false"),)),
     "s3:GetBucketNotification": _of("s3:bucket", "arn"),
     "s3:GetBucketVersioning": _of("s3:bucket", "arn"),
+    "s3:GetReplicationConfiguration": _of("s3:bucket", "arn"),
     "s3:GetObject": _read_objects,
     "s3:GetObjectVersion": _objects("archive"),
     "s3:ListBucket": _listed,

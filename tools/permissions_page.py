@@ -83,6 +83,7 @@ WHY = {
     "s3:GetObject": "what a trigger is, and what the archive says of its change",
     "route53:ListResourceRecordSets": "does its name lead to the load balancer?",
     "s3:GetObjectVersion": "can an earlier version of an object be read? And what S3 copies when it is put back",
+    "s3:GetReplicationConfiguration": "is the bucket copied elsewhere, so that what it lost may be there?",
     "s3:ListBucketVersions": "what stands in an archive, what was lately deleted, and which versions there are of it",
     "s3:ListBucket": "does S3 answer at all? Else no fix is trusted; which triggers stand; what was set apart since",
     "s3:PutObject": "poison and triggers are stored, before they are deleted; a lost object of an archive is put back",

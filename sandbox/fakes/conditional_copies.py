@@ -20,9 +20,8 @@ class ConditionalCopies:
     def _check(self, call: Call) -> None:
         wanted, params = call.params.get("IfMatch"), call.params
         there = s3_backends[self._account]["aws"].get_object(params["Bucket"], params["Key"])
-        if wanted is not None and there is None:
-            raise AwsError("NoSuchKey", "The specified key does not exist.", 404)
-        if wanted is not None and wanted.strip('"') != there.etag.strip('"'):
-            raise AwsError("PreconditionFailed", "At least one of the pre-conditions did not hold", 412)
-        if params.get("IfNoneMatch") == "*" and there is not None:
+        if there is None:
+            if wanted is not None:
+                raise AwsError("NoSuchKey", "The specified key does not exist.", 404)
+        elif params.get("IfNoneMatch") == "*" or (wanted is not None and wanted.strip('"') != there.etag.strip('"')):
             raise AwsError("PreconditionFailed", "At least one of the pre-conditions did not hold", 412)

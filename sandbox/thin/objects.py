@@ -52,6 +52,7 @@ class Objects:
             "CopyObject": self._copy,
             "CreateBucket": self._create,
             "DeleteObject": self._delete,
+            "GetBucketReplication": self._not_replicated,
             "GetBucketTagging": self._get_tags,
             "GetBucketVersioning": self._keeps,
             "GetObject": self._get,
@@ -161,6 +162,10 @@ class Objects:
     def _keeps(self, call: Call) -> Answer:
         self._bucket(call)
         return {"Status": "Enabled"} if call.params["Bucket"] in self.versions else {}
+
+    def _not_replicated(self, call: Call) -> Answer:
+        self._bucket(call)
+        raise AwsError("ReplicationConfigurationNotFoundError", "The replication configuration was not found", 404)
 
     def _keep_version(self, bucket: str, key: str, body: bytes | None) -> dict[str, Any]:
         if bucket not in self.versions:

@@ -17,7 +17,7 @@ from nightshift.model import Incident, Severity, Verdict
 
 from sandbox.deployment import Deployment
 from sandbox.scenes import NIGHT, failures
-from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
+from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, bucket_target
 from sandbox.world import World
 
 LOST = "archive-object-lost"
@@ -215,7 +215,11 @@ def test_an_object_of_which_no_version_can_be_read_is_told() -> None:
 def test_nothing_is_put_back_where_others_are_told_of_it() -> None:
     """Whoever is told of what is written to the archive would process the copy: that is for a person."""
     with night() as on:
-        told = {"Id": "all", "QueueArn": on.system.lines["hts"].queue_arn, "Events": ["s3:ObjectCreated:*"]}
+        told: dict[str, Any] = {
+            "Id": "all",
+            "QueueArn": on.system.lines["hts"].queue_arn,
+            "Events": ["s3:ObjectCreated:*"],
+        }
         told["Filter"] = {"Key": {"FilterRules": [{"Name": "suffix", "Value": ".json"}]}}
         on.world.client("s3").put_bucket_notification_configuration(
             Bucket=on.system.bucket, NotificationConfiguration={"QueueConfigurations": [told]}
@@ -261,3 +265,60 @@ def test_what_is_deleted_again_is_told_in_the_end() -> None:
         on.until_settled()
         assert on.of(LOST).verdict is Verdict.ESCALATED
         assert len(copies) == 3
+
+
+# -- audited -----------------------------------------------------------------------------------------------------------
+
+BROKEN = "archive-broken"
+AUDIT = f'[remediations.{BROKEN}]\n{FIELDS}customers_field = "customers"\nsubmitted = "submitted"\n'
+
+
+@pytest.mark.scenario("0.15", BROKEN)
+@pytest.mark.parametrize("thin", [True, False])
+def test_a_change_that_nobody_processed_and_nobody_waits_for_is_told(thin: bool) -> None:
+    """Its event was lost and its trigger is gone: after an hour nobody would ever hear of it again."""
+    with night(thin=thin, more=AUDIT) as on:
+        on.system.lose("hts")
+        change = on.system.submit()
+        on.minutes(10)
+        on.system.remove(f"customers/hts/{change}.json")
+        on.minutes(40)
+        assert on.nightshift.of(BROKEN) == []
+        on.until_settled(BROKEN)
+        assert on.of(BROKEN).verdict is Verdict.ESCALATED
+        told = " ".join(on.world.mail[-1].text.split())
+        assert f"archive/{change}.json: neither processed nor triggered for hts" in told
+        assert "customer-hts-changes-dlq: 0 messages" in told
+        assert "versions of the bucket: enabled" in told
+        assert "replication of the bucket: none" in told
+        assert on.written == []
+
+
+@pytest.mark.scenario("0.15", BROKEN)
+def test_a_trigger_without_a_change_is_told() -> None:
+    """Whoever wrote it did not write the change first."""
+    with night(more=AUDIT) as on:
+        on.system.lose("hts")
+        on.system.write("customers/hts/CHG-77.json", {"changeId": "CHG-77"})
+        on.until_settled(BROKEN)
+        assert "CHG-77.json: a trigger, and no object in the archive for hts" in " ".join(
+            on.world.mail[-1].text.split()
+        )
+
+
+def test_a_change_whose_trigger_stands_is_the_triggers_business() -> None:
+    """Nothing is lost of it yet: it is stuck, which others tell of."""
+    with night(more=AUDIT) as on:
+        on.system.lose("hts")
+        on.system.submit()
+        on.minutes(3 * 60)
+        assert on.nightshift.of(BROKEN) == []
+
+
+def test_what_was_lost_and_put_back_is_not_told_by_the_audit() -> None:
+    """Whoever puts it back has an hour for it."""
+    with night(more=AUDIT) as on:
+        on.system.remove("archive/CHG-0.json")
+        on.until_settled()
+        on.minutes(2 * 60)
+        assert on.nightshift.of(BROKEN) == []

@@ -352,7 +352,7 @@ def _gotten(params: Params, account: Account) -> Pairs:
 
 def _copied(params: Params, account: Account) -> Pairs:
     """
-    The copy is put, and the version that it is made of is read; the source is what the header says, as the SDK makes it.
+    The copy is put, and the version that it is made of is read; the source is as the SDK's header says it.
 
     Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
     """
@@ -430,6 +430,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "s3.GetBucketNotificationConfiguration": _plain("s3:GetBucketNotification", _bucket),
     "s3.GetBucketOwnershipControls": _plain("s3:GetBucketOwnershipControls", _bucket),
     "s3.GetBucketPolicy": _plain("s3:GetBucketPolicy", _bucket),
+    "s3.GetBucketReplication": _plain("s3:GetReplicationConfiguration", _bucket),
     "s3.GetBucketTagging": _plain("s3:GetBucketTagging", _bucket),
     "s3.GetBucketVersioning": _plain("s3:GetBucketVersioning", _bucket),
     "s3.GetObject": _gotten,

@@ -391,6 +391,7 @@ _IAM_NAMES = {
     ("s3", "HeadObject"): "GetObject",
     ("s3", "HeadBucket"): "ListBucket",
     ("s3", "CopyObject"): "PutObject",
+    ("s3", "GetBucketReplication"): "GetReplicationConfiguration",
     ("s3", "GetBucketEncryption"): "GetEncryptionConfiguration",
     ("s3", "GetPublicAccessBlock"): "GetBucketPublicAccessBlock",
     ("lambda", "Invoke"): "InvokeFunction",

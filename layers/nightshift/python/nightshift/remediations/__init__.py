@@ -5,6 +5,7 @@ from __future__ import annotations
 from nightshift.remediation import Remediation
 from nightshift.remediations.alarm_raised import AlarmRaised
 from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
+from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
@@ -30,7 +31,8 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
     ArchiveObjectLost,  # without a change's object nothing is known of its triggers
     S3TriggerStuck,  # then what is left of that: a trigger whose message waits or died is one of theirs
-    LambdaFailing,  # told only, as the next two
+    ArchiveBroken,  # told only, as the next three
+    LambdaFailing,
     S3AccessDenied,
     AlarmRaised,  # what nobody can cure here is told last
 )

@@ -215,7 +215,7 @@ class ArchiveObjectLost(Remediation):
             return self._told(target, evidence, reasons, tuple(dict.fromkeys(each.advice for each in found)))
         return Diagnosis(
             target=str(target.arn),
-            cause=f"{_many(len(chosen))} {_is(len(chosen))} deleted or written over, and an earlier version can be read",
+            cause=f"{_many(len(chosen))} {_is(len(chosen))} deleted or written over; an earlier version can be read",
             evidence=(
                 *evidence,
                 *(f"{each.key}: the version of {each.back['modified']} can be read" for each in chosen),

@@ -100,7 +100,9 @@ def _listed(aws: Aws, bucket: str, prefix: str) -> tuple[dict[str, Mapping[str, 
             where = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
         else:
             break
-    stood = [{**each, "Written": written[key]} for key, each in markers.items() if key in written]
+    stood: list[Mapping[str, Any]] = [
+        {**each, "Written": written[key]} for key, each in markers.items() if key in written
+    ]
     return current, stood, truncated
 
 
