@@ -268,3 +268,20 @@ name = "changes"
 {bucket_target(system, mode=mode)}
 {lines if others else ""}
 """
+
+
+def archive_configuration(system: TransientTrigger, tables: str, *, mode: str = "auto") -> str:
+    """A deployment's TOML: the bucket alone, and the tables of what is enabled for it."""
+    return f"""
+name = "demo"
+account = "{system.world.account}"
+region = "{system.world.region}"
+
+[notify]
+emails = ["oncall@example.com"]
+
+{tables}
+[[systems]]
+name = "changes"
+{bucket_target(system, mode=mode)}
+"""

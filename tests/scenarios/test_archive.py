@@ -6,18 +6,25 @@ Whatever happens, nothing is written over what somebody wrote since, and no more
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from nightshift.aws import Serial
+from nightshift.cli.app import app
+from nightshift.cli.context import Context
 from nightshift.model import Incident, Severity, Verdict
+from typer.testing import CliRunner
 
 from sandbox.deployment import Deployment
 from sandbox.scenes import NIGHT, failures
-from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, bucket_target
+from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, archive_configuration
 from sandbox.world import World
 
 LOST = "archive-object-lost"
@@ -59,22 +66,6 @@ class Night:
         return bool(found) and not any(each.open for each in found)
 
 
-def toml(system: TransientTrigger, tables: str, mode: str) -> str:
-    """A deployment's TOML: the bucket, and what is enabled for it."""
-    return f"""
-name = "demo"
-account = "{system.world.account}"
-region = "{system.world.region}"
-
-[notify]
-emails = ["oncall@example.com"]
-{tables}
-[[systems]]
-name = "changes"
-{bucket_target(system, mode=mode)}
-"""
-
-
 @contextmanager
 def night(
     settings: str = "", *, thin: bool = True, mode: str = "auto", versioned: bool = True, more: str = ""
@@ -84,7 +75,7 @@ def night(
         system = TransientTrigger(world, versioned=versioned)
         system.tag(**FREE)
         tables = f'[remediations.{LOST}]\nmode = "auto"\n{settings}\n{more}\n'
-        with Deployment(world, toml(system, tables, mode)) as nightshift:
+        with Deployment(world, archive_configuration(system, tables, mode=mode)) as nightshift:
             nightshift.resume()
             on = Night(world, system, nightshift)
             system.submit(change="CHG-0")
@@ -98,8 +89,8 @@ def night(
 # -- put back ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("0.23", LOST)
-@pytest.mark.scenario("3.16", LOST)
+@pytest.mark.scenario("0.23", "archive-object-lost")
+@pytest.mark.scenario("3.16", "archive-object-lost")
 @pytest.mark.parametrize("thin", [True, False])
 def test_an_object_that_was_deleted_is_put_back(thin: bool) -> None:
     """Its newest version is copied to where it stood: all that was done about the change is known again."""
@@ -112,7 +103,7 @@ def test_an_object_that_was_deleted_is_put_back(thin: bool) -> None:
         assert on.written == ["s3.CopyObject"]
 
 
-@pytest.mark.scenario("0.23", LOST)
+@pytest.mark.scenario("0.23", "archive-object-lost")
 @pytest.mark.parametrize("thin", [True, False])
 def test_an_object_that_cannot_be_read_is_replaced_by_the_version_before(thin: bool) -> None:
     """Whatever was written over it stays a version of it."""
@@ -140,7 +131,7 @@ def test_versions_that_cannot_be_read_either_are_passed_over() -> None:
 # -- not without leave -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("0.23", LOST)
+@pytest.mark.scenario("0.23", "archive-object-lost")
 @pytest.mark.parametrize("yes", [True, False])
 def test_a_person_is_asked_unless_the_bucket_says_otherwise(yes: bool) -> None:
     """The modes allow it, and yet: a deletion may have been meant."""
@@ -178,7 +169,7 @@ def test_a_protected_bucket_is_left_alone() -> None:
 # -- not ours ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("0.23", LOST)
+@pytest.mark.scenario("0.23", "archive-object-lost")
 def test_a_prefix_that_was_deleted_is_told_at_once_and_nothing_is_synced() -> None:
     """More than a few at once are no accident of one object: it is told at the highest severity."""
     with night() as on:
@@ -273,7 +264,7 @@ BROKEN = "archive-broken"
 AUDIT = f'[remediations.{BROKEN}]\n{FIELDS}customers_field = "customers"\nsubmitted = "submitted"\n'
 
 
-@pytest.mark.scenario("0.15", BROKEN)
+@pytest.mark.scenario("0.15", "archive-broken")
 @pytest.mark.parametrize("thin", [True, False])
 def test_a_change_that_nobody_processed_and_nobody_waits_for_is_told(thin: bool) -> None:
     """Its event was lost and its trigger is gone: after an hour nobody would ever hear of it again."""
@@ -294,7 +285,7 @@ def test_a_change_that_nobody_processed_and_nobody_waits_for_is_told(thin: bool)
         assert on.written == []
 
 
-@pytest.mark.scenario("0.15", BROKEN)
+@pytest.mark.scenario("0.15", "archive-broken")
 def test_a_trigger_without_a_change_is_told() -> None:
     """Whoever wrote it did not write the change first."""
     with night(more=AUDIT) as on:
@@ -322,3 +313,35 @@ def test_what_was_lost_and_put_back_is_not_told_by_the_audit() -> None:
         on.until_settled()
         on.minutes(2 * 60)
         assert on.nightshift.of(BROKEN) == []
+
+
+# -- how far one change got --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("0.6", "verify-change")
+@pytest.mark.parametrize("thin", [True, False])
+def test_whoever_asks_is_told_how_far_a_change_got_for_each_customer(thin: bool, tmp_path: Path) -> None:
+    """One customer's event was lost: first it is in flight, then stuck; the other's is done. Nothing is written."""
+    with night(thin=thin, more=AUDIT, mode="observe") as on:
+        config = tmp_path / "changes.toml"
+        text = archive_configuration(on.system, f"[remediations.{LOST}]\n{AUDIT}", mode="observe")
+        config.write_text(text, encoding="utf-8")
+        on.system.lose("hts")
+        change = on.system.submit()
+
+        def asked() -> tuple[int, dict[str, str]]:
+            context = Context(session=lambda _: boto3.Session(), run=Serial(), clock=lambda: on.world.now)
+            words = ["verify-change", change, "--config", str(config), "--json"]
+            result = CliRunner(env={"NIGHTSHIFT_DEPLOYMENT": None}).invoke(app, words, obj=context)
+            [bucket] = json.loads(result.stdout)["buckets"]
+            return result.exit_code, {each["customer"]: each["verdict"] for each in bucket["customers"]}
+
+        on.minutes(5)
+        assert asked() == (1, {"hts": "in flight", "htsnonprod": "done"})
+        on.minutes(15)
+        assert asked() == (1, {"hts": "stuck", "htsnonprod": "done"})
+        on.system.lose_no_more()
+        on.system.submit("hts", change=change)
+        on.minutes(16)
+        assert asked() == (1, {"hts": "done", "htsnonprod": "stuck"})  # handed in again, and sent to one of them alone
+        assert on.written == []

@@ -38,7 +38,12 @@ from sandbox.scenes import (
     release_configuration,
 )
 from sandbox.systems.document_management import DocumentManagement
-from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
+from sandbox.systems.transient_trigger import (
+    FIELDS,
+    TransientTrigger,
+    archive_configuration,
+    trigger_configuration,
+)
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.trail import Event
@@ -239,6 +244,7 @@ def nights() -> tuple[Night, ...]:
                 _play_silence(),
                 _play_answers(),
                 _play_triggers(),
+                _play_archive(),
                 *releases,
                 _play_reports(),
             )
@@ -300,6 +306,31 @@ def _play_triggers() -> Night:
                 stage.until(lambda: world.trail.of("sqs.SendMessage", function="nightshift-tick"))
                 stage.until_settled()
             return recorded("triggers", stage, steps, words={system.bucket: "BUCKET"})
+
+
+def _play_archive() -> Night:
+    """An object of the archive is deleted, and the answer to its copy is lost; later a change is lost for good."""
+    with World(NIGHT, thin=True) as world:
+        system = TransientTrigger(world, customers=("hts",), versioned=True)
+        system.tag(auto_restore="enabled")
+        tables = f'[remediations.archive-object-lost]\nmode = "auto"\n[remediations.archive-broken]\n{FIELDS}'
+        with Deployment(world, archive_configuration(system, f'{tables}late = "PT15M"\n')) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system.lines["hts"], nightshift)
+            with _noting() as steps:
+                change = system.submit()
+                stage.minutes(5)
+                system.remove(f"archive/{change}.json")
+                world.faults.add(Kind.TIMEOUT_AFTER, "s3.CopyObject", times=1)
+                stage.until(lambda: world.trail.of("s3.CopyObject"))
+                stage.until_settled()
+                system.lose("hts")
+                change = system.submit()
+                stage.minutes(1)
+                system.remove(f"customers/hts/{change}.json")
+                stage.until(lambda: world.trail.of("s3.GetBucketReplication"))
+                stage.until_settled()
+            return recorded("archive", stage, steps, words={system.bucket: "BUCKET"})
 
 
 def _play_answers() -> Night:

@@ -1,4 +1,4 @@
-"""How far a change got: done is only what the archive proves, for that very customer; what is not certain is unknown."""
+"""How far a change got: done is only what the archive proves for that very customer; what is not certain is unknown."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ account = "{ACCOUNT}"
 region = "{REGION}"
 [notify]
 emails = ["oncall@example.com"]
+[remediations.ecs-service-stalled]
 {settings}
 [[systems]]
 name = "changes"
@@ -188,7 +189,7 @@ def test_where_nobody_says_what_hands_a_change_in_any_later_entry_may_be_it(offi
         (f"[remediations.s3-trigger-stuck]\n{NAMES}", ("hts", "other"), "done"),
         ("[remediations.s3-trigger-stuck]\n", ("hts", "other"), "unknown"),
         ("[remediations.s3-trigger-stuck]\n" + NAMES.partition("\n")[2], ("hts",), "done"),
-        ("[remediations.ecs-service-stalled]\n", ("hts",), "unknown"),
+        ("[remediations.s3-access-denied]\n", ("hts",), "unknown"),
     ],
 )
 def test_the_archives_words_are_those_of_the_remediations(

@@ -1,4 +1,4 @@
-"""An archive is listed to the end; only what was lately written is opened, and what was deleted is known by versions."""
+"""An archive is listed to the end; only what was lately written is opened; what was deleted is known by versions."""
 
 from __future__ import annotations
 
