@@ -48,7 +48,7 @@ class Life:
 _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow", "ecs-capacity-short"
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
 _LATENCY, _ERRORS = "ecs-latency-high", "ecs-errors-high"
-_STUCK = "s3-trigger-stuck"
+_STUCK, _LOST = "s3-trigger-stuck", "archive-object-lost"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -58,11 +58,13 @@ _BY_SCENE = {
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
+    "object deleted": _LOST,
+    "object broken": _LOST,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
 _STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueAttributes"
-_DELETES = "s3.DeleteObject"
+_DELETES, _COPIES = "s3.DeleteObject", "s3.CopyObject"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -93,6 +95,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
         "timestamp_field": "timestamp",
         "idempotent": True,
     },
+    _LOST: dict(_SOON),
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
 }
 """of those that look at a service alone"""
@@ -165,6 +168,15 @@ def _triggers(*scenes: Scene, what: str, has: Mapping[str, str | int] | None = N
     return _told(_STUCK, (_at(0.1, what), *scenes), has or {}, {"documents": 0, "triggers": 1, **more})
 
 
+def _objects(
+    many: int = 1, *, free: int = 1, again: int = 0, has: Mapping[str, str | int] | None = None, **more: Any
+) -> Story:
+    return _told(_LOST, (_at(0.1, "object deleted", many, free, again),), has or {}, {**_ARCHIVE, **more})
+
+
+_ARCHIVE: Mapping[str, int] = {"documents": 0, "triggers": 1}
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -227,6 +239,15 @@ LIVES: tuple[Life, ...] = (
     Life("trigger without proof", _triggers(what="trigger lost", has={"idempotent": False}), (_ESCALATED,), (), (_SENDS, _DELETES)),
     Life("trigger that was lost, approved", _triggers(what="trigger lost", mode="approve", answer="yes"), (_FIXED,), (_SENDS,), (_DELETES,)),
     Life("triggers, only watched", _triggers(what="trigger stays", mode="observe"), (_REFUSED,), (), (_SENDS, _STORES, _DELETES)),
+    # objects of an archive
+    Life("object that was deleted", _objects(), (_FIXED,), (_COPIES,), (_DELETES, _STORES)),
+    Life("two objects that were deleted", _objects(2), (_FIXED,), (_COPIES,), (_DELETES, _STORES)),
+    Life("object that cannot be read", _told(_LOST, (_at(0.1, "object broken"),), {}, _ARCHIVE), (_FIXED,), (_COPIES,), (_DELETES, _STORES)),
+    Life("object that is deleted again", _objects(again=1, has={"max_attempts": 2}), (_ESCALATED,), (_COPIES,)),
+    Life("object that was deleted, approved", _objects(free=0, answer="yes"), (_FIXED,), (_COPIES,)),
+    Life("object that was deleted, denied", _objects(free=0, answer="no"), (_REFUSED,), (), (_COPIES,)),
+    Life("object that was deleted, only watched", _objects(mode="observe"), (_REFUSED,), (), (_COPIES,)),
+    Life("objects, too many of them", _objects(4), (_ESCALATED,), (), (_COPIES,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

@@ -29,8 +29,8 @@ from sandbox.seam import Call
 from sandbox.simulation.hub import Running
 from sandbox.simulation.loan import LENT, ORIGINAL
 from sandbox.simulation.nemesis import Fault
-from sandbox.simulation.run import CAPACITY, TASKS, Human, Played, stuck_for
-from sandbox.systems.transient_trigger import TransientTrigger
+from sandbox.simulation.run import CAPACITY, TASKS, TRIGGERS, Human, Played, stuck_for
+from sandbox.systems.transient_trigger import TransientTrigger, readable
 from sandbox.trail import Event as TrailEvent
 
 __all__ = ["PROMISES", "Violation", "check"]
@@ -243,6 +243,30 @@ def triggers_kept(case: Case) -> Iterator[str]:
         for (customer, change, written), several in messages.items():
             if len(several) > 1:
                 yield f"{customer} was mailed of {change} ({written:%H:%M:%S}) for {len(several)} messages"
+
+
+def archive_kept(case: Case) -> Iterator[str]:
+    """
+    Nothing is put into an archive but a version of the same object that can be read, where it was lost.
+
+    Each once an attempt, and only if S3 was asked to see that nobody had written it since.
+    """
+    for bucket in case.played.stage.buckets:
+        copies = [call for call in case.writes if call.name == "s3.CopyObject"]
+        for call in copies:
+            key, (source, _, version) = call.params["Key"], call.params["CopySource"].partition("?versionId=")
+            every = bucket.versions(key)
+            if source != f"{bucket.bucket}/{key}" or not readable(dict(every).get(version) or b""):
+                yield f"{call.params['CopySource']} was copied over {key}"
+            if "IfMatch" not in call.params and call.params.get("IfNoneMatch") != "*":
+                yield f"{key} was copied whatever stood there"
+            made = (call.notes.get("answer") or {}).get("VersionId")
+            before = [body for (_, body), (after, _) in pairwise(every) if after == made]
+            if before and before[0] is not None and readable(before[0]):
+                yield f"{key} was written over at {call.at:%H:%M:%S}, and could be read"
+        for (key, who), count in Counter((call.params["Key"], call.principal.name) for call in copies).items():
+            if count > len(case.incidents[who].attempts):
+                yield f"{key} was copied {count} times for {who}"
 
 
 def _deleted_with_proof(case: Case, bucket: TransientTrigger, delete: Call) -> Iterator[str]:
@@ -470,7 +494,7 @@ def sickness_noticed(case: Case) -> Iterator[str]:
     for system in case.played.stage.queues:
         if system.dead and system.dlq_arn not in known:
             yield f"{system.dead} dead letters in {system.dlq_arn}, and nobody was ever told"
-    for bucket in case.played.stage.buckets:
+    for bucket in case.played.stage.buckets if TRIGGERS in case.played.stage.nightshift.policy.remediations else ():
         stuck = bucket.stuck(stuck_for(case.played.stage) + timedelta(minutes=5))
         if stuck and bucket.arn not in known:
             yield f"{len(stuck)} triggers are stuck in {bucket.arn}, and nobody was ever told"
@@ -633,7 +657,7 @@ def report_is_trail(case: Case) -> Iterator[str]:
                 told[key] += record.count
             elif record.outcome is Outcome.UNKNOWN:
                 unknown[key] += record.count
-        made = Counter((call.name, _arn(case, call)) for call in case.by_incident.get(incident.id, ()))
+        made = Counter((_said(call), _arn(case, call)) for call in case.by_incident.get(incident.id, ()))
         died = any(case.invocation(call).dead for call in case.by_incident.get(incident.id, ()))
         for key in {*told, *made, *unknown}:
             name, resource = key
@@ -727,6 +751,11 @@ def _source_of(handle: str) -> str:
     return str(json.loads(base64.b64decode(handle))["sourceArn"])
 
 
+def _said(call: Call) -> str:
+    """What a report calls it: what IAM does."""
+    return "s3.PutObject" if call.name == "s3.CopyObject" else call.name
+
+
 def _arn(case: Case, call: Call) -> str:
     """As the report names it."""
     if call.service != "s3":
@@ -735,7 +764,7 @@ def _arn(case: Case, call: Call) -> str:
     match key.split("/"):
         case ["letters" | "triggers" as what, whose, *_]:
             return f"{_resource(call)}/{what}/{whose}/*"
-        case ["archive", *_]:
+        case ["archive", *_] if call.name == "s3.GetObject":
             return f"{_resource(call)}/archive/*"
     return f"{_resource(call)}/{key}"
 
@@ -743,7 +772,7 @@ def _arn(case: Case, call: Call) -> str:
 def _permitted(call: Call) -> bool:
     """Whether the session policy that the call was made under names it."""
     policy = json.loads(call.principal.policy or '{"Statement": []}')
-    action = call.name.replace(".", ":")
+    action = _said(call).replace(".", ":")
     resource = _resource(call)
     if call.service == "s3":
         resource = f"{resource}/{call.params['Key']}"
@@ -761,6 +790,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "no defect": no_defect,
     "messages conserved": messages_conserved,
     "triggers kept": triggers_kept,
+    "archive kept": archive_kept,
     "once per attempt": once_per_attempt,
     "one at a time": one_at_a_time,
     "within budget": within_budget,

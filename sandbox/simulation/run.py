@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from itertools import takewhile
 from typing import Any
 from unittest.mock import patch
@@ -54,6 +55,7 @@ RELEASE = "remediations.ecs-deployment-bad"
 """the same for releases"""
 OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high")
 TRIGGERS = "s3-trigger-stuck"
+ARCHIVE = "archive-object-lost"
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -194,7 +196,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         sent = _counted(world)
         queues = _systems(world, story)
         apis = [UsageMetrics(world, f"a{number}", tasks=TASKS) for number in range(story.apis)]
-        buckets = [_bucket(world, number) for number in range(story.triggers)]
+        versioned = f"remediations.{ARCHIVE}" in story.settings
+        buckets = [_bucket(world, number, versioned=versioned) for number in range(story.triggers)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
@@ -291,9 +294,10 @@ def _systems(world: World, story: Story) -> list[QueueService]:
     return [*documents, *usage]
 
 
-def _bucket(world: World, number: int) -> TransientTrigger:
+def _bucket(world: World, number: int, *, versioned: bool = False) -> TransientTrigger:
     """A bucket of triggers with two customers, whose consumers mail as often as they are told."""
-    system = TransientTrigger(world, f"t{number}", customers=(f"t{number}-one", f"t{number}-other"))
+    customers = (f"t{number}-one", f"t{number}-other")
+    system = TransientTrigger(world, f"t{number}", customers=customers, versioned=versioned)
     system.idempotent = False
     return system
 
@@ -359,7 +363,7 @@ def _used(
     if not table.startswith("remediations"):
         return True
     name = table.partition(".")[2]
-    if name == TRIGGERS:
+    if name in {TRIGGERS, ARCHIVE}:
         return bool(buckets)
     return bool(loans.names if name == QueueSlow.name else apis if name in OF_APIS else queues)
 
@@ -547,6 +551,33 @@ def _trigger_forgotten(stage: Stage, scene: Scene) -> None:
     system = stage.buckets[scene.which % len(stage.buckets)]
     system.archive_fails = system.forgives = system.idempotent = True
     system.submit()
+
+
+def _object_deleted(stage: Stage, scene: Scene) -> None:
+    """
+    So many changes are processed, and a minute later somebody deletes them from the archive.
+
+    Whether the bucket says that nobody needs to be asked, and whether they are deleted whenever they are put back.
+    """
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    many, free, again = scene.numbers
+    if free:
+        system.tag(auto_restore="enabled")
+    keys = [f"archive/{system.submit()}.json" for _ in range(many)]
+    for key in keys:
+        _later(stage, 60, partial(system.remove, key))
+    if again:
+        stage.world.seam.after(
+            "s3", "CopyObject", lambda call, _: _later(stage, 5, partial(system.remove, call.params["Key"]))
+        )
+
+
+def _object_broken(stage: Stage, scene: Scene) -> None:
+    """A change is processed, and a minute later somebody writes over it what nobody can read."""
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    system.tag(auto_restore="enabled")
+    key = f"archive/{system.submit()}.json"
+    _later(stage, 60, partial(system.write, key, b'{"modif'))
 
 
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
@@ -821,8 +852,9 @@ def _look(stage: Stage) -> None:
     for api in stage.apis:
         group = api.target_group
         found[api.api.arn] = group.quick and all(state == "healthy" for _, state, _ in group.targets)
+    enabled = stage.nightshift.policy.remediations
     for bucket in stage.buckets:
-        found[bucket.arn] = not bucket.stuck(stuck_for(stage))
+        found[bucket.arn] = not (bucket.stuck(stuck_for(stage)) if TRIGGERS in enabled else bucket.lost)
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -885,6 +917,8 @@ def _heal(stage: Stage) -> None:
     for bucket in stage.buckets:
         bucket.deletes_fail = bucket.archive_fails = False
         bucket.lose_no_more()
+        for key in bucket.lost if ARCHIVE in stage.nightshift.policy.remediations else ():
+            bucket.write(key, {"modifications": []})  # somebody puts back by hand what was left
         for key in bucket.triggers:  # somebody processes by hand what was left
             bucket.remove(f"customers/{key}")
     for name in stage.loans.names:
@@ -919,6 +953,8 @@ _SCENES: dict[str, Any] = {
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,
+    "object deleted": _object_deleted,
+    "object broken": _object_broken,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

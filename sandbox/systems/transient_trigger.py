@@ -88,6 +88,21 @@ class TransientTrigger:
         found = self._s3.list_objects_v2(Bucket=self.bucket, Prefix="customers/").get("Contents", ())
         return [each["Key"] for each in found if self.world.now - each["LastModified"] > span]
 
+    def versions(self, key: str) -> list[tuple[str, bytes | None]]:
+        """Every version of an object by its id, the oldest first; None says that it was deleted."""
+        found = self._s3.list_object_versions(Bucket=self.bucket, Prefix=key)
+        every = [*found.get("Versions", ()), *found.get("DeleteMarkers", ())][::-1]  # S3 tells the newest first
+        own = sorted((each for each in every if each["Key"] == key), key=lambda each: each["LastModified"])
+        return [(each["VersionId"], self._version(each) if "ETag" in each else None) for each in own]
+
+    @property
+    def lost(self) -> list[str]:
+        """The objects of the archive that were deleted, or that nobody can read."""
+        found = self._s3.list_object_versions(Bucket=self.bucket, Prefix="archive/")
+        gone = [each["Key"] for each in found.get("DeleteMarkers", ()) if each["IsLatest"]]
+        stand = [each for each in found.get("Versions", ()) if each["IsLatest"]]
+        return sorted([*gone, *(each["Key"] for each in stand if not readable(self._version(each)))])
+
     @property
     def twice(self) -> list[tuple[str, str]]:
         """Which customers were mailed twice about the same writing of a change: what must never be."""
@@ -99,6 +114,11 @@ class TransientTrigger:
         body = self._s3.get_object(Bucket=self.bucket, Key=f"archive/{change}.json")["Body"]
         found: dict[str, Any] = json.loads(body if isinstance(body, bytes) else body.read())
         return found
+
+    def _version(self, listed: dict[str, Any]) -> bytes:
+        where = {"Key": listed["Key"], "VersionId": listed["VersionId"]}
+        body = self._s3.get_object(Bucket=self.bucket, **where)["Body"]
+        return body if isinstance(body, bytes) else bytes(body.read())
 
     # -- load
 
@@ -199,6 +219,14 @@ class TransientTrigger:
             holds=timedelta(seconds=5),
         )
         return QueueService(self.world, shape, _nothing(), _nothing(), lambda body: self._fails(customer, body))
+
+
+def readable(body: bytes) -> bool:
+    """Whether it says what was done about a change."""
+    try:
+        return isinstance(json.loads(body)["modifications"], list)
+    except (TypeError, ValueError):
+        return False
 
 
 def _nothing() -> Iterator[str]:
