@@ -67,7 +67,7 @@ def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
     examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION)}
     for kind in signals.KINDS.values():
-        arn = LISTED if kind is signals.KINDS["s3.triggers"] else examples.get(kind.names)
+        arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)  # a prefix of a bucket
         assert arn is not None, f"no example of {kind.names} in this test"
         for action in kind.actions:
             assert granted_reads(action, arn, PLACE)
@@ -120,6 +120,20 @@ def test_what_was_set_apart_is_listed_by_whoever_looks_after_triggers_alone() ->
     }
     (listed,) = granted_reads("s3:ListBucket", LISTED, PLACE)
     assert listed == Grant("s3:ListBucket", str(CHANGES), (("StringEquals", "s3:prefix", "customers/"),))
+
+
+def test_an_archive_is_written_only_by_copying_what_it_holds_or_once_held() -> None:
+    """By the one remediation that puts lost objects back; and its versions are listed under its prefix alone."""
+    objects, copied = f"{CHANGES}/archive/*", (("StringLike", "s3:x-amz-copy-source", "changes/archive/*"),)
+    assert grants_for(["s3:PutObject"], [TRIGGERS], PLACE, who="archive-object-lost") == {
+        Grant("s3:PutObject", objects, copied)
+    }
+    assert grants_for(["s3:GetObjectVersion"], [TRIGGERS], PLACE, who="x") == {Grant("s3:GetObjectVersion", objects)}
+    archive = Arn.parse(f"{CHANGES}/archive/")
+    listed = Grant("s3:ListBucketVersions", str(CHANGES), (("StringLike", "s3:prefix", "archive/*"),))
+    assert grants_for(["s3:ListBucketVersions"], [TRIGGERS], PLACE, who="x") == {listed}
+    assert granted_reads("s3:ListBucketVersions", archive, PLACE) == {listed}
+    assert granted_reads("s3:GetObject", archive, PLACE) == {Grant("s3:GetObject", objects)}
 
 
 def test_only_the_roles_that_a_target_names_are_passed_on_and_only_to_ecs() -> None:
