@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from nightshift.remediations import REMEDIATIONS
 
-from tests.nightshift.cli.desk import ACCOUNT, NOW, REGION, Desk
+from tests.nightshift.cli.desk import NOW, Desk
+from tests.nightshift.signals.cloud import ACCOUNT, REGION
 
 SERVICE = f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/prod"
 SQS = f"arn:aws:sqs:{REGION}:{ACCOUNT}"

@@ -82,16 +82,19 @@ class Account:
 
     def archive(self) -> dict[str, Any]:
         """What a look reads."""
-        stand = {key: body for key, every in self.versions.items() if (body := every[-1][0]) is not None}
+        stand: dict[str, bytes] = {
+            key: body for key, every in self.versions.items() if (body := every[-1][0]) is not None
+        }
         deleted = [{**self.latest(key), "Written": self.listed(key)[-1]["LastModified"]} for key in self.versions]
-        return {
+        found: dict[str, Any] = {
             "Keys": frozenset(stand),
             "Recent": tuple(self.latest(key) for key in stand),
             "Bodies": stand,
             "Unread": {},
             "Deleted": tuple(each for each in deleted if each["Key"] not in stand),
             "Truncated": False,
-        } | self.seen
+        }
+        return found | self.seen
 
     def readings(self) -> Readings:
         """What a look reads."""
