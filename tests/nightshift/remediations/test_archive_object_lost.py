@@ -94,7 +94,7 @@ class Account:
             "Deleted": tuple(each for each in deleted if each["Key"] not in stand),
             "Truncated": False,
         }
-        return found | self.seen
+        return {**found, **self.seen}
 
     def readings(self) -> Readings:
         """What a look reads."""
