@@ -244,6 +244,13 @@ def test_what_is_not_known_to_hand_a_change_in_does_not() -> None:
     assert told(Account().change(entry(), again, entry("submitted", "web", None), customers=["hts"])) == ()
 
 
+@pytest.mark.parametrize("at", ["2026-11-19T00:00:00", "0001-01-01T00:00:00+23:00", 7, ""])
+def test_a_time_that_not_everybody_reads_alike_is_none(at: object) -> None:
+    """Without its zone, or of no day that there is: it may be before or after."""
+    said = entry() | {"timestamp": at}
+    assert told(Account().change(entry("submitted", "web", 30), said, customers=["hts"])) == ()
+
+
 # -- what else is wrong ------------------------------------------------------------------------------------------------
 
 

@@ -480,6 +480,14 @@ def test_many_at_once_are_for_people() -> None:
     assert eyes.used == set()
 
 
+@pytest.mark.parametrize("count", [3, 4])
+def test_three_are_put_back_and_four_are_not(count: int) -> None:
+    """Or as few as the configuration says."""
+    account = deleted(*(f"archive/CHG-{number}.json" for number in range(2, count + 1)))
+    assert bool(diagnosed(account).advice) is (count > 3)
+    assert diagnosed(account, ArchiveObjectLost(most=2)).advice
+
+
 def test_those_that_can_be_put_back_are_and_the_others_are_named() -> None:
     """One plan for a few; what it leaves out stands beside it."""
     account = deleted("archive/CHG-2.json")
