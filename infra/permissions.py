@@ -166,7 +166,8 @@ WORST: Mapping[str, str] = {
     "logs:PutLogEvents": "Write false lines into the function's own log; none can be removed",
     "s3:DeleteObject": "Delete triggers of a registered bucket, stored or not, of which one knows what is in them",
     "s3:PutObject": (
-        "Store objects under letters/ or triggers/ of the quarantine, or hide a stored one under a newer version"
+        "Store objects under letters/ or triggers/ of the quarantine, or hide a stored one under a newer version. "
+        "`archive-object-lost`: copy any object of a registered archive, as it is or once was, over another of it"
     ),
     "sns:Publish": "Send false reports to the subscribers",
     "sqs:CancelMessageMoveTask": "Stop somebody's redrive of a registered dead-letter queue half-way",
@@ -344,6 +345,33 @@ def _listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
         yield bucket, (("StringEquals", "s3:prefix", prefix),)
 
 
+def _versions(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The versions of an archive's objects: of the whole prefix, as a query names it, or of one object in it."""
+    del place
+    bucket, slash, prefix = str(target.arn).partition("/")
+    if target.triggers is not None:
+        yield bucket, (("StringLike", "s3:prefix", f"{target.triggers.archive}*"),)
+    elif target.arn.kind == "s3:bucket" and slash:
+        yield bucket, (("StringLike", "s3:prefix", f"{prefix}*"),)
+
+
+def _read_objects(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """What stands in a bucket of triggers; or under one prefix, as a query names it."""
+    yield from _objects("prefix", "archive")(target, place)
+    if target.arn.kind == "s3:bucket" and "/" in target.arn.resource:
+        yield f"{target.arn}*", ()
+
+
+def _put_back(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """
+    An object of an archive, and only as a copy of what the archive holds.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/amazon-s3-policy-keys.html
+    """
+    for resource, _ in _objects("archive")(target, place):
+        yield resource, (("StringLike", "s3:x-amz-copy-source", resource.rpartition(":::")[2]),)
+
+
 def _objects(*prefixes: str, only: Conditions = ()) -> Scope:
     """What stands in a bucket of triggers, under its ``prefix`` or its ``archive``."""
 
@@ -461,8 +489,12 @@ _SCOPES: Mapping[str, Scope] = {
     # -- S3: what was set apart, and triggers
     "s3:DeleteObject": _objects("prefix", only=(("Null", "s3:if-match", "false"),)),
     "s3:GetBucketNotification": _of("s3:bucket", "arn"),
-    "s3:GetObject": _objects("prefix", "archive"),
+    "s3:GetBucketVersioning": _of("s3:bucket", "arn"),
+    "s3:GetReplicationConfiguration": _of("s3:bucket", "arn"),
+    "s3:GetObject": _read_objects,
+    "s3:GetObjectVersion": _objects("archive"),
     "s3:ListBucket": _listed,
+    "s3:ListBucketVersions": _versions,
     "s3:PutObject": _quarantine,
     # -- S3: a bucket that is a target
     "s3:GetBucketOwnershipControls": _of("s3:bucket", "arn"),
@@ -525,6 +557,11 @@ _SCOPES: Mapping[str, Scope] = {
     "events:ListTargetsByRule": _of("events:rule", "arn"),
 }
 
+_OWN: Mapping[tuple[str, str], Scope] = {
+    ("archive-object-lost", "s3:PutObject"): _put_back,
+}
+"""Where a remediation does with an action what no other does: on what."""
+
 
 # -- from remediations and targets to statements ---------------------------------------------------------------------
 
@@ -538,7 +575,7 @@ def grants_for(actions: Iterable[str], targets: Iterable[Target], place: Place, 
     targets = tuple(targets)
     found: set[Grant] = set()
     for action in sorted(set(actions)):
-        scope = _SCOPES.get(action)
+        scope = _OWN.get((who, action), _SCOPES.get(action))
         if scope is None:
             raise ConfigError(
                 f"{who} needs {action}, and infra/permissions.py does not say on which resource",

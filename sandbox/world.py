@@ -44,6 +44,7 @@ from sandbox.consumers import Dependencies
 from sandbox.events import Bus
 from sandbox.fakes.autoscaling import Autoscaling
 from sandbox.fakes.composite_alarms import CompositeAlarms
+from sandbox.fakes.conditional_copies import ConditionalCopies
 from sandbox.fakes.ecs_services import EcsServices
 from sandbox.fakes.log_insights import LogInsights
 from sandbox.fakes.metric_data import MetricData
@@ -116,6 +117,7 @@ class World:
         self.cloud = ThinCloud(self) if thin else None
         if not thin:
             Transactions(self.agenda, self.seam)
+            ConditionalCopies(account, self.seam)
         self.set_clock: Callable[[int], Any] = lambda _ms: None  # Python's own clock, in milliseconds since the epoch
         self._has_moto = not thin
         self._stack = ExitStack()

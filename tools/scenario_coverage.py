@@ -20,6 +20,10 @@ TITLES = {
     "0.3": "Daily: each customer's service, and where its errors are found",
     "0.4": "Triggers come faster than they go",
     "0.2": "Triggers that stand for more than a quarter of an hour",
+    "0.6": "How far one change got",
+    "0.15": "Audit the archive",
+    "0.23": "Deleted or corrupt object of the archive; a prefix that was deleted",
+    "3.16": "Put a version of an S3 object back",
     "0.8": "Stuck trigger: process it once more",
     "0.9": "Stuck trigger: delete it, where it was processed",
     "0.10": "Investigate a change that failed",
@@ -63,7 +67,7 @@ TITLES = {
     "4.12": "Maintenance window, change freeze",
 }
 """the runbooks' scenarios, by their number in the reference (runbook.row)"""
-SPINE = {"alarms", "calendar", "escalation", "health", "registry", "severities", "storm"}
+SPINE = {"alarms", "calendar", "escalation", "health", "registry", "severities", "storm", "verify-change"}
 """what stands for a scenario though it is no remediation: parts of the spine, which all remediations share"""
 _HEAD = """# Coverage
 

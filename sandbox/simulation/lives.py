@@ -53,6 +53,7 @@ _STUCK, _BROKEN = "s3-trigger-stuck", "event-source-broken"
 _FILES = "pipeline-backlog"
 _TUNE = "visibility-timeout-short"
 _EXECUTIONS = "execution-failed"
+_LOST = "archive-object-lost"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -69,12 +70,15 @@ _BY_SCENE = {
     "files lost": _FILES,
     "files forgotten": _FILES,
     "executions fail": _EXECUTIONS,
+    "object deleted": _LOST,
+    "object broken": _LOST,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
 _STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueAttributes"
 _DELETES, _RAISES = "s3.DeleteObject", _LENDS
 _REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecution"
+_COPIES = "s3.CopyObject"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -107,6 +111,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
     },
     _FILES: {**_SOON, "healthy_for": "PT5M", "reprocess": "PT5M", "canary": 1, "batch": 2},
     _EXECUTIONS: {**_SOON, "patience": "PT16M", "any_failed": True, "calm": "PT2M", "alone": "PT2M", "sample": 5},
+    _LOST: dict(_SOON),
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
     _TRAFFIC: _SOON,
     _BROKEN: _SOON,
@@ -214,6 +219,15 @@ def _executions(
     )
 
 
+def _objects(
+    many: int = 1, *, free: int = 1, again: int = 0, has: Mapping[str, str | int] | None = None, **more: Any
+) -> Story:
+    return _told(_LOST, (_at(0.1, "object deleted", many, free, again),), has or {}, {**_ARCHIVE, **more})
+
+
+_ARCHIVE: Mapping[str, int] = {"documents": 0, "triggers": 1}
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -307,6 +321,15 @@ LIVES: tuple[Life, ...] = (
     Life("executions redriven by hand", _executions(_at(3, "executions redriven by hand"), has={"confirm": 9}), (_RECOVERED,), (), (_REDRIVES,)),
     Life("executions, approved", _executions(mode="approve", answer="yes"), (_FIXED,), (_REDRIVES,), (_STARTS,)),
     Life("executions, only watched", _executions(mode="observe"), (_REFUSED,), (), (_REDRIVES, _STARTS)),
+    # objects of an archive
+    Life("object that was deleted", _objects(), (_FIXED,), (_COPIES,), (_DELETES, _STORES)),
+    Life("two objects that were deleted", _objects(2), (_FIXED,), (_COPIES,), (_DELETES, _STORES)),
+    Life("object that cannot be read", _told(_LOST, (_at(0.1, "object broken"),), {}, _ARCHIVE), (_FIXED,), (_COPIES,), (_DELETES, _STORES)),
+    Life("object that is deleted again", _objects(again=1, has={"max_attempts": 2}), (_ESCALATED,), (_COPIES,)),
+    Life("object that was deleted, approved", _objects(free=0, answer="yes"), (_FIXED,), (_COPIES,)),
+    Life("object that was deleted, denied", _objects(free=0, answer="no"), (_REFUSED,), (), (_COPIES,)),
+    Life("object that was deleted, only watched", _objects(mode="observe"), (_REFUSED,), (), (_COPIES,)),
+    Life("objects, too many of them", _objects(4), (_ESCALATED,), (), (_COPIES,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

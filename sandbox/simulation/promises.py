@@ -30,8 +30,8 @@ from sandbox.seam import Call
 from sandbox.simulation.hub import Running
 from sandbox.simulation.loan import LENT, ORIGINAL
 from sandbox.simulation.nemesis import Fault
-from sandbox.simulation.run import CAPACITY, LATE, TASKS, WIRES, Human, Played, stuck_for
-from sandbox.systems.transient_trigger import TransientTrigger
+from sandbox.simulation.run import CAPACITY, LATE, TASKS, TRIGGERS, WIRES, Human, Played, stuck_for
+from sandbox.systems.transient_trigger import TransientTrigger, readable
 from sandbox.trail import Event as TrailEvent
 
 __all__ = ["PROMISES", "Violation", "check"]
@@ -76,7 +76,7 @@ _NOTHING_LASTS = {
     "sqs.ChangeMessageVisibility",
 }
 """made under a write role, and nothing of them stays: letters that were hidden show themselves again"""
-_NAMED = {"s3.ListObjectsV2": "s3.ListBucket"}
+_NAMED = {"s3.CopyObject": "s3.PutObject", "s3.ListObjectsV2": "s3.ListBucket"}
 """what IAM, and so a report, calls otherwise than the API does"""
 _STOPS = {"sqs.CancelMessageMoveTask", "sqs.ListMessageMoveTasks", "sqs.ChangeMessageVisibility"}
 """what only stops or takes back what we did: allowed while Nightshift is paused"""
@@ -252,6 +252,30 @@ def triggers_kept(case: Case) -> Iterator[str]:
         for (customer, change, written), several in messages.items():
             if len(several) > 1:
                 yield f"{customer} was mailed of {change} ({written:%H:%M:%S}) for {len(several)} messages"
+
+
+def archive_kept(case: Case) -> Iterator[str]:
+    """
+    Nothing is put into an archive but a version of the same object that can be read, where it was lost.
+
+    Each once an attempt, and only if S3 was asked to see that nobody had written it since.
+    """
+    for bucket in case.played.stage.buckets:
+        copies = [call for call in case.writes if call.name == "s3.CopyObject"]
+        for call in copies:
+            key, (source, _, version) = call.params["Key"], call.params["CopySource"].partition("?versionId=")
+            every = bucket.versions(key)
+            if source != f"{bucket.bucket}/{key}" or not readable(dict(every).get(version) or b""):
+                yield f"{call.params['CopySource']} was copied over {key}"
+            if "IfMatch" not in call.params and call.params.get("IfNoneMatch") != "*":
+                yield f"{key} was copied whatever stood there"
+            made = (call.notes.get("answer") or {}).get("VersionId")
+            before = [body for (_, body), (after, _) in pairwise(every) if after == made]
+            if before and before[0] is not None and readable(before[0]):
+                yield f"{key} was written over at {call.at:%H:%M:%S}, and could be read"
+        for (key, who), count in Counter((call.params["Key"], call.principal.name) for call in copies).items():
+            if count > len(case.incidents[who].attempts):
+                yield f"{key} was copied {count} times for {who}"
 
 
 def _deleted_with_proof(case: Case, bucket: TransientTrigger, delete: Call) -> Iterator[str]:
@@ -535,7 +559,7 @@ def sickness_noticed(case: Case) -> Iterator[str]:
     for system in case.played.stage.queues:
         if system.dead and known.isdisjoint({system.dlq_arn, system.queue_arn}):
             yield f"{system.dead} dead letters in {system.dlq_arn}, and nobody was ever told"
-    for bucket in case.played.stage.buckets:
+    for bucket in case.played.stage.buckets if TRIGGERS in case.played.stage.nightshift.policy.remediations else ():
         stuck = bucket.stuck(stuck_for(case.played.stage) + timedelta(minutes=5))
         if stuck and bucket.arn not in known:
             yield f"{len(stuck)} triggers are stuck in {bucket.arn}, and nobody was ever told"
@@ -862,7 +886,7 @@ def _arn(case: Case, call: Call) -> str:
     match key.split("/"):
         case ["letters" | "triggers" as what, whose, *_]:
             return f"{_resource(call)}/{what}/{whose}/*"
-        case ["archive", *_]:
+        case ["archive", *_] if call.name == "s3.GetObject":
             return f"{_resource(call)}/archive/*"
     return f"{_resource(call)}/{key}"
 
@@ -890,6 +914,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "triggers kept": triggers_kept,
     "files kept": files_kept,
     "executions once": executions_once,
+    "archive kept": archive_kept,
     "once per attempt": once_per_attempt,
     "one at a time": one_at_a_time,
     "within budget": within_budget,

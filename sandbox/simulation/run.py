@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sized
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from itertools import takewhile
 from typing import Any
 from unittest.mock import patch
@@ -67,6 +68,7 @@ LATE = timedelta(minutes=5)
 TUNING = "remediations.visibility-timeout-short"
 """the same for a queue's own settings, and for nothing else of it"""
 DAY = 86_400
+ARCHIVE = "archive-object-lost"
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -103,6 +105,7 @@ class Systems:
             QueueSlow.name: self.loans.names,
             **dict.fromkeys(OF_APIS, self.apis),
             TRIGGERS: self.buckets,
+            ARCHIVE: self.buckets,
             WIRES: self.buckets,
             PIPELINE: self.pipelines,
             EXECUTIONS: self.machines,
@@ -228,7 +231,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         queues = _systems(world, story)
         apis = [UsageMetrics(world, f"a{number}", tasks=TASKS) for number in range(story.apis)]
         wired = f"remediations.{WIRES}" in story.settings
-        buckets = [_bucket(world, number, wired=wired) for number in range(story.triggers)]
+        versioned = f"remediations.{ARCHIVE}" in story.settings
+        buckets = [_bucket(world, n, wired=wired, versioned=versioned) for n in range(story.triggers)]
         pipelines = [Etl(world, idempotent=False) for _ in range(story.pipelines)]  # as often as it is told
         account = state_machines(world)
         machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
@@ -342,9 +346,10 @@ def _systems(world: World, story: Story) -> list[QueueService]:
     return [*documents, *usage]
 
 
-def _bucket(world: World, number: int, *, wired: bool) -> TransientTrigger:
+def _bucket(world: World, number: int, *, wired: bool, versioned: bool) -> TransientTrigger:
     """A bucket of triggers with two customers, whose consumers mail as often as they are told; and may tell them."""
-    system = TransientTrigger(world, f"t{number}", customers=(f"t{number}-one", f"t{number}-other"))
+    customers = (f"t{number}-one", f"t{number}-other")
+    system = TransientTrigger(world, f"t{number}", customers=customers, versioned=versioned)
     system.idempotent = False
     if wired:
         secure(system)
@@ -669,8 +674,8 @@ def _trigger_removed(stage: Stage, scene: Scene) -> None:
 def _protect_bucket(stage: Stage, scene: Scene) -> None:
     system = stage.buckets[scene.which % len(stage.buckets)]
     stage.note("protect", system.arn, scene.numbers[0] / 60)
-    system.tag("protected", "true")
-    _later(stage, scene.numbers[0], lambda: system.untag("protected"))
+    system.tag(protected="true")
+    _later(stage, scene.numbers[0], system.tag)
 
 
 def _queue_untold(stage: Stage, scene: Scene) -> None:
@@ -719,6 +724,33 @@ def _redrive_executions(stage: Stage, scene: Scene) -> None:
     system = stage.machines[scene.which % len(stage.machines)]
     for each in system.failed:
         system.machines.redrive(system.machine, each)
+
+
+def _object_deleted(stage: Stage, scene: Scene) -> None:
+    """
+    So many changes are processed, and a minute later somebody deletes them from the archive.
+
+    Whether the bucket says that nobody needs to be asked, and whether they are deleted whenever they are put back.
+    """
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    many, free, again = scene.numbers
+    if free:
+        system.tag(auto_restore="enabled")
+    keys = [f"archive/{system.submit()}.json" for _ in range(many)]
+    for key in keys:
+        _later(stage, 60, partial(system.remove, key))
+    if again:
+        stage.world.seam.after(
+            "s3", "CopyObject", lambda call, _: _later(stage, 5, partial(system.remove, call.params["Key"]))
+        )
+
+
+def _object_broken(stage: Stage, scene: Scene) -> None:
+    """A change is processed, and a minute later somebody writes over it what nobody can read."""
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    system.tag(auto_restore="enabled")
+    key = f"archive/{system.submit()}.json"
+    _later(stage, 60, partial(system.write, key, b'{"modif'))
 
 
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
@@ -995,8 +1027,9 @@ def _look(stage: Stage) -> None:
     for api in stage.apis:
         group = api.target_group
         found[api.api.arn] = group.quick and all(state == "healthy" for _, state, _ in group.targets)
+    enabled = stage.nightshift.policy.remediations
     for bucket in stage.buckets:
-        found[bucket.arn] = not bucket.stuck(stuck_for(stage))
+        found[bucket.arn] = not (bucket.stuck(stuck_for(stage)) if TRIGGERS in enabled else bucket.lost)
     for pipeline in stage.pipelines:
         found[pipeline.raw_arn] = not pipeline.late(LATE)
     for machine in stage.machines:
@@ -1085,7 +1118,9 @@ def _heal_objects(stage: Stage) -> None:
     """What is in buckets: somebody processes by hand what was left."""
     for bucket in stage.buckets:
         _heal_bucket(bucket)
-        bucket.untag("protected")
+        bucket.tag()
+        for key in bucket.lost if ARCHIVE in stage.nightshift.policy.remediations else ():
+            bucket.write(key, {"modifications": []})  # somebody puts back by hand what was left
         if bucket.untold:
             bucket.route(*bucket.lines)
         for key in bucket.triggers:  # somebody processes by hand what was left
@@ -1138,6 +1173,8 @@ _SCENES: dict[str, Any] = {
     "executions fail": _executions_fail,
     "definition": _definition,
     "executions redriven by hand": _redrive_executions,
+    "object deleted": _object_deleted,
+    "object broken": _object_broken,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

@@ -5,7 +5,7 @@ Resources  a bucket with archive/<change>.json and customers/<customer>/<change>
            tells of its triggers, a dead-letter queue, and an ECS service that processes them: it mails the customer,
            writes into the archive that it did, and deletes the trigger
 Causes     a notification is lost; the bucket no longer tells a queue; a consumer hangs; the archive cannot be written;
-           a trigger cannot be deleted; mail cannot be sent
+           a trigger cannot be deleted; mail cannot be sent; an object of the archive is deleted, or written over
 """
 
 import json
@@ -43,7 +43,14 @@ class Mail:
 class TransientTrigger:
     """The email distribution system of one environment, with its customers."""
 
-    def __init__(self, world: World, env: str = "prod", customers: Iterable[str] = ("hts", "htsnonprod")) -> None:
+    def __init__(
+        self,
+        world: World,
+        env: str = "prod",
+        customers: Iterable[str] = ("hts", "htsnonprod"),
+        *,
+        versioned: bool = False,
+    ) -> None:
         self.world = world
         self.bucket = f"metadata-{env}-{world.account}"
         self.mails: list[Mail] = []
@@ -56,8 +63,9 @@ class TransientTrigger:
         self._s3 = world.client("s3")
         where = {"LocationConstraint": world.region}
         self._s3.create_bucket(Bucket=self.bucket, CreateBucketConfiguration=where)
-        self._tags = dict(OPT_IN)
-        self._tag()
+        if versioned:
+            self._s3.put_bucket_versioning(Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"})
+        self.tag()
         self.lines = {each: self._line(each) for each in customers}
         before = world.notifications.lost
         world.notifications.lost = lambda key: before(key) or key.split("/")[1] in self._lost
@@ -81,6 +89,21 @@ class TransientTrigger:
         found = self._s3.list_objects_v2(Bucket=self.bucket, Prefix="customers/").get("Contents", ())
         return [each["Key"] for each in found if self.world.now - each["LastModified"] > span]
 
+    def versions(self, key: str) -> list[tuple[str, bytes | None]]:
+        """Every version of an object by its id, the oldest first; None says that it was deleted."""
+        found = self._s3.list_object_versions(Bucket=self.bucket, Prefix=key)
+        every = [*found.get("Versions", ()), *found.get("DeleteMarkers", ())][::-1]  # S3 tells the newest first
+        own = sorted((each for each in every if each["Key"] == key), key=lambda each: each["LastModified"])
+        return [(each["VersionId"], self._version(each) if "ETag" in each else None) for each in own]
+
+    @property
+    def lost(self) -> list[str]:
+        """The objects of the archive that were deleted, or that nobody can read."""
+        found = self._s3.list_object_versions(Bucket=self.bucket, Prefix="archive/")
+        gone = [each["Key"] for each in found.get("DeleteMarkers", ()) if each["IsLatest"]]
+        stand = [each for each in found.get("Versions", ()) if each["IsLatest"]]
+        return sorted([*gone, *(each["Key"] for each in stand if not readable(self._version(each)))])
+
     @property
     def twice(self) -> list[tuple[str, str]]:
         """Which customers were mailed twice about the same writing of a change: what must never be."""
@@ -92,6 +115,11 @@ class TransientTrigger:
         body = self._s3.get_object(Bucket=self.bucket, Key=f"archive/{change}.json")["Body"]
         found: dict[str, Any] = json.loads(body if isinstance(body, bytes) else body.read())
         return found
+
+    def _version(self, listed: dict[str, Any]) -> bytes:
+        where = {"Key": listed["Key"], "VersionId": listed["VersionId"]}
+        body = self._s3.get_object(Bucket=self.bucket, **where)["Body"]
+        return body if isinstance(body, bytes) else bytes(body.read())
 
     # -- load
 
@@ -125,6 +153,11 @@ class TransientTrigger:
         self.write(f"archive/{change}.json", document)
 
     # -- causes
+
+    def tag(self, **more: str) -> None:
+        """Somebody tags the bucket: with what opts it in, and with this."""
+        tags = [{"Key": key.replace("_", "-"), "Value": value} for key, value in {**OPT_IN, **more}.items()]
+        self._s3.put_bucket_tagging(Bucket=self.bucket, Tagging={"TagSet": tags})
 
     def lose(self, *customers: str) -> None:
         """What S3 tells these customers' queues gets lost, until it no longer does."""
@@ -178,20 +211,6 @@ class TransientTrigger:
 
     # -- building
 
-    def tag(self, key: str, value: str) -> None:
-        """Somebody tags the bucket."""
-        self._tags[key] = value
-        self._tag()
-
-    def untag(self, key: str) -> None:
-        """Somebody takes a tag away."""
-        if self._tags.pop(key, None) is not None:
-            self._tag()
-
-    def _tag(self) -> None:
-        tags = [{"Key": key, "Value": value} for key, value in self._tags.items()]
-        self._s3.put_bucket_tagging(Bucket=self.bucket, Tagging={"TagSet": tags})
-
     def _line(self, customer: str) -> QueueService:
         shape = Shape(
             queue=f"customer-{customer}-changes",
@@ -202,6 +221,14 @@ class TransientTrigger:
             holds=timedelta(seconds=5),
         )
         return QueueService(self.world, shape, _nothing(), _nothing(), lambda body: self._fails(customer, body))
+
+
+def readable(body: bytes) -> bool:
+    """Whether it says what was done about a change."""
+    try:
+        return isinstance(json.loads(body)["modifications"], list)
+    except (TypeError, ValueError):
+        return False
 
 
 def _nothing() -> Iterator[str]:
@@ -270,4 +297,21 @@ mode = "auto"
 name = "changes"
 {bucket_target(system, mode=mode)}
 {lines if others else ""}
+"""
+
+
+def archive_configuration(system: TransientTrigger, tables: str, *, mode: str = "auto") -> str:
+    """A deployment's TOML: the bucket alone, and the tables of what is enabled for it."""
+    return f"""
+name = "demo"
+account = "{system.world.account}"
+region = "{system.world.region}"
+
+[notify]
+emails = ["oncall@example.com"]
+
+{tables}
+[[systems]]
+name = "changes"
+{bucket_target(system, mode=mode)}
 """

@@ -29,6 +29,7 @@ TOKENS = {("dynamodb", "TransactWriteItems"): "ClientRequestToken"}
 """idempotency tokens that the SDK fills in, once for a call and all its retries"""
 ADDED: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("s3", "GetObject"): {"ChecksumMode": "ENABLED"},
+    ("s3", "ListObjectVersions"): {"EncodingType": "url"},
     ("s3", "ListObjectsV2"): {"EncodingType": "url"},
 }
 """what the SDK adds to parameters, where the caller does not say it"""

@@ -88,7 +88,7 @@ def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
     examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE)}
     for kind in signals.KINDS.values():
-        arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)
+        arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)  # a prefix of a bucket
         assert arn is not None, f"no example of {kind.names} in this test"
         for action in kind.actions:
             assert granted_reads(action, arn, PLACE)
@@ -165,6 +165,20 @@ def test_both_ends_of_a_pipeline_are_listed_and_only_its_queue_is_told() -> None
     assert granted_reads("s3:ListBucket", Arn.parse(str(route)), PLACE) == both
     assert grants_for(["s3:ListBucket"], [PIPELINE], PLACE, who="x") == both
     assert {each.resource for each in grants_for(["sqs:SendMessage"], [PIPELINE], PLACE, who="x")} == {str(SOURCE)}
+
+
+def test_an_archive_is_written_only_by_copying_what_it_holds_or_once_held() -> None:
+    """By the one remediation that puts lost objects back; and its versions are listed under its prefix alone."""
+    objects, copied = f"{CHANGES}/archive/*", (("StringLike", "s3:x-amz-copy-source", "changes/archive/*"),)
+    assert grants_for(["s3:PutObject"], [TRIGGERS], PLACE, who="archive-object-lost") == {
+        Grant("s3:PutObject", objects, copied)
+    }
+    assert grants_for(["s3:GetObjectVersion"], [TRIGGERS], PLACE, who="x") == {Grant("s3:GetObjectVersion", objects)}
+    archive = Arn.parse(f"{CHANGES}/archive/")
+    listed = Grant("s3:ListBucketVersions", str(CHANGES), (("StringLike", "s3:prefix", "archive/*"),))
+    assert grants_for(["s3:ListBucketVersions"], [TRIGGERS], PLACE, who="x") == {listed}
+    assert granted_reads("s3:ListBucketVersions", archive, PLACE) == {listed}
+    assert granted_reads("s3:GetObject", archive, PLACE) == {Grant("s3:GetObject", objects)}
 
 
 def test_only_the_roles_that_a_target_names_are_passed_on_and_only_to_ecs() -> None:

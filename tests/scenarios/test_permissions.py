@@ -72,9 +72,9 @@ def test_every_step_had_a_session_and_used_what_it_was_given() -> None:
     assert {session.step for session in sessions} == {
         "stop-task",
         "roll-back",
-        *("delete", "send"),
         "rest",
         *("raise-visibility-timeout", "raise-retention"),
+        *("delete", "send", "restore"),
         *("restart", "quarantine", "canary", "redrive", "undo redrive"),
         *("more-tasks", "undo more-tasks", "higher-maximum", "undo higher-maximum"),
     }

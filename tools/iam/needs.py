@@ -352,6 +352,25 @@ def _deleted(params: Params, account: Account) -> Pairs:
     yield "s3:DeleteObject", _object(params, account), (("s3:if-match", params.get("IfMatch")),)
 
 
+def _versions_listed(params: Params, account: Account) -> Pairs:
+    yield "s3:ListBucketVersions", _bucket(params, account), (("s3:prefix", params.get("Prefix")),)
+
+
+def _gotten(params: Params, account: Account) -> Pairs:
+    yield f"s3:GetObject{'Version' if 'VersionId' in params else ''}", _object(params, account), ()
+
+
+def _copied(params: Params, account: Account) -> Pairs:
+    """
+    The copy is put, and the version that it is made of is read; the source is as the SDK's header says it.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+    """
+    source, versioned, _ = params["CopySource"].partition("?versionId=")
+    yield "s3:PutObject", _object(params, account), (("s3:x-amz-copy-source", params["CopySource"]),)
+    yield f"s3:GetObject{'Version' if versioned else ''}", f"arn:{account.partition}:s3:::{source}", ()
+
+
 def _repository(params: Params, account: Account) -> str:
     return f"arn:{account.partition}:ecr:{account.region}:{params['registryId']}:repository/{params['repositoryName']}"
 
@@ -416,16 +435,20 @@ OPERATIONS: Mapping[str, Rule] = {
     "logs.StartQuery": _plain(
         "logs:StartQuery", lambda params, account: account.arn("logs", f"log-group:{params['logGroupName']}:*")
     ),
+    "s3.CopyObject": _copied,
     "s3.DeleteObject": _deleted,
     "s3.GetBucketEncryption": _plain("s3:GetEncryptionConfiguration", _bucket),
     "s3.GetBucketNotificationConfiguration": _plain("s3:GetBucketNotification", _bucket),
     "s3.GetBucketOwnershipControls": _plain("s3:GetBucketOwnershipControls", _bucket),
     "s3.GetBucketPolicy": _plain("s3:GetBucketPolicy", _bucket),
+    "s3.GetBucketReplication": _plain("s3:GetReplicationConfiguration", _bucket),
     "s3.GetBucketTagging": _plain("s3:GetBucketTagging", _bucket),
-    "s3.GetObject": _plain("s3:GetObject", _object),
+    "s3.GetBucketVersioning": _plain("s3:GetBucketVersioning", _bucket),
+    "s3.GetObject": _gotten,
     "s3.GetPublicAccessBlock": _plain("s3:GetBucketPublicAccessBlock", _bucket),
     "s3.HeadBucket": _plain("s3:ListBucket", _bucket),
     "s3.HeadObject": _plain("s3:GetObject", _object),
+    "s3.ListObjectVersions": _versions_listed,
     "s3.ListObjectsV2": _listed,
     "s3.PutObject": _plain("s3:PutObject", _object),
     "sns.Publish": _plain("sns:Publish", lambda params, _: str(params["TopicArn"]), "sns"),

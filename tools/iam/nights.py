@@ -42,7 +42,12 @@ from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target
 from sandbox.systems.etl import Etl, pipeline_configuration
 from sandbox.systems.queue_service import WORK, tuning_configuration
-from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
+from sandbox.systems.transient_trigger import (
+    FIELDS,
+    TransientTrigger,
+    archive_configuration,
+    trigger_configuration,
+)
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.systems.wires import Wires
@@ -246,6 +251,7 @@ def nights() -> tuple[Night, ...]:
                 _play_triggers(),
                 _play_pipeline(),
                 _play_tuning(),
+                _play_archive(),
                 *releases,
                 _play_executions(),
                 _play_reports(),
@@ -353,6 +359,31 @@ def _play_tuning() -> Night:
                 stage.until(lambda: len(world.trail.of("sqs.SetQueueAttributes", function="nightshift-tick")) > 1)
                 stage.minutes(20)
             return recorded("queue tuning", stage, steps)
+
+
+def _play_archive() -> Night:
+    """An object of the archive is deleted, and the answer to its copy is lost; later a change is lost for good."""
+    with World(NIGHT, thin=True) as world:
+        system = TransientTrigger(world, customers=("hts",), versioned=True)
+        system.tag(auto_restore="enabled")
+        tables = f'[remediations.archive-object-lost]\nmode = "auto"\n[remediations.archive-broken]\n{FIELDS}'
+        with Deployment(world, archive_configuration(system, f'{tables}late = "PT15M"\n')) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system.lines["hts"], nightshift)
+            with _noting() as steps:
+                change = system.submit()
+                stage.minutes(5)
+                system.remove(f"archive/{change}.json")
+                world.faults.add(Kind.TIMEOUT_AFTER, "s3.CopyObject", times=1)
+                stage.until(lambda: world.trail.of("s3.CopyObject"))
+                stage.until_settled()
+                system.lose("hts")
+                change = system.submit()
+                stage.minutes(1)
+                system.remove(f"customers/hts/{change}.json")
+                stage.until(lambda: world.trail.of("s3.GetBucketReplication"))
+                stage.until_settled()
+            return recorded("archive", stage, steps, words={system.bucket: "BUCKET"})
 
 
 def _play_answers() -> Night:

@@ -29,7 +29,11 @@ ABOUT = {
     "cloudwatch": f"arn:aws:cloudwatch:{REGION}:123456789012:alarm:a",
     "lambda": f"arn:aws:lambda:{REGION}:123456789012:function:a",
 }
-NAMES = {"ListObjectsV2": "ListBucket", "GetBucketNotificationConfiguration": "GetBucketNotification"}
+NAMES = {
+    "GetBucketNotificationConfiguration": "GetBucketNotification",
+    "ListObjectVersions": "ListBucketVersions",
+    "ListObjectsV2": "ListBucket",
+}
 """what IAM calls operations that it calls otherwise"""
 OPERATIONS = ("GetMetricData", "ListQueues", "GetQueueAttributes", "DescribeServices")
 
@@ -70,7 +74,7 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     """Reading one of each kind makes exactly the calls that the kinds declare."""
     cloud.queues(["a"])
     cloud.services("prod", ["api"])
-    cloud.bucket("a-bucket")
+    cloud.bucket("a-bucket", "customers/hts/CHG-1.json")
     cloud.answers["GetFunctionConfiguration"] = cloud.answers["GetFunctionConcurrency"] = lambda _: {}
     cloud.answers["GetPolicy"] = lambda _: {"Policy": "{}"}
     used = set()

@@ -287,6 +287,7 @@ class ResourceRead:
     ``s3.triggers`` = the oldest objects under a prefix, which is part of the ARN, ``s3.notifications`` = whom a bucket
     tells, ``lambda.mappings`` = what is read for a function, ``lambda.policy`` = who may call it,
     ``s3.pipeline`` = raw objects without a curated one, where what is raw and what is curated is part of the ARN,
+    ``s3.archive`` = what was lately written or deleted under a prefix,
     ``states.machine`` = a state machine with its newest executions.
     """
 
@@ -410,8 +411,9 @@ class Call:
     @property
     def action(self) -> str:
         """What IAM calls it: ``ecs:UpdateService``."""
-        service = _IAM_SERVICES.get(self.service, self.service)
-        return f"{service}:{_IAM_NAMES.get((self.service, self.operation), self.operation)}"
+        service, key = _IAM_SERVICES.get(self.service, self.service), (self.service, self.operation)
+        name = _IAM_NAMES.get(key, self.operation)
+        return f"{service}:{_OF_VERSIONS.get(key, name) if 'VersionId' in self.params else name}"
 
     @property
     def essence(self) -> str:
@@ -422,14 +424,18 @@ class Call:
 _IAM_SERVICES = {"elbv2": "elasticloadbalancing", "resourcegroupstaggingapi": "tag", "stepfunctions": "states"}
 _IAM_NAMES = {
     ("s3", "GetBucketNotificationConfiguration"): "GetBucketNotification",
+    ("s3", "ListObjectVersions"): "ListBucketVersions",
     ("s3", "ListObjectsV2"): "ListBucket",
     ("s3", "HeadObject"): "GetObject",
     ("s3", "HeadBucket"): "ListBucket",
     ("s3", "CopyObject"): "PutObject",
+    ("s3", "GetBucketReplication"): "GetReplicationConfiguration",
     ("s3", "GetBucketEncryption"): "GetEncryptionConfiguration",
     ("s3", "GetPublicAccessBlock"): "GetBucketPublicAccessBlock",
     ("lambda", "Invoke"): "InvokeFunction",
 }
+_OF_VERSIONS = {("s3", "GetObject"): "GetObjectVersion"}
+"""what it is called where a version is named"""
 
 
 @dataclass(frozen=True, slots=True)

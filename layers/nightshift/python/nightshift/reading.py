@@ -39,12 +39,12 @@ class Reading:
 
     def __call__(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """Make one declared read. Raises Undeclared, Denied, Missing, Rejected or Unreadable."""
-        self._check(service, operation)
+        self._check(service, operation, params)
         return self._aws.read(service, operation, **params)
 
     def pages(self, service: str, operation: str, key: str, /, *, limit: int, **params: Any) -> Iterator[Any]:
         """Every item under ``key`` over all pages of one declared read."""
-        self._check(service, operation)
+        self._check(service, operation, params)
         return self._aws.pages(service, operation, key, limit=limit, **params)
 
     def seen(self, *queries: Query) -> Readings:
@@ -69,8 +69,8 @@ class Reading:
         """The time, by the clock that everything here uses."""
         return self._clock()
 
-    def _check(self, service: str, operation: str) -> None:
-        action = Call(service, operation, "").action
+    def _check(self, service: str, operation: str, params: Mapping[str, Any]) -> None:
+        action = Call(service, operation, "", params).action
         if action not in self._remediation.reads:
             msg = f"{self._remediation.name} does not declare that it reads {action}"
             raise Undeclared(msg)

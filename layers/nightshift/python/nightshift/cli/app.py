@@ -21,6 +21,7 @@ from nightshift.cli.options import AsJson
 from nightshift.cli.quarantine import quarantine
 from nightshift.cli.switching import pause, resume, status
 from nightshift.cli.telling import incidents, leases, show
+from nightshift.cli.verify_change import verify_change
 from nightshift.errors import NightshiftError
 
 __all__ = ["app"]
@@ -159,6 +160,7 @@ for _command, _panel in (
     (scan, _CONFIGURE),
     (explain, _CONFIGURE),
     (health, _RUN),
+    (verify_change, _RUN),
     (status, _RUN),
     (incidents, _RUN),
     (show, _RUN),
@@ -169,5 +171,5 @@ for _command, _panel in (
     (pause, _RUN),
     (resume, _RUN),
 ):
-    app.command(_command.__name__, rich_help_panel=_panel)(_command)
+    app.command(_command.__name__.replace("_", "-"), rich_help_panel=_panel)(_command)
 app.add_typer(quarantine, name="quarantine", rich_help_panel=_RUN)

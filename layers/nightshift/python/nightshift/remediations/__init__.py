@@ -5,6 +5,8 @@ from __future__ import annotations
 from nightshift.remediation import Remediation
 from nightshift.remediations.alarm_raised import AlarmRaised
 from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
+from nightshift.remediations.archive_broken import ArchiveBroken
+from nightshift.remediations.archive_object_lost import ArchiveObjectLost
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
@@ -33,11 +35,13 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsErrorsHigh,  # and this is only told
     VisibilityTimeoutShort,  # messages that come back too early die, and are no use to redrive
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
+    ArchiveObjectLost,  # without a change's object nothing is known of its triggers
     S3TriggerStuck,  # then what is left of that: a trigger whose message waits or died is one of theirs
     PipelineBacklog,  # the same of raw data: first its dead letters, then what nobody was told of
     ExecutionFailed,  # then what has failed at any of these; its diagnosis waits until nothing fails any more
     EventSourceBroken,  # told only, as all that follow: what is not called does not fail
     S3TriggerBehind,
+    ArchiveBroken,
     LambdaFailing,
     S3AccessDenied,
     AlarmRaised,  # what nobody can cure here is told last

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from nightshift.model import Arn, MetricQuery, Query, ResourceRead
 from nightshift.remediation import Readings, Unread
 from nightshift.signals.alarms import alarm_pieces
+from nightshift.signals.archives import archive_pieces
 from nightshift.signals.batch import Answer, Piece
 from nightshift.signals.functions import function_pieces
 from nightshift.signals.machines import machine_pieces
@@ -106,6 +107,7 @@ KINDS: Mapping[str, Kind] = {
     "states.machine": Kind(
         "states:stateMachine", ("states:DescribeStateMachine", "states:ListExecutions"), machine_pieces
     ),
+    "s3.archive": Kind("s3:bucket", ("s3:GetObject", "s3:ListBucketVersions"), archive_pieces, timed=True),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""
