@@ -44,6 +44,7 @@ ANYWHERE: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingActivities": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingPolicies": "AWS has no resource type for it",
+    "cloudtrail:LookupEvents": "AWS has no resource type for looking events up",
     "cloudwatch:DescribeAlarms": "AWS leaves composite alarms out for whoever may not describe all of them",
     "cloudwatch:GetMetricData": "AWS has no resource type for metrics",
     "cloudwatch:ListMetrics": "AWS has no resource type for metrics",
@@ -486,6 +487,7 @@ _SCOPES: Mapping[str, Scope] = {
     "events:DescribeRule": _of("events:rule", "arn"),
     "events:DisableRule": _of("events:rule", "arn"),
     "events:EnableRule": _of("events:rule", "arn"),
+    "events:ListTagsForResource": _of("events:rule", "arn"),
     "events:ListTargetsByRule": _of("events:rule", "arn"),
 }
 

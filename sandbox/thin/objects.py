@@ -106,7 +106,7 @@ class Objects:
 
     def _list(self, call: Call) -> Answer:
         bucket, params = self._bucket(call), call.params
-        after = params.get("ContinuationToken", "")
+        after = params.get("ContinuationToken", params.get("StartAfter", ""))
         keys = sorted(key for key in bucket if key.startswith(params.get("Prefix", "")) and key > after)
         page = keys[: min(params.get("MaxKeys", _PAGE), _PAGE)]
         shown = [

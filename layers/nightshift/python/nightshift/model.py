@@ -30,6 +30,7 @@ __all__ = [
     "DnsRecord",
     "Finding",
     "Healthy",
+    "Hours",
     "Incident",
     "Intent",
     "Json",
@@ -45,6 +46,7 @@ __all__ = [
     "Query",
     "Refusal",
     "ResourceRead",
+    "Schedule",
     "Severity",
     "Sick",
     "Signal",
@@ -174,6 +176,37 @@ class Triggers:
 
 
 @dataclass(frozen=True, slots=True)
+class Hours:
+    """
+    What the runs of a schedule leave in a bucket: at least one object for each hour (UTC), under the hour's own prefix.
+
+    ``keys`` is that prefix with ``%Y``, ``%m``, ``%d`` and ``%H`` in it, in this order. ``idempotent`` says that a
+    second run for the same hour changes nothing, ``timestamp`` what the function calls the hour that it is asked for,
+    ``most`` how many hours back anything is filled in.
+    """
+
+    bucket: Arn
+    keys: str
+    idempotent: bool = False
+    timestamp: str = "timestamp"
+    most: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """
+    What a rule of EventBridge starts, and how often.
+
+    ``expected`` is the state that the rule is meant to be in: a rule that is meant to be disabled stays so.
+    """
+
+    function: Arn
+    period: timedelta
+    expected: str = "enabled"
+    hours: Hours | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DnsRecord:
     """The name by which people reach a service, and the hosted zone of Route 53 that it stands in."""
 
@@ -190,7 +223,8 @@ class Target:
     ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
     ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``dns`` is its name in
     the world. ``roles`` are those that its task definitions name, ``depends_on`` registered services that it cannot
-    serve without, ``log_group`` where it logs its requests. ``triggers`` (of a bucket) says what stands in it.
+    serve without, ``log_group`` where it logs its requests. ``triggers`` (of a bucket) says what stands in it,
+    ``schedule`` (of a rule) what it starts, and what that leaves where.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
     """
@@ -208,6 +242,7 @@ class Target:
     dns: DnsRecord | None = None
     roles: tuple[Arn, ...] = ()
     triggers: Triggers | None = None
+    schedule: Schedule | None = None
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     maintenance: tuple[str, ...] = ()
@@ -218,7 +253,11 @@ class Target:
         """Targets whose sickness can be the same failure as ours."""
         customers = self.triggers.customers if self.triggers is not None else ()
         of_customers = (arn for each in customers for arn in (each.consumer, each.dead_letters, each.queue))
-        return (*(arn for arn in (self.consumer, self.source, self.queue) if arn is not None), *of_customers)
+        scheduled = (self.schedule.function,) if self.schedule is not None else ()
+        hours = self.schedule.hours if self.schedule is not None else None
+        filled = (hours.bucket,) if hours is not None else ()
+        named = (arn for arn in (self.consumer, self.source, self.queue) if arn is not None)
+        return (*named, *of_customers, *scheduled, *filled)
 
 
 # -- what to read --------------------------------------------------------------------------------------------------
@@ -249,7 +288,8 @@ class ResourceRead:
     One resource's state: ``kind`` names the batched reader in :mod:`nightshift.signals`, ``key`` is the ARN.
 
     ``sqs.queue`` = its attributes, ``sqs.exists`` = whether it is listed, ``ecs.service`` = DescribeServices,
-    ``s3.triggers`` = the oldest objects under a prefix, which is part of the ARN.
+    ``s3.triggers`` = the oldest objects under a prefix, which is part of the ARN, ``events.rule`` = DescribeRule,
+    ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN.
     """
 
     kind: str
@@ -416,6 +456,7 @@ class Plan:
 
     ``lease`` is how long what the plan changes may stay changed; ``None`` for a plan that changes nothing lasting.
     ``final``: nothing is tried after it, however many attempts are left; where it does not help, a person must.
+    ``asks``: a person is asked first, however free the modes are; why stands in ``risk``.
     ``undo_by_hand`` is the line a person would type. ``cost_per_hour`` is US dollars; 0.0 is a known zero.
     """
 
@@ -428,6 +469,7 @@ class Plan:
     cost_per_hour: float = 0.0
     lease: timedelta | None = None
     final: bool = False
+    asks: bool = False
 
     @property
     def calls(self) -> tuple[Call, ...]:

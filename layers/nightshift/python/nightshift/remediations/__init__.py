@@ -14,6 +14,7 @@ from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
 from nightshift.remediations.lambda_failing import LambdaFailing
 from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
+from nightshift.remediations.schedule_disabled import ScheduleDisabled
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 
 __all__ = ["REMEDIATIONS"]
@@ -28,6 +29,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsErrorsHigh,  # and this is only told
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
     S3TriggerStuck,  # then what is left of that: a trigger whose message waits or died is one of theirs
+    ScheduleDisabled,  # what a schedule starts is its function's, once it does
     LambdaFailing,  # told only, as the next two
     S3AccessDenied,
     AlarmRaised,  # what nobody can cure here is told last

@@ -22,6 +22,7 @@ from nightshift.remediation import Readings, Unread
 from nightshift.signals.alarms import alarm_pieces
 from nightshift.signals.batch import Answer, Piece
 from nightshift.signals.functions import function_pieces
+from nightshift.signals.hours import hour_pieces
 from nightshift.signals.metrics import metric_pieces
 from nightshift.signals.names import (
     alarm_name,
@@ -31,10 +32,13 @@ from nightshift.signals.names import (
     queue_arn,
     queue_metric,
     queue_url,
+    rule_metric,
     service_metric,
+    split_rule_arn,
     split_service_arn,
 )
 from nightshift.signals.queues import attribute_pieces, exists_pieces
+from nightshift.signals.rules import rule_pieces
 from nightshift.signals.services import service_pieces
 from nightshift.signals.triggers import trigger_pieces
 
@@ -55,18 +59,25 @@ __all__ = [
     "queue_arn",
     "queue_metric",
     "queue_url",
+    "rule_metric",
     "service_metric",
+    "split_rule_arn",
     "split_service_arn",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one kind of resource is read. ``names`` is the :attr:`Arn.kind` that its keys must have."""
+    """
+    How one kind of resource is read. ``names`` is the :attr:`Arn.kind` that its keys must have.
+
+    ``dated``: what is asked for depends on the time, which ``pieces`` is given too.
+    """
 
     names: str
     actions: tuple[str, ...]
-    pieces: Callable[[Aws, Mapping[ResourceRead, Arn]], Iterator[Piece[ResourceRead]]]
+    pieces: Callable[..., Iterator[Piece[ResourceRead]]]
+    dated: bool = False
 
     @property
     def service(self) -> str:
@@ -82,6 +93,8 @@ KINDS: Mapping[str, Kind] = {
         "lambda:function", ("lambda:GetFunctionConcurrency", "lambda:GetFunctionConfiguration"), function_pieces
     ),
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),
+    "events.rule": Kind("events:rule", ("events:DescribeRule",), rule_pieces),
+    "s3.hours": Kind("s3:bucket", ("s3:ListBucket",), hour_pieces, dated=True),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""
@@ -115,7 +128,7 @@ def gather(aws: Aws, queries: Iterable[Query], *, now: datetime) -> Readings:
 
     pieces: list[Piece[MetricQuery] | Piece[ResourceRead]] = list(metric_pieces(aws, metrics, now))
     for kind, reads in located.items():
-        pieces += KINDS[kind].pieces(aws, reads)
+        pieces += KINDS[kind].pieces(aws, reads, now) if KINDS[kind].dated else KINDS[kind].pieces(aws, reads)
     services = {KINDS[kind].service for kind in located} | ({"cloudwatch"} if metrics else set())
     for service in sorted(services):
         aws.client(service)  # made here: a session is not safe to make clients from in several threads at once

@@ -1,0 +1,302 @@
+"""
+An ingestion that has stopped (runbook 1): which schedule is enabled again, which is left, and who is asked.
+
+Whatever happens, a rule that is meant to be disabled stays so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from nightshift.model import Incident, Mode, Phase, SwitchState, Verdict
+
+from sandbox.deployment import Deployment
+from sandbox.faults import Kind
+from sandbox.scenes import NIGHT, failures
+from sandbox.systems.ingestion import Ingestion, schedule_configuration
+from sandbox.world import World
+
+DISABLED = "schedule-disabled"
+PIPELINE = "deploy-pipeline"
+ENABLES = f'[remediations.{DISABLED}]\nmode = "auto"\nautomations = ["{PIPELINE}"]\n'
+
+
+@dataclass(frozen=True)
+class Night:
+    """The ingestion, and Nightshift switched on."""
+
+    world: World
+    system: Ingestion
+    nightshift: Deployment
+
+    @property
+    def written(self) -> list[str]:
+        """What was changed under any incident's name, or may have been."""
+        return [each.name for each in self.world.trail.of(writes=True, function="nightshift-tick", where=_for_incident)]
+
+    def only(self, remediation: str = DISABLED) -> Incident:
+        """The one incident of a remediation."""
+        [incident] = self.nightshift.of(remediation)
+        return incident
+
+    def minutes(self, count: float) -> None:
+        """Let so many minutes pass."""
+        self.world.run(timedelta(minutes=count))
+
+    def until(self, condition: Callable[[], object], limit: float = 600) -> None:
+        """Let time pass until something is so."""
+        self.world.run_until(condition, timedelta(minutes=limit))
+
+    def until_asked(self) -> None:
+        """Until a person is asked."""
+        self.until(lambda: any(each.phase is Phase.AWAITING for each in self.nightshift.all))
+
+    def until_settled(self, limit: float = 600) -> None:
+        """Until there was an incident and none is open."""
+        self.until(lambda: self.nightshift.all and not any(each.open for each in self.nightshift.all), limit)
+
+
+def _for_incident(event: Any) -> bool:
+    return event.principal.role_arn is not None
+
+
+@contextmanager
+def night(*settings: str, thin: bool = True, **more: Any) -> Iterator[Night]:
+    """A night on which every hour was fetched so far."""
+    with World(NIGHT, thin=thin) as world:
+        system = Ingestion(world)
+        system.tag("auto-enable", "enabled")
+        with Deployment(world, schedule_configuration(system, settings=settings or (ENABLES,), **more)) as nightshift:
+            nightshift.resume()
+            on = Night(world, system, nightshift)
+            on.minutes(30)
+            assert nightshift.all == []
+            yield on
+            assert system.twice == []
+            assert failures(world) == ()
+
+
+# -- enabled again -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("1.3", DISABLED)
+@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.parametrize("thin", [True, False])
+def test_a_rule_that_an_automation_forgot_is_enabled_and_runs_again(thin: bool) -> None:
+    """Nobody is asked, because its owner's tag and the configuration say so; it is over when it has run."""
+    with night(thin=thin) as on:
+        on.system.disable(by=PIPELINE)
+        on.until_settled()
+        incident = on.only()
+        assert incident.verdict is Verdict.FIXED
+        assert incident.diagnosis is not None
+        assert PIPELINE in incident.diagnosis.cause
+        assert on.system.enabled
+        assert on.written == ["events.EnableRule"]
+        assert on.world.now >= NIGHT + timedelta(hours=1)  # its next run is the proof, not that a call was answered
+        assert on.system.runs[-1].stored
+
+
+@pytest.mark.scenario("1.5", DISABLED)
+def test_after_a_person_a_person_is_asked() -> None:
+    """Whatever the modes and the tag say: who it was stands in the question, and a yes enables it."""
+    with night() as on:
+        on.system.disable()
+        on.until_asked()
+        assert not on.system.enabled
+        assert "user/operator" in on.world.mail[-1].text
+        assert on.nightshift.answer(on.only(), yes=True, why="it was a test")
+        on.until_settled()
+        assert on.only().verdict is Verdict.FIXED
+        assert on.system.enabled
+
+
+@pytest.mark.scenario("1.5", DISABLED)
+def test_without_its_owners_tag_a_person_is_asked() -> None:
+    """Also where an automation disabled it."""
+    with night() as on:
+        on.system.untag("auto-enable")
+        on.system.disable(by=PIPELINE)
+        on.until_asked()
+        assert on.nightshift.answer(on.only(), yes=False, why="the API's owners asked us to stop")
+        on.until_settled()
+        assert on.only().verdict is Verdict.REFUSED
+        assert not on.system.enabled
+
+
+@pytest.mark.scenario("1.5", DISABLED)
+def test_what_cloudtrail_does_not_say_is_asked() -> None:
+    """Nobody knows who it was: perhaps somebody who meant it."""
+    with night() as on:
+        on.system.trail.late = timedelta(days=1)
+        on.system.disable(by=PIPELINE)
+        on.until_asked()
+        assert "CloudTrail does not say by whom" in on.world.mail[-1].text
+        assert not on.system.enabled
+
+
+@pytest.mark.scenario("1.5", DISABLED)
+def test_what_is_disabled_again_after_we_enabled_it_is_asked() -> None:
+    """Two who disagree are not settled by who is quicker."""
+    with night() as on:
+        on.system.disable(by=PIPELINE)
+        on.until_settled()
+        on.minutes(20)
+        on.system.disable(by=PIPELINE)
+        on.until_asked()
+        assert not on.system.enabled
+        assert "disabled it again" in on.world.mail[-1].text
+
+
+# -- and left ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("1.5", DISABLED)
+def test_what_the_configuration_expects_to_be_disabled_stays_so() -> None:
+    """And nobody is told."""
+    with night(more='expected = "disabled"\n', hours=False) as on:
+        on.system.disable()
+        on.minutes(300)
+        assert on.nightshift.all == []
+        assert not on.system.enabled
+
+
+@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.parametrize(
+    "say, guard",
+    [(("expected", "disabled"), "on-purpose"), (("protected", "true"), "protected")],
+)
+def test_what_its_tag_says_is_meant_stays_disabled(say: tuple[str, str], guard: str) -> None:
+    """It is told once, with what the tag says."""
+    with night() as on:
+        on.system.tag(*say)
+        on.system.disable(by=PIPELINE)
+        on.until_settled()
+        incident = on.only()
+        assert incident.verdict is Verdict.REFUSED
+        assert incident.refusal is not None
+        assert incident.refusal.guard == guard
+        assert not on.system.enabled
+        assert on.written == []
+
+
+@pytest.mark.scenario("1.5", DISABLED)
+def test_what_is_only_watched_is_told_and_stays_disabled() -> None:
+    """In mode observe the report says what would be done."""
+    with night(mode="observe") as on:
+        on.system.disable(by=PIPELINE)
+        on.until_settled()
+        assert on.only().verdict is Verdict.REFUSED
+        assert "enable the rule" in on.world.mail[-1].text
+        assert not on.system.enabled
+
+
+@pytest.mark.scenario("1.5", DISABLED)
+def test_a_rule_whose_stack_is_being_updated_is_left_until_that_is_over() -> None:
+    """Then it is found enabled by whoever had disabled it, and has recovered when it has run."""
+    with night() as on:
+        on.world.stacks.set_status(on.system.stack, "UPDATE_IN_PROGRESS")
+        on.system.disable(by=PIPELINE)
+        on.minutes(25)
+        assert on.written == []
+        on.system.enable()
+        on.world.stacks.set_status(on.system.stack, "UPDATE_COMPLETE")
+        on.until_settled()
+        assert on.only().verdict is Verdict.RECOVERED
+        assert on.written == []
+
+
+def test_the_kill_switch_keeps_it_disabled() -> None:
+    """Until somebody switches it on again."""
+    with night() as on:
+        on.nightshift.set_switch(SwitchState.PAUSED, "not tonight")
+        on.system.disable(by=PIPELINE)
+        on.minutes(60)
+        assert not on.system.enabled
+        on.nightshift.resume()
+        on.until_settled()
+        assert on.only().verdict is Verdict.FIXED
+
+
+# -- what enabling does not cure ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.parametrize(
+    "cause, says",
+    [("may_start", "its permission or the rule's target is wrong"), ("has_target", "still starts nothing")],
+)
+def test_a_rule_that_does_not_run_although_it_was_enabled_is_escalated_once(cause: str, says: str) -> None:
+    """It may not start the function any more: it stays enabled, and a person is told after one period."""
+    with night() as on:
+        setattr(on.system, cause, False)
+        on.system.disable(by=PIPELINE)
+        on.until_settled()
+        assert on.only().verdict is Verdict.ESCALATED
+        assert says in on.only().why
+        assert on.world.now < NIGHT + timedelta(hours=3)
+        assert on.written == ["events.EnableRule"]
+        on.minutes(180)
+        assert len(on.nightshift.of(DISABLED)) == 1
+
+
+@pytest.mark.scenario("1.3", DISABLED)
+def test_a_rule_that_may_not_start_its_function_is_told() -> None:
+    """Permissions are people's to mend: nothing is changed."""
+    with night() as on:
+        on.system.may_start = False
+        on.until_settled()
+        incident = on.only()
+        assert incident.verdict is Verdict.ESCALATED
+        assert incident.diagnosis is not None
+        assert "its permission or the rule's target is wrong" in incident.diagnosis.cause
+        assert any("get-policy" in advice for advice in incident.diagnosis.advice)
+        assert on.written == []
+
+
+@pytest.mark.scenario("1.3", DISABLED)
+def test_a_rule_that_starts_nothing_is_told_after_one_and_a_half_periods() -> None:
+    """And a quarter of an hour, in which CloudTrail may yet say that it has only just been enabled."""
+    with night() as on:
+        on.system.has_target = False
+        on.until_settled()
+        incident = on.only()
+        assert incident.verdict is Verdict.ESCALATED
+        assert "started nothing in 95 minutes" in incident.finding.symptom
+        assert on.world.now - incident.opened_at >= timedelta(minutes=15)
+
+
+@pytest.mark.scenario("1.3", DISABLED)
+def test_a_rule_that_somebody_enabled_after_a_long_time_is_not_called_silent() -> None:
+    """Nothing ran for hours because it was meant so: its first run shows that all is well."""
+    with night(mode="observe") as on:
+        on.system.disable()
+        on.until_settled()
+        on.minutes(200)
+        told = len(on.world.mail)
+        on.system.enable()
+        on.minutes(90)
+        assert on.system.runs[-1].stored
+        assert len(on.world.mail) == told
+
+
+@pytest.mark.parametrize("kind", [Kind.TIMEOUT_AFTER, Kind.TIMEOUT_BEFORE, Kind.ERROR_BEFORE, Kind.LANDS_LATE])
+def test_an_answer_that_is_lost_enables_it_at_most_once_more(kind: Kind) -> None:
+    """What became of the call is found out by looking."""
+    with night() as on:
+        on.world.faults.add(kind, "events.EnableRule", times=1)
+        on.system.disable(by=PIPELINE)
+        on.until_settled()
+        assert on.only().verdict is Verdict.FIXED
+        assert on.system.enabled
+
+
+def test_mode_auto_is_only_for_who_may() -> None:
+    """The default is to watch."""
+    with night(f"[remediations.{DISABLED}]\n") as on:
+        assert on.nightshift.policy.remediations[DISABLED].mode is Mode.OBSERVE
