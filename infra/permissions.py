@@ -155,6 +155,7 @@ WORST: Mapping[str, str] = {
     "kms:ReEncryptFrom": "Nothing that reading and writing the table does not allow already",
     "kms:ReEncryptTo": "Nothing that reading and writing the table does not allow already",
     "lambda:DeleteFunctionConcurrency": "Switch a registered function on that somebody had switched off",
+    "lambda:InvokeFunction": "Start a registered schedule's function, with any event, as often as its concurrency lets",
     "lambda:PutFunctionConcurrency": "Switch a registered function off, or take the account's concurrency for it",
     "lambda:UpdateAlias": "Point an alias of a registered function at any version of it",
     "logs:CreateLogStream": "Add a stream to the function's own log",
@@ -242,6 +243,7 @@ def _of(kind: str, *fields: str) -> Scope:
 
 def _named(target: Target, fields: tuple[str, ...]) -> list[Arn]:
     every = {"arn": target.arn, "consumer": target.consumer, "source": target.source, "queue": target.queue}
+    every["function"] = target.schedule.function if target.schedule is not None else None
     return [arn for name in fields if (arn := every[name]) is not None]
 
 
@@ -318,13 +320,17 @@ def _listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """
     A prefix of a bucket, as a query names it: ListBucket is about the bucket, and the prefix is a condition.
 
-    Whoever looks after triggers also lists which letters were set apart, by name and date.
+    Whoever looks after triggers also lists which letters were set apart, by name and date; whoever fills in hours
+    lists those of its schedule.
     """
     if target.triggers is not None:
         yield place.quarantine, (("StringLike", "s3:prefix", "letters/*"),)
+    hours = target.schedule.hours if target.schedule is not None else None
+    if hours is not None:
+        yield str(hours.bucket), (("StringLike", "s3:prefix", f"{hours.keys.partition('%Y')[0]}*"),)
     bucket, slash, prefix = str(target.arn).partition("/")
     if target.arn.kind == "s3:bucket" and slash:
-        yield bucket, (("StringEquals", "s3:prefix", prefix),)
+        yield bucket, (("StringEquals", "s3:prefix", prefix.partition("%Y")[0]),)
 
 
 def _objects(*prefixes: str, only: Conditions = ()) -> Scope:
@@ -472,6 +478,7 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:GetAlias": _of("lambda:function", *_SERVICE),
     "lambda:GetFunction": _of("lambda:function", *_SERVICE),
     "lambda:GetFunctionConcurrency": _of("lambda:function", *_SERVICE),
+    "lambda:InvokeFunction": _of("lambda:function", "function"),
     "lambda:ListTags": _of("lambda:function", *_SERVICE),
     "lambda:GetFunctionConfiguration": _of("lambda:function", *_SERVICE),
     "lambda:ListVersionsByFunction": _of("lambda:function", *_SERVICE),

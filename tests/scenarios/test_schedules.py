@@ -22,8 +22,10 @@ from sandbox.systems.ingestion import Ingestion, schedule_configuration
 from sandbox.world import World
 
 DISABLED = "schedule-disabled"
+HOURS = "hours-missing"
 PIPELINE = "deploy-pipeline"
 ENABLES = f'[remediations.{DISABLED}]\nmode = "auto"\nautomations = ["{PIPELINE}"]\n'
+FILLS = f'[remediations.{HOURS}]\nmode = "auto"\n'
 
 
 @dataclass(frozen=True)
@@ -300,3 +302,159 @@ def test_mode_auto_is_only_for_who_may() -> None:
     """The default is to watch."""
     with night(f"[remediations.{DISABLED}]\n") as on:
         assert on.nightshift.policy.remediations[DISABLED].mode is Mode.OBSERVE
+
+
+# -- hours that are missing --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("1.2", HOURS)
+@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.scenario("1.6", HOURS)
+def test_hours_that_a_disabled_rule_has_missed_are_filled_in_once_it_runs() -> None:
+    """Each is asked for once, the oldest first, and only after a regular run has stored something again."""
+    with night(ENABLES, FILLS) as on:
+        on.system.disable()
+        on.until_asked()
+        on.minutes(30 + 3 * 60)
+        assert on.nightshift.of(HOURS) == []  # it has an incident already, and that comes first
+        assert on.nightshift.answer(on.only(), yes=True, why="the maintenance is over")
+        on.until(lambda: on.nightshift.of(HOURS))
+        lost = on.system.missing()
+        on.until_settled()
+        on.until(lambda: on.system.missing() == [])  # the newest was not due before
+        assert {each.verdict for each in on.nightshift.of(HOURS)} <= {Verdict.FIXED, None}
+        assert [run.hour for run in on.system.asked] == lost
+        assert len(lost) >= 3
+        assert {len(on.system.stored(hour)) for hour in lost} == {1}
+        assert not on.system.runs[0].asked
+
+
+@pytest.mark.scenario("1.2", HOURS)
+@pytest.mark.scenario("1.3", HOURS)
+@pytest.mark.scenario("1.6", HOURS)
+def test_what_is_fetched_from_is_not_hammered_while_it_is_down() -> None:
+    """The regular runs fail: nothing is asked for until one has stored something; then the hours are filled in."""
+    with night(FILLS) as on:
+        on.system.api_down = True
+        on.minutes(6 * 60)
+        assert on.system.asked == []
+        incident = on.only(HOURS)
+        assert incident.refusal is not None
+        assert incident.refusal.guard == "regular-run"
+        on.system.api_down = False
+        on.until_settled()
+        assert on.only(HOURS).verdict is Verdict.FIXED
+        assert len(on.system.asked) >= 4
+
+
+@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.parametrize("thin", [True, False])
+def test_missing_hours_are_filled_in_one_after_the_other(thin: bool) -> None:
+    """Both clouds answer alike."""
+    with night(FILLS, thin=thin) as on:
+        lost = on.system.lose(5, 4)
+        on.until_settled()
+        assert on.only(HOURS).verdict is Verdict.FIXED
+        assert [run.hour for run in on.system.asked] == lost
+        assert on.system.missing() == []
+        assert set(on.written) == {"lambda.Invoke"}
+
+
+@pytest.mark.scenario("1.4", HOURS)
+@pytest.mark.scenario("1.6", HOURS)
+def test_it_ends_after_two_hours_that_fail() -> None:
+    """A function error is a failure though AWS answers 200; the hours behind are left, and a person is told once."""
+    with night(FILLS) as on:
+        lost = on.system.lose(6, 5, 4, 3)
+        on.system.never |= set(lost[:2])
+        on.until_settled()
+        assert on.only(HOURS).verdict is Verdict.ESCALATED
+        assert [run.hour for run in on.system.asked] == lost[:2]
+        on.minutes(300)
+        assert len(on.nightshift.of(HOURS)) == 1
+
+
+@pytest.mark.scenario("1.6", HOURS)
+def test_one_hour_that_fails_does_not_keep_the_others_back() -> None:
+    """They are filled in, and what is left is handed over."""
+    with night(FILLS) as on:
+        lost = on.system.lose(6, 5, 4)
+        on.system.never.add(lost[1])
+        on.until_settled()
+        assert on.only(HOURS).verdict is Verdict.ESCALATED
+        assert on.system.missing() == [lost[1]]
+
+
+@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.parametrize("kind", [Kind.TIMEOUT_AFTER, Kind.TIMEOUT_BEFORE, Kind.ERROR_AFTER, Kind.LANDS_LATE])
+def test_an_answer_that_is_lost_asks_for_no_hour_twice(kind: Kind) -> None:
+    """What became of it is seen in the bucket."""
+    with night(FILLS) as on:
+        on.system.lose(5, 4)
+        on.world.faults.add(kind, "lambda.Invoke", times=1)
+        on.until_settled()
+        assert on.system.twice == []
+        if kind is not Kind.TIMEOUT_BEFORE:
+            assert on.system.missing() == []
+
+
+@pytest.mark.scenario("1.6", HOURS)
+def test_what_somebody_fills_in_by_hand_meanwhile_is_not_asked_for() -> None:
+    """Each hour is looked at once more, right before."""
+    with night(FILLS) as on:
+        lost = on.system.lose(6, 5, 4, 3)
+        on.until(lambda: on.system.asked)
+        on.system.store(lost[2])
+        on.until_settled()
+        assert on.only(HOURS).verdict is Verdict.FIXED
+        assert [run.hour for run in on.system.asked] == [lost[0], lost[1], lost[3]]
+
+
+@pytest.mark.scenario("1.6", HOURS)
+def test_an_object_that_is_empty_is_no_data() -> None:
+    """A run that stored nothing but a name is a run that failed."""
+    with night(FILLS) as on:
+        [lost] = on.system.lose(4)
+        on.system.store(lost, "empty.json", b"")
+        on.until_settled()
+        assert [run.hour for run in on.system.asked] == [lost]
+
+
+@pytest.mark.scenario("1.6", HOURS)
+def test_the_kill_switch_ends_it_between_two_hours() -> None:
+    """And what is left goes on when it is switched on again."""
+    with night(FILLS) as on:
+        on.system.lose(6, 5, 4)
+        on.until(lambda: on.system.asked)
+        on.nightshift.set_switch(SwitchState.PAUSED, "not now")
+        before = len(on.system.asked)
+        on.minutes(30)
+        assert len(on.system.asked) <= before + 1
+        on.nightshift.resume()
+        on.until_settled()
+        assert on.system.missing() == []
+
+
+@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.parametrize("mode", ["observe", "approve"])
+def test_it_only_acts_where_it_may(mode: str) -> None:
+    """What would be done is named."""
+    with night(FILLS, mode=mode) as on:
+        on.system.lose(5, 4)
+        on.until(lambda: on.world.mail)
+        on.minutes(60)
+        assert on.system.asked == []
+        assert "start opendata-pulse-ingest for each hour" in on.world.mail[-1].text
+
+
+@pytest.mark.scenario("1.6", HOURS)
+def test_a_function_that_somebody_has_stopped_is_not_started() -> None:
+    """Reserved concurrency 0 is a decision."""
+    with night(FILLS) as on:
+        on.system.reserved = 0
+        on.system.lose(5)
+        on.minutes(30)
+        assert on.system.asked == []
+        incident = on.only(HOURS)
+        assert incident.refusal is not None
+        assert incident.refusal.guard == "stopped"

@@ -277,7 +277,8 @@ class HoursTable(_Table):
     )
     idempotent: bool = Field(
         default=False,
-        description="whether a second run for the same hour changes nothing: without it no hour is asked for twice",
+        description="whether a second run for the same hour changes nothing: without it nothing is asked for while "
+        "Lambda may yet make a call that it has turned away",
     )
     timestamp: str = Field(
         default="timestamp",
@@ -285,7 +286,7 @@ class HoursTable(_Table):
         max_length=64,
         description="what the function calls the hour that it is asked for, beside backfill = true",
     )
-    most: int = Field(default=24, ge=1, le=24, description="hours back from now that are filled in; older are told")
+    most: int = Field(default=24, ge=1, le=24, description="hours back from now that are looked at, and filled in")
 
 
 class ScheduleTable(_Table):

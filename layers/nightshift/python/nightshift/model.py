@@ -182,7 +182,7 @@ class Hours:
 
     ``keys`` is that prefix with ``%Y``, ``%m``, ``%d`` and ``%H`` in it, in this order. ``idempotent`` says that a
     second run for the same hour changes nothing, ``timestamp`` what the function calls the hour that it is asked for,
-    ``most`` how many hours back anything is filled in.
+    ``most`` how many hours back are looked at.
     """
 
     bucket: Arn

@@ -11,6 +11,7 @@ from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
 from nightshift.remediations.ecs_latency_high import EcsLatencyHigh
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
+from nightshift.remediations.hours_missing import HoursMissing
 from nightshift.remediations.lambda_failing import LambdaFailing
 from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
@@ -30,6 +31,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
     S3TriggerStuck,  # then what is left of that: a trigger whose message waits or died is one of theirs
     ScheduleDisabled,  # what a schedule starts is its function's, once it does
+    HoursMissing,  # waits until the schedule runs again: that is the one before
     LambdaFailing,  # told only, as the next two
     S3AccessDenied,
     AlarmRaised,  # what nobody can cure here is told last
