@@ -86,8 +86,8 @@ def night(*settings: str, thin: bool = True, **more: Any) -> Iterator[Night]:
 # -- enabled again -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("1.3", DISABLED)
-@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.scenario("1.3", "schedule-disabled")
+@pytest.mark.scenario("1.5", "schedule-disabled")
 @pytest.mark.parametrize("thin", [True, False])
 def test_a_rule_that_an_automation_forgot_is_enabled_and_runs_again(thin: bool) -> None:
     """Nobody is asked, because its owner's tag and the configuration say so; it is over when it has run."""
@@ -104,7 +104,7 @@ def test_a_rule_that_an_automation_forgot_is_enabled_and_runs_again(thin: bool) 
         assert on.system.runs[-1].stored
 
 
-@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.scenario("1.5", "schedule-disabled")
 def test_after_a_person_a_person_is_asked() -> None:
     """Whatever the modes and the tag say: who it was stands in the question, and a yes enables it."""
     with night() as on:
@@ -118,7 +118,7 @@ def test_after_a_person_a_person_is_asked() -> None:
         assert on.system.enabled
 
 
-@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.scenario("1.5", "schedule-disabled")
 def test_without_its_owners_tag_a_person_is_asked() -> None:
     """Also where an automation disabled it."""
     with night() as on:
@@ -131,7 +131,7 @@ def test_without_its_owners_tag_a_person_is_asked() -> None:
         assert not on.system.enabled
 
 
-@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.scenario("1.5", "schedule-disabled")
 def test_what_cloudtrail_does_not_say_is_asked() -> None:
     """Nobody knows who it was: perhaps somebody who meant it."""
     with night() as on:
@@ -142,7 +142,7 @@ def test_what_cloudtrail_does_not_say_is_asked() -> None:
         assert not on.system.enabled
 
 
-@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.scenario("1.5", "schedule-disabled")
 def test_what_is_disabled_again_after_we_enabled_it_is_asked() -> None:
     """Two who disagree are not settled by who is quicker."""
     with night() as on:
@@ -158,7 +158,7 @@ def test_what_is_disabled_again_after_we_enabled_it_is_asked() -> None:
 # -- and left ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.scenario("1.5", "schedule-disabled")
 def test_what_the_configuration_expects_to_be_disabled_stays_so() -> None:
     """And nobody is told."""
     with night(more='expected = "disabled"\n', hours=False) as on:
@@ -168,7 +168,7 @@ def test_what_the_configuration_expects_to_be_disabled_stays_so() -> None:
         assert not on.system.enabled
 
 
-@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.scenario("1.5", "schedule-disabled")
 @pytest.mark.parametrize(
     "say, guard",
     [(("expected", "disabled"), "on-purpose"), (("protected", "true"), "protected")],
@@ -187,7 +187,7 @@ def test_what_its_tag_says_is_meant_stays_disabled(say: tuple[str, str], guard: 
         assert on.written == []
 
 
-@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.scenario("1.5", "schedule-disabled")
 def test_what_is_only_watched_is_told_and_stays_disabled() -> None:
     """In mode observe the report says what would be done."""
     with night(mode="observe") as on:
@@ -198,7 +198,7 @@ def test_what_is_only_watched_is_told_and_stays_disabled() -> None:
         assert not on.system.enabled
 
 
-@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.scenario("1.5", "schedule-disabled")
 def test_a_rule_whose_stack_is_being_updated_is_left_until_that_is_over() -> None:
     """Then it is found enabled by whoever had disabled it, and has recovered when it has run."""
     with night() as on:
@@ -228,7 +228,7 @@ def test_the_kill_switch_keeps_it_disabled() -> None:
 # -- what enabling does not cure ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("1.5", DISABLED)
+@pytest.mark.scenario("1.5", "schedule-disabled")
 @pytest.mark.parametrize(
     "cause, says",
     [("may_start", "its permission or the rule's target is wrong"), ("has_target", "still starts nothing")],
@@ -247,7 +247,7 @@ def test_a_rule_that_does_not_run_although_it_was_enabled_is_escalated_once(caus
         assert len(on.nightshift.of(DISABLED)) == 1
 
 
-@pytest.mark.scenario("1.3", DISABLED)
+@pytest.mark.scenario("1.3", "schedule-disabled")
 def test_a_rule_that_may_not_start_its_function_is_told() -> None:
     """Permissions are people's to mend: nothing is changed."""
     with night() as on:
@@ -261,7 +261,7 @@ def test_a_rule_that_may_not_start_its_function_is_told() -> None:
         assert on.written == []
 
 
-@pytest.mark.scenario("1.3", DISABLED)
+@pytest.mark.scenario("1.3", "schedule-disabled")
 def test_a_rule_that_starts_nothing_is_told_after_one_and_a_half_periods() -> None:
     """And a quarter of an hour, in which CloudTrail may yet say that it has only just been enabled."""
     with night() as on:
@@ -273,7 +273,7 @@ def test_a_rule_that_starts_nothing_is_told_after_one_and_a_half_periods() -> No
         assert on.world.now - incident.opened_at >= timedelta(minutes=15)
 
 
-@pytest.mark.scenario("1.3", DISABLED)
+@pytest.mark.scenario("1.3", "schedule-disabled")
 def test_a_rule_that_somebody_enabled_after_a_long_time_is_not_called_silent() -> None:
     """Nothing ran for hours because it was meant so: its first run shows that all is well."""
     with night(mode="observe") as on:
@@ -307,9 +307,9 @@ def test_mode_auto_is_only_for_who_may() -> None:
 # -- hours that are missing --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("1.2", HOURS)
-@pytest.mark.scenario("1.5", DISABLED)
-@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.scenario("1.2", "hours-missing")
+@pytest.mark.scenario("1.5", "schedule-disabled")
+@pytest.mark.scenario("1.6", "hours-missing")
 def test_hours_that_a_disabled_rule_has_missed_are_filled_in_once_it_runs() -> None:
     """Each is asked for once, the oldest first, and only after a regular run has stored something again."""
     with night(ENABLES, FILLS) as on:
@@ -329,9 +329,9 @@ def test_hours_that_a_disabled_rule_has_missed_are_filled_in_once_it_runs() -> N
         assert not on.system.runs[0].asked
 
 
-@pytest.mark.scenario("1.2", HOURS)
-@pytest.mark.scenario("1.3", HOURS)
-@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.scenario("1.2", "hours-missing")
+@pytest.mark.scenario("1.3", "hours-missing")
+@pytest.mark.scenario("1.6", "hours-missing")
 def test_what_is_fetched_from_is_not_hammered_while_it_is_down() -> None:
     """The regular runs fail: nothing is asked for until one has stored something; then the hours are filled in."""
     with night(FILLS) as on:
@@ -347,7 +347,7 @@ def test_what_is_fetched_from_is_not_hammered_while_it_is_down() -> None:
         assert len(on.system.asked) >= 4
 
 
-@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.scenario("1.6", "hours-missing")
 @pytest.mark.parametrize("thin", [True, False])
 def test_missing_hours_are_filled_in_one_after_the_other(thin: bool) -> None:
     """Both clouds answer alike."""
@@ -360,8 +360,8 @@ def test_missing_hours_are_filled_in_one_after_the_other(thin: bool) -> None:
         assert set(on.written) == {"lambda.Invoke"}
 
 
-@pytest.mark.scenario("1.4", HOURS)
-@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.scenario("1.4", "hours-missing")
+@pytest.mark.scenario("1.6", "hours-missing")
 def test_it_ends_after_two_hours_that_fail() -> None:
     """A function error is a failure though AWS answers 200; the hours behind are left, and a person is told once."""
     with night(FILLS) as on:
@@ -374,7 +374,7 @@ def test_it_ends_after_two_hours_that_fail() -> None:
         assert len(on.nightshift.of(HOURS)) == 1
 
 
-@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.scenario("1.6", "hours-missing")
 def test_one_hour_that_fails_does_not_keep_the_others_back() -> None:
     """They are filled in, and what is left is handed over."""
     with night(FILLS) as on:
@@ -385,7 +385,7 @@ def test_one_hour_that_fails_does_not_keep_the_others_back() -> None:
         assert on.system.missing() == [lost[1]]
 
 
-@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.scenario("1.6", "hours-missing")
 @pytest.mark.parametrize("kind", [Kind.TIMEOUT_AFTER, Kind.TIMEOUT_BEFORE, Kind.ERROR_AFTER, Kind.LANDS_LATE])
 def test_an_answer_that_is_lost_asks_for_no_hour_twice(kind: Kind) -> None:
     """What became of it is seen in the bucket."""
@@ -398,7 +398,7 @@ def test_an_answer_that_is_lost_asks_for_no_hour_twice(kind: Kind) -> None:
             assert on.system.missing() == []
 
 
-@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.scenario("1.6", "hours-missing")
 def test_what_somebody_fills_in_by_hand_meanwhile_is_not_asked_for() -> None:
     """Each hour is looked at once more, right before."""
     with night(FILLS) as on:
@@ -410,7 +410,7 @@ def test_what_somebody_fills_in_by_hand_meanwhile_is_not_asked_for() -> None:
         assert [run.hour for run in on.system.asked] == [lost[0], lost[1], lost[3]]
 
 
-@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.scenario("1.6", "hours-missing")
 def test_an_object_that_is_empty_is_no_data() -> None:
     """A run that stored nothing but a name is a run that failed."""
     with night(FILLS) as on:
@@ -420,7 +420,7 @@ def test_an_object_that_is_empty_is_no_data() -> None:
         assert [run.hour for run in on.system.asked] == [lost]
 
 
-@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.scenario("1.6", "hours-missing")
 def test_the_kill_switch_ends_it_between_two_hours() -> None:
     """And what is left goes on when it is switched on again."""
     with night(FILLS) as on:
@@ -435,7 +435,7 @@ def test_the_kill_switch_ends_it_between_two_hours() -> None:
         assert on.system.missing() == []
 
 
-@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.scenario("1.6", "hours-missing")
 @pytest.mark.parametrize("mode", ["observe", "approve"])
 def test_it_only_acts_where_it_may(mode: str) -> None:
     """What would be done is named."""
@@ -447,7 +447,7 @@ def test_it_only_acts_where_it_may(mode: str) -> None:
         assert "start opendata-pulse-ingest for each hour" in on.world.mail[-1].text
 
 
-@pytest.mark.scenario("1.6", HOURS)
+@pytest.mark.scenario("1.6", "hours-missing")
 def test_a_function_that_somebody_has_stopped_is_not_started() -> None:
     """Reserved concurrency 0 is a decision."""
     with night(FILLS) as on:

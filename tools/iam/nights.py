@@ -38,6 +38,7 @@ from sandbox.scenes import (
     release_configuration,
 )
 from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.ingestion import Ingestion, schedule_configuration
 from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -239,6 +240,7 @@ def nights() -> tuple[Night, ...]:
                 _play_silence(),
                 _play_answers(),
                 _play_triggers(),
+                _play_schedule(),
                 *releases,
                 _play_reports(),
             )
@@ -300,6 +302,29 @@ def _play_triggers() -> Night:
                 stage.until(lambda: world.trail.of("sqs.SendMessage", function="nightshift-tick"))
                 stage.until_settled()
             return recorded("triggers", stage, steps, words={system.bucket: "BUCKET"})
+
+
+def _play_schedule() -> Night:
+    """A rule that an automation has disabled is enabled, the answer lost; hours that are missing are filled in."""
+    with World(NIGHT, thin=True) as world:
+        system = DocumentManagement(world)
+        ingestion = Ingestion(world)
+        ingestion.tag("auto-enable", "enabled")
+        enables = '[remediations.schedule-disabled]\nmode = "auto"\nautomations = ["pipeline"]\n'
+        fills = '[remediations.hours-missing]\nmode = "auto"\n'
+        with Deployment(world, schedule_configuration(ingestion, settings=(enables, fills))) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(30)
+                ingestion.disable(by="pipeline")
+                world.faults.add(Kind.TIMEOUT_AFTER, "events.EnableRule", times=1)
+                stage.until(lambda: any(not each.open for each in nightshift.all))
+                ingestion.lose(5, 4)
+                stage.until(lambda: len(ingestion.asked) == 2)  # noqa: PLR2004 - both
+                stage.minutes(10)
+            names = {ingestion.bucket: "BUCKET", ingestion.rule: "RULE", ingestion.function: "FUNCTION"}
+            return recorded("schedule", stage, steps, words=names)
 
 
 def _play_answers() -> Night:

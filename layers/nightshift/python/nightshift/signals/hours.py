@@ -58,7 +58,7 @@ def prefix_of(keys: str, hour: datetime) -> str:
 def _hours(aws: Aws, read: ResourceRead, arn: Arn, now: datetime) -> dict[ResourceRead, Answer]:
     bucket, _, keys = arn.resource.partition("/")
     prefixes = {prefix_of(keys, hour): hour for hour in hours_of(now)}
-    after = min(prefixes)[:-1]  # a key may be as short as its prefix
+    after = min(prefixes)[:-1]  # a key may be as short as its prefix, and is listed only after what comes before it
     where = {"Bucket": bucket, "Prefix": keys.partition("%Y")[0], "StartAfter": after}
     length = len(next(iter(prefixes)))
     found: Counter[str] = Counter()
