@@ -46,9 +46,7 @@ BY_PERSON = {"type": "IAMUser", "arn": "arn:aws:iam::123456789012:user/kim"}
 HOURLY = [(90, 1.0), (30, 1.0)]
 
 
-def event(
-    name: str = "DisableRule", ago: float = 20, who: Mapping[str, Any] = BY_ROLE, **asked: Any
-) -> Mapping[str, Any]:
+def event(name: str = "DisableRule", ago: float = 20, who: Mapping[str, Any] = BY_ROLE, **asked: Any) -> dict[str, Any]:
     """An event as CloudTrail tells it."""
     error = {"errorCode": asked.pop("errorCode")} if "errorCode" in asked else {}
     told = {"userIdentity": who, "requestParameters": {"name": "hourly", **asked}, **error}

@@ -35,6 +35,14 @@ def key(back: int, name: str = "a.json") -> str:
     return f"{(NOW - timedelta(hours=back)).strftime(KEYS)}{name}"
 
 
+def put(cloud: Cloud, *keys: str) -> None:
+    """Make a bucket with objects in it that are not empty."""
+    cloud.bucket("data")
+    for each in keys:
+        cloud.session.client("s3").put_object(Bucket="data", Key=each, Body=b"x")
+    cloud.calls.clear()
+
+
 def test_a_rule_is_its_state_and_who_manages_it(cloud: Cloud) -> None:
     """The bus is only named where it is not the default one."""
     cloud.answers["DescribeRule"] = lambda _: {"Name": "hourly", "State": "DISABLED", "ManagedBy": "x", "RoleArn": "y"}
@@ -68,7 +76,7 @@ def test_what_is_no_rule_has_no_name(resource: str) -> None:
 
 def test_two_days_of_hours_are_one_listing(cloud: Cloud) -> None:
     """What is older, what is empty and what is called otherwise does not count; the hour that is not over does."""
-    cloud.bucket("data", key(0), key(1), key(1, "b.json"), key(48), key(49), "raw/year=2026/readme", "other")
+    put(cloud, key(0), key(1), key(1, "b.json"), key(48), key(49), "raw/year=2026/readme", "other")
     cloud.session.client("s3").put_object(Bucket="data", Key=key(2), Body=b"")
     found = hours(cloud)
     assert found == {
@@ -82,7 +90,7 @@ def test_a_key_may_be_no_longer_than_its_hour(cloud: Cloud) -> None:
     """Also that of the oldest."""
     keys = "raw/%Y%m%d%H"
     read = ResourceRead("s3.hours", f"arn:aws:s3:::data/{keys}")
-    cloud.bucket("data", (NOW - timedelta(hours=48)).strftime(keys))
+    put(cloud, (NOW - timedelta(hours=48)).strftime(keys))
     found: Any = gather(cloud.aws(), [read], now=NOW).resource(read)
     assert list(found["Hours"].values()) == [1]
 

@@ -265,6 +265,9 @@ _KEYS = r"[A-Za-z0-9/_.=-]+%Y[A-Za-z0-9/_.=-]*%m[A-Za-z0-9/_.=-]*%d[A-Za-z0-9/_.
 """so that keys in the order of their letters are in the order of their hours"""
 
 
+_Period: TypeAlias = Annotated[timedelta, Field(strict=False, ge=timedelta(minutes=1), le=timedelta(hours=4))]
+
+
 class HoursTable(_Table):
     """What the runs of a rule leave in a bucket, hour by hour."""
 
@@ -293,9 +296,7 @@ class ScheduleTable(_Table):
     """What a rule starts, and how often."""
 
     function: _Arn = Field(description="the Lambda function that the rule starts")
-    period: _Duration = Field(
-        ge=timedelta(minutes=1), le=timedelta(hours=4), description="how often: the rate of its schedule"
-    )
+    period: _Period = Field(description="how often: the rate of its schedule")
     expected: Literal["enabled", "disabled"] = Field(
         default="enabled", description="the state that it is meant to be in: one that is meant to be disabled stays so"
     )
