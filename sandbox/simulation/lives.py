@@ -49,6 +49,7 @@ _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
 _LATENCY, _ERRORS = "ecs-latency-high", "ecs-errors-high"
 _STUCK = "s3-trigger-stuck"
+_DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -58,11 +59,14 @@ _BY_SCENE = {
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
+    "rule disabled": _DISABLED,
+    "hours lost": _HOURS_MISSING,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
 _STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueAttributes"
 _DELETES = "s3.DeleteObject"
+_ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -93,6 +97,8 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
         "timestamp_field": "timestamp",
         "idempotent": True,
     },
+    _DISABLED: {**_SOON},
+    _HOURS_MISSING: {**_SOON},
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
 }
 """of those that look at a service alone"""
@@ -165,6 +171,15 @@ def _triggers(*scenes: Scene, what: str, has: Mapping[str, str | int] | None = N
     return _told(_STUCK, (_at(0.1, what), *scenes), has or {}, {"documents": 0, "triggers": 1, **more})
 
 
+def _scheduled(**more: Any) -> Story:
+    return _told(_DISABLED, (_at(0.1, "rule disabled"),), {}, {"documents": 0, "schedules": 1, **more})
+
+
+def _hours(count: int, *, never: int = 0, **more: Any) -> Story:
+    scenes = (_at(0.1, "hours lost", count, never),)
+    return _told(_HOURS_MISSING, scenes, {}, {"documents": 0, "schedules": 1, **more})
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -227,6 +242,13 @@ LIVES: tuple[Life, ...] = (
     Life("trigger without proof", _triggers(what="trigger lost", has={"idempotent": False}), (_ESCALATED,), (), (_SENDS, _DELETES)),
     Life("trigger that was lost, approved", _triggers(what="trigger lost", mode="approve", answer="yes"), (_FIXED,), (_SENDS,), (_DELETES,)),
     Life("triggers, only watched", _triggers(what="trigger stays", mode="observe"), (_REFUSED,), (), (_SENDS, _STORES, _DELETES)),
+    # schedules
+    Life("rule that is enabled again", _scheduled(answer="yes"), (_FIXED,), (_ENABLES,)),
+    Life("rule that stays disabled", _scheduled(answer="no"), (_REFUSED,), (), (_ENABLES,)),
+    Life("rule, only watched", _scheduled(mode="observe"), (_REFUSED,), (), (_ENABLES,)),
+    Life("hours that are missing", _hours(2), (_FIXED,), (_ASKS_FOR,)),
+    Life("hours that fail", _hours(3, never=2), (_ESCALATED,), (_ASKS_FOR,)),
+    Life("hours, only watched", _hours(1, mode="observe"), (_REFUSED,), (), (_ASKS_FOR,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

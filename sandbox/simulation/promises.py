@@ -55,6 +55,7 @@ _EXPECTED = {"Crash", "Fenced", "StoreUnavailable", "Unsent"}
 _LIMITS = "application-autoscaling.RegisterScalableTarget"
 _ONCE = {
     "ecs.UpdateService",
+    "events.EnableRule",
     "ecs.StopTask",
     "ecs.StopServiceDeployment",
     "sqs.SetQueueAttributes",
@@ -64,6 +65,7 @@ _ONCE = {
 """writes of which an attempt makes at most one"""
 _NOTHING_LASTS = {
     "s3.GetObject",
+    "s3.ListObjectsV2",
     "sqs.ReceiveMessage",
     "sqs.ListMessageMoveTasks",
     "sqs.ChangeMessageVisibility",
@@ -299,6 +301,16 @@ def _processed(bucket: TransientTrigger, key: str, written: datetime, until: dat
         and written <= datetime.fromisoformat(entry["timestamp"]) <= until
         for entry in entries
     )
+
+
+def schedules_kept(case: Case) -> Iterator[str]:
+    """No hour is asked for twice, or though it had data; and a rule that a person disabled is enabled after a yes."""
+    for system in case.played.stage.schedules:
+        for hour in system.twice:
+            yield f"{hour:%Y-%m-%d %H} of {system.bucket} was asked for twice, or though it had data"
+    for call in case.writes:
+        if call.name == "events.EnableRule" and not case.played.stage.answers[call.principal.name]:
+            yield f"{_resource(call)} was enabled at {call.at:%H:%M:%S}, and nobody had said yes"
 
 
 # -- 2: at most once -------------------------------------------------------------------------------------------------
@@ -633,7 +645,7 @@ def report_is_trail(case: Case) -> Iterator[str]:
                 told[key] += record.count
             elif record.outcome is Outcome.UNKNOWN:
                 unknown[key] += record.count
-        made = Counter((call.name, _arn(case, call)) for call in case.by_incident.get(incident.id, ()))
+        made = Counter((_action(call), _arn(case, call)) for call in case.by_incident.get(incident.id, ()))
         died = any(case.invocation(call).dead for call in case.by_incident.get(incident.id, ()))
         for key in {*told, *made, *unknown}:
             name, resource = key
@@ -688,16 +700,19 @@ def _bounds(played: Played) -> set[str]:
 
 def _resource(call: Call) -> str:
     """The ARN of what a write is about; the bucket's for an object."""
-    params = call.params
+    params, place = call.params, f"{call.region}:{_account(call)}"
     if call.service == "s3":
         return f"arn:aws:s3:::{params['Bucket']}"
+    if call.service == "events":
+        return f"arn:aws:events:{place}:rule/{params['Name']}"
+    if call.service == "lambda":
+        return f"arn:aws:lambda:{place}:function:{params['FunctionName']}"
     if call.name == "ecs.StopServiceDeployment":
         return str(params["serviceDeploymentArn"])
     if call.name == "ecs.StopTask":
         return str(call.notes["answer"]["task"]["taskArn"])
     if call.service == "ecs":
-        place = call.notes["answer"]["service"]["serviceArn"]
-        return str(place)
+        return str(call.notes["answer"]["service"]["serviceArn"])
     if call.name == _LIMITS:
         return str(call.notes["answer"]["ScalableTargetARN"])
     if "SourceArn" in params:
@@ -706,6 +721,16 @@ def _resource(call: Call) -> str:
         return str(call.notes["answer"].get("SourceArn") or _source_of(params["TaskHandle"]))
     region, (account, name) = call.region, params["QueueUrl"].split("/")[-2:]
     return f"arn:aws:sqs:{region}:{account}:{name}"
+
+
+def _account(call: Call) -> str:
+    """The account in which a write was made: that of the role."""
+    return str(call.principal.role_arn).split(":")[4]
+
+
+def _action(call: Call) -> str:
+    """As a report names it: by what IAM calls it."""
+    return {"lambda.Invoke": "lambda.InvokeFunction", "s3.ListObjectsV2": "s3.ListBucket"}.get(call.name, call.name)
 
 
 def _owner(call: Call) -> str:
@@ -729,7 +754,7 @@ def _source_of(handle: str) -> str:
 
 def _arn(case: Case, call: Call) -> str:
     """As the report names it."""
-    if call.service != "s3":
+    if "Key" not in call.params:
         return _resource(call)
     key = str(call.params["Key"])
     match key.split("/"):
@@ -743,9 +768,9 @@ def _arn(case: Case, call: Call) -> str:
 def _permitted(call: Call) -> bool:
     """Whether the session policy that the call was made under names it."""
     policy = json.loads(call.principal.policy or '{"Statement": []}')
-    action = call.name.replace(".", ":")
+    action = _action(call).replace(".", ":")
     resource = _resource(call)
-    if call.service == "s3":
+    if call.service == "s3" and "Key" in call.params:
         resource = f"{resource}/{call.params['Key']}"
     return any(
         action in statement["Action"] and any(_matches(resource, each) for each in statement["Resource"])
@@ -761,6 +786,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "no defect": no_defect,
     "messages conserved": messages_conserved,
     "triggers kept": triggers_kept,
+    "schedules kept": schedules_kept,
     "once per attempt": once_per_attempt,
     "one at a time": one_at_a_time,
     "within budget": within_budget,

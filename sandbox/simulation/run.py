@@ -39,6 +39,7 @@ from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
 from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.ingestion import Ingestion, schedule_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -54,6 +55,7 @@ RELEASE = "remediations.ecs-deployment-bad"
 """the same for releases"""
 OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high")
 TRIGGERS = "s3-trigger-stuck"
+DISABLED, HOURS = "schedule-disabled", "hours-missing"
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -86,6 +88,7 @@ class Stage:
     queues: list[QueueService]
     apis: list[UsageMetrics]
     buckets: list[TransientTrigger]
+    schedules: list[Ingestion]
     loans: Loans
     sent: Counter[str]  # what producers sent, by fingerprint
     humans: list[Human] = field(default_factory=list)
@@ -195,15 +198,17 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         queues = _systems(world, story)
         apis = [UsageMetrics(world, f"a{number}", tasks=TASKS) for number in range(story.apis)]
         buckets = [_bucket(world, number) for number in range(story.triggers)]
+        schedules = [_ingestion(world, number) for number in range(story.schedules)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
         stack.callback(hub.close)
         stack.enter_context(patch.object(time, "sleep", hub.sleep))
         environments = Environments()
-        toml = configuration(story, world, queues, loans, apis, buckets)
+        toml = configuration(story, world, queues, loans, apis, buckets, schedules)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
-        stage = Stage(story, world, hub, nemesis, nightshift, environments, queues, apis, buckets, loans, sent)
+        things = (queues, apis, buckets, schedules, loans)
+        stage = Stage(story, world, hub, nemesis, nightshift, environments, *things, sent)
         loans.told = lambda name: _look_at_loan(stage, name)
         world.seam.after("dynamodb", "PutItem", lambda call, _answer: _brake(stage, call))
         stack.enter_context(_overheard(stage.errors))
@@ -298,6 +303,13 @@ def _bucket(world: World, number: int) -> TransientTrigger:
     return system
 
 
+def _ingestion(world: World, number: int) -> Ingestion:
+    """An ingestion that runs every five minutes."""
+    system = Ingestion(world, f"-i{number}", period=timedelta(minutes=5))
+    system.trail.late = timedelta(minutes=1)
+    return system
+
+
 def configuration(
     story: Story,
     world: World,
@@ -305,13 +317,14 @@ def configuration(
     loans: Loans,
     apis: Sequence[UsageMetrics] = (),
     buckets: Sequence[TransientTrigger] = (),
+    schedules: Sequence[Ingestion] = (),
 ) -> str:
     """The deployment's TOML."""
     auto = 'mode = "auto"\n'
     tables = "\n".join(
         f"[{name}]\n{auto if name.startswith('remediations') else ''}{text}"
         for name, text in story.settings.items()
-        if _used(name, queues, loans, apis, buckets)
+        if _used(name, queues, loans, apis, buckets, schedules)
     )
     place = f'name = "demo"\naccount = "{world.account}"\nregion = "{world.region}"\n'
     parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n']
@@ -339,6 +352,10 @@ def configuration(
         f'[[systems]]\nname = "changes-{number}"\n{bucket_target(system, mode=story.mode)}\n'
         for number, system in enumerate(buckets)
     ]
+    parts += [
+        f'[[systems]]\nname = "ingestion-{number}"\n{schedule_target(system, mode=story.mode)}\n'
+        for number, system in enumerate(schedules)
+    ]
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
     parts += [
@@ -354,6 +371,7 @@ def _used(
     loans: Loans,
     apis: Sequence[UsageMetrics],
     buckets: Sequence[TransientTrigger],
+    schedules: Sequence[Ingestion],
 ) -> bool:
     """Whether there is a target for a table of the configuration."""
     if not table.startswith("remediations"):
@@ -361,6 +379,8 @@ def _used(
     name = table.partition(".")[2]
     if name == TRIGGERS:
         return bool(buckets)
+    if name in {DISABLED, HOURS}:
+        return bool(schedules)
     return bool(loans.names if name == QueueSlow.name else apis if name in OF_APIS else queues)
 
 
@@ -549,6 +569,19 @@ def _trigger_forgotten(stage: Stage, scene: Scene) -> None:
     system.submit()
 
 
+def _rule_disabled(stage: Stage, scene: Scene) -> None:
+    """A person disables the rule that starts an ingestion."""
+    stage.schedules[scene.which % len(stage.schedules)].disable()
+
+
+def _hours_lost(stage: Stage, scene: Scene) -> None:
+    """Of so many hours, three hours ago, there is nothing; ``numbers``: how many, and how many can never be fetched."""
+    count, never = scene.numbers
+    system = stage.schedules[scene.which % len(stage.schedules)]
+    lost = system.lose(*range(3, 3 + count))
+    system.never |= set(lost[:never])
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -670,7 +703,7 @@ def _observe(stage: Stage, scene: Scene) -> None:
         return
     old = stage.nightshift.policy
     watching = replace(stage.story, mode="observe")
-    toml = configuration(watching, stage.world, stage.queues, stage.loans, stage.apis, stage.buckets)
+    toml = configuration(watching, stage.world, stage.queues, stage.loans, stage.apis, stage.buckets, stage.schedules)
     new = parse_toml(toml, path="sandbox.toml", registry=REGISTRY)
     for target in old.targets:
         stage.note("observe", str(target.arn), scene.numbers[0] / 60)
@@ -823,6 +856,9 @@ def _look(stage: Stage) -> None:
         found[api.api.arn] = group.quick and all(state == "healthy" for _, state, _ in group.targets)
     for bucket in stage.buckets:
         found[bucket.arn] = not bucket.stuck(stuck_for(stage))
+    for ingestion in stage.schedules:
+        filled = f"remediations.{HOURS}" in stage.story.settings
+        found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -887,6 +923,11 @@ def _heal(stage: Stage) -> None:
         bucket.lose_no_more()
         for key in bucket.triggers:  # somebody processes by hand what was left
             bucket.remove(f"customers/{key}")
+    for ingestion in stage.schedules:
+        ingestion.enable()
+        ingestion.never.clear()
+        for hour in ingestion.holes:  # somebody fills them in by hand
+            ingestion.store(hour)
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:
@@ -919,6 +960,8 @@ _SCENES: dict[str, Any] = {
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,
+    "rule disabled": _rule_disabled,
+    "hours lost": _hours_lost,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

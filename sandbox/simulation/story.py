@@ -104,6 +104,7 @@ class Story:
     loans: int = 1
     apis: int = 0  # services behind load balancers
     triggers: int = 0  # buckets of triggers
+    schedules: int = 0  # ingestions that a rule starts
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

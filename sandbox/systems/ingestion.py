@@ -119,6 +119,12 @@ class Ingestion:
         hours = [this - HOUR * number for number in range(back, 0, -1)]
         return [hour for hour in hours if not self.stored(hour)]
 
+    @property
+    def holes(self) -> list[datetime]:
+        """The same of the last day as it really is: nobody is asked."""
+        this = _hour(self.world.now)
+        return [hour for back in range(24, 0, -1) if (hour := this - HOUR * back) not in self._there]
+
     # -- causes
 
     def disable(self, by: str = "") -> None:
