@@ -45,6 +45,7 @@ ANYWHERE: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingActivities": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingPolicies": "AWS has no resource type for it",
+    "cloudtrail:LookupEvents": "AWS has no resource type for looking events up",
     "cloudwatch:DescribeAlarms": "AWS leaves composite alarms out for whoever may not describe all of them",
     "cloudwatch:GetMetricData": "AWS has no resource type for metrics",
     "cloudwatch:ListMetrics": "AWS has no resource type for metrics",
@@ -160,6 +161,7 @@ WORST: Mapping[str, str] = {
     "kms:ReEncryptFrom": "Nothing that reading and writing the table does not allow already",
     "kms:ReEncryptTo": "Nothing that reading and writing the table does not allow already",
     "lambda:DeleteFunctionConcurrency": "Switch a registered function on that somebody had switched off",
+    "lambda:InvokeFunction": "Start a registered schedule's function, with any event, as often as its concurrency lets",
     "lambda:PutFunctionConcurrency": "Switch a registered function off, or take the account's concurrency for it",
     "lambda:UpdateAlias": "Point an alias of a registered function at any version of it",
     "logs:CreateLogStream": "Add a stream to the function's own log",
@@ -255,6 +257,7 @@ def _of(kind: str, *fields: str) -> Scope:
 def _named(target: Target, fields: tuple[str, ...]) -> list[Arn]:
     consumer = target.consumer if target.pipeline is None else target.pipeline.function
     every = {"arn": target.arn, "consumer": consumer, "source": target.source, "queue": target.queue}
+    every["function"] = target.schedule.function if target.schedule is not None else None
     return [arn for name in fields if (arn := every[name]) is not None]
 
 
@@ -331,7 +334,8 @@ def _listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """
     A prefix of a bucket, as a query names it: ListBucket is about the bucket, and the prefix is a condition.
 
-    Whoever looks after triggers also lists which letters were set apart, by name and date.
+    Whoever looks after triggers also lists which letters were set apart, by name and date; whoever fills in hours
+    lists those of its schedule.
     """
     if target.triggers is not None:
         yield place.quarantine, (("StringLike", "s3:prefix", "letters/*"),)
@@ -342,7 +346,10 @@ def _listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
         for side in (route.raw, route.curated):
             yield route.arn(side), (("StringEquals", "s3:prefix", side.prefix),)
     elif target.arn.kind == "s3:bucket" and slash:
-        yield bucket, (("StringEquals", "s3:prefix", prefix),)
+        yield bucket, (("StringEquals", "s3:prefix", prefix.partition("%Y")[0]),)
+    hours = target.schedule.hours if target.schedule is not None else None
+    if hours is not None:
+        yield str(hours.bucket), (("StringLike", "s3:prefix", f"{hours.keys.partition('%Y')[0]}*"),)
 
 
 def _versions(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
@@ -531,6 +538,7 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:GetFunction": _of("lambda:function", *_SERVICE),
     "lambda:GetFunctionConcurrency": _of("lambda:function", *_SERVICE),
     "lambda:GetPolicy": _of("lambda:function", "arn"),
+    "lambda:InvokeFunction": _of("lambda:function", "function"),
     "lambda:ListTags": _of("lambda:function", *_SERVICE),
     "lambda:GetFunctionConfiguration": _of("lambda:function", *_SERVICE),
     "lambda:ListVersionsByFunction": _of("lambda:function", *_SERVICE),
@@ -554,6 +562,7 @@ _SCOPES: Mapping[str, Scope] = {
     "events:DescribeRule": _of("events:rule", "arn"),
     "events:DisableRule": _of("events:rule", "arn"),
     "events:EnableRule": _of("events:rule", "arn"),
+    "events:ListTagsForResource": _of("events:rule", "arn"),
     "events:ListTargetsByRule": _of("events:rule", "arn"),
 }
 

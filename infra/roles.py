@@ -41,7 +41,7 @@ PATH = "/nightshift/"
 INCIDENT = "????????T????-????????"
 """what an incident's id looks like to IAM (nightshift/incidents.py, incident_id): the only name to act under"""
 
-_READING = ("BatchGet", "ConditionCheck", "Describe", "Get", "List", "Query", "Receive")
+_READING = ("BatchGet", "ConditionCheck", "Describe", "Get", "List", "Lookup", "Query", "Receive")
 """how the names of actions begin that change nothing"""
 
 _INLINE = 10_000

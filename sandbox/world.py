@@ -34,6 +34,7 @@ from moto.core.utils import method_names_from_class
 from moto.ec2.models import ec2_backends
 from moto.ecs.models import ecs_backends
 from moto.elbv2.models import elbv2_backends
+from moto.events.models import events_backends
 from moto.moto_api._internal import mock_random
 from moto.route53.models import route53_backends
 from moto.sqs.models import sqs_backends
@@ -260,6 +261,7 @@ _THIN_BACKENDS = (
     ec2_backends,
     ecs_backends,
     elbv2_backends,
+    events_backends,
     lambda_backends,
     route53_backends,
     sqs_backends,

@@ -54,6 +54,7 @@ _FILES = "pipeline-backlog"
 _TUNE = "visibility-timeout-short"
 _EXECUTIONS = "execution-failed"
 _LOST = "archive-object-lost"
+_DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -72,6 +73,8 @@ _BY_SCENE = {
     "executions fail": _EXECUTIONS,
     "object deleted": _LOST,
     "object broken": _LOST,
+    "rule disabled": _DISABLED,
+    "hours lost": _HOURS_MISSING,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
@@ -79,6 +82,7 @@ _STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueA
 _DELETES, _RAISES = "s3.DeleteObject", _LENDS
 _REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecution"
 _COPIES = "s3.CopyObject"
+_ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -112,6 +116,8 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
     _FILES: {**_SOON, "healthy_for": "PT5M", "reprocess": "PT5M", "canary": 1, "batch": 2},
     _EXECUTIONS: {**_SOON, "patience": "PT16M", "any_failed": True, "calm": "PT2M", "alone": "PT2M", "sample": 5},
     _LOST: dict(_SOON),
+    _DISABLED: {**_SOON},
+    _HOURS_MISSING: {**_SOON},
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
     _TRAFFIC: _SOON,
     _BROKEN: _SOON,
@@ -228,6 +234,15 @@ def _objects(
 _ARCHIVE: Mapping[str, int] = {"documents": 0, "triggers": 1}
 
 
+def _scheduled(**more: Any) -> Story:
+    return _told(_DISABLED, (_at(0.1, "rule disabled"),), {}, {"documents": 0, "schedules": 1, **more})
+
+
+def _hours(count: int, *, never: int = 0, **more: Any) -> Story:
+    scenes = (_at(0.1, "hours lost", count, never),)
+    return _told(_HOURS_MISSING, scenes, {}, {"documents": 0, "schedules": 1, **more})
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -330,6 +345,13 @@ LIVES: tuple[Life, ...] = (
     Life("object that was deleted, denied", _objects(free=0, answer="no"), (_REFUSED,), (), (_COPIES,)),
     Life("object that was deleted, only watched", _objects(mode="observe"), (_REFUSED,), (), (_COPIES,)),
     Life("objects, too many of them", _objects(4), (_ESCALATED,), (), (_COPIES,)),
+    # schedules
+    Life("rule that is enabled again", _scheduled(answer="yes"), (_FIXED,), (_ENABLES,)),
+    Life("rule that stays disabled", _scheduled(answer="no"), (_REFUSED,), (), (_ENABLES,)),
+    Life("rule, only watched", _scheduled(mode="observe"), (_REFUSED,), (), (_ENABLES,)),
+    Life("hours that are missing", _hours(2), (_FIXED,), (_ASKS_FOR,)),
+    Life("hours that fail", _hours(3, never=2), (_ESCALATED,), (_ASKS_FOR,)),
+    Life("hours, only watched", _hours(1, mode="observe"), (_REFUSED,), (), (_ASKS_FOR,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

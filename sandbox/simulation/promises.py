@@ -56,6 +56,7 @@ _EXPECTED = {"Crash", "Fenced", "StoreUnavailable", "Unsent"}
 _LIMITS = "application-autoscaling.RegisterScalableTarget"
 _ONCE = {
     "ecs.UpdateService",
+    "events.EnableRule",
     "ecs.StopTask",
     "ecs.StopServiceDeployment",
     "sqs.SetQueueAttributes",
@@ -76,7 +77,11 @@ _NOTHING_LASTS = {
     "sqs.ChangeMessageVisibility",
 }
 """made under a write role, and nothing of them stays: letters that were hidden show themselves again"""
-_NAMED = {"s3.CopyObject": "s3.PutObject", "s3.ListObjectsV2": "s3.ListBucket"}
+_NAMED = {
+    "lambda.Invoke": "lambda.InvokeFunction",
+    "s3.CopyObject": "s3.PutObject",
+    "s3.ListObjectsV2": "s3.ListBucket",
+}
 """what IAM, and so a report, calls otherwise than the API does"""
 _STOPS = {"sqs.CancelMessageMoveTask", "sqs.ListMessageMoveTasks", "sqs.ChangeMessageVisibility"}
 """what only stops or takes back what we did: allowed while Nightshift is paused"""
@@ -382,6 +387,16 @@ def executions_once(case: Case) -> Iterator[str]:
         for text, count in anew.items():
             if count > 1:
                 yield f"{text[:40]} was started anew {count} times"
+
+
+def schedules_kept(case: Case) -> Iterator[str]:
+    """No hour is asked for twice, or though it had data; and a rule that a person disabled is enabled after a yes."""
+    for system in case.played.stage.schedules:
+        for hour in system.twice:
+            yield f"{hour:%Y-%m-%d %H} of {system.bucket} was asked for twice, or though it had data"
+    for call in case.writes:
+        if call.name == "events.EnableRule" and not case.played.stage.answers[call.principal.name]:
+            yield f"{_resource(call)} was enabled at {call.at:%H:%M:%S}, and nobody had said yes"
 
 
 # -- 2: at most once -------------------------------------------------------------------------------------------------
@@ -833,18 +848,21 @@ def _bounds(played: Played) -> set[str]:
 
 def _resource(call: Call) -> str:
     """The ARN of what a write is about; the bucket's for an object."""
-    params = call.params
+    params, place = call.params, f"{call.region}:{_account(call)}"
     if call.service == "s3":
         return f"arn:aws:s3:::{params['Bucket']}"
     if call.service == "stepfunctions":
         return str(params.get("executionArn") or params["stateMachineArn"])
+    if call.service == "events":
+        return f"arn:aws:events:{place}:rule/{params['Name']}"
+    if call.service == "lambda":
+        return f"arn:aws:lambda:{place}:function:{params['FunctionName']}"
     if call.name == "ecs.StopServiceDeployment":
         return str(params["serviceDeploymentArn"])
     if call.name == "ecs.StopTask":
         return str(call.notes["answer"]["task"]["taskArn"])
     if call.service == "ecs":
-        place = call.notes["answer"]["service"]["serviceArn"]
-        return str(place)
+        return str(call.notes["answer"]["service"]["serviceArn"])
     if call.name == _LIMITS:
         return str(call.notes["answer"]["ScalableTargetARN"])
     if "SourceArn" in params:
@@ -853,6 +871,11 @@ def _resource(call: Call) -> str:
         return str(call.notes["answer"].get("SourceArn") or _source_of(params["TaskHandle"]))
     region, (account, name) = call.region, params["QueueUrl"].split("/")[-2:]
     return f"arn:aws:sqs:{region}:{account}:{name}"
+
+
+def _account(call: Call) -> str:
+    """The account in which a write was made: that of the role."""
+    return str(call.principal.role_arn).split(":")[4]
 
 
 def _owner(call: Call) -> str:
@@ -896,7 +919,7 @@ def _permitted(call: Call) -> bool:
     policy = json.loads(call.principal.policy or '{"Statement": []}')
     action = _action(call).replace(".", ":")
     resource = _resource(call)
-    if "Key" in call.params:
+    if call.service == "s3" and "Key" in call.params:
         resource = f"{resource}/{call.params['Key']}"
     return any(
         action in statement["Action"] and any(_matches(resource, each) for each in statement["Resource"])
@@ -915,6 +938,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "files kept": files_kept,
     "executions once": executions_once,
     "archive kept": archive_kept,
+    "schedules kept": schedules_kept,
     "once per attempt": once_per_attempt,
     "one at a time": one_at_a_time,
     "within budget": within_budget,

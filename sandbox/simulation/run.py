@@ -44,6 +44,7 @@ from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
 from sandbox.systems.etl import Etl, pipeline_target
+from sandbox.systems.ingestion import Ingestion, schedule_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -69,6 +70,7 @@ TUNING = "remediations.visibility-timeout-short"
 """the same for a queue's own settings, and for nothing else of it"""
 DAY = 86_400
 ARCHIVE = "archive-object-lost"
+DISABLED, HOURS = "schedule-disabled", "hours-missing"
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -98,6 +100,7 @@ class Systems:
     buckets: list[TransientTrigger]
     pipelines: list[Etl]
     machines: list[DocumentProcessing]
+    schedules: list[Ingestion]
 
     def whose(self, remediation: str) -> Sized:
         """Those that a remediation may look at."""
@@ -109,6 +112,8 @@ class Systems:
             WIRES: self.buckets,
             PIPELINE: self.pipelines,
             EXECUTIONS: self.machines,
+            DISABLED: self.schedules,
+            HOURS: self.schedules,
         }
         return found.get(remediation, self.queues)
 
@@ -236,6 +241,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         pipelines = [Etl(world, idempotent=False) for _ in range(story.pipelines)]  # as often as it is told
         account = state_machines(world)
         machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
+        schedules = [_ingestion(world, number) for number in range(story.schedules)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
@@ -243,7 +249,13 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         stack.enter_context(patch.object(time, "sleep", hub.sleep))
         environments = Environments()
         systems = Systems(
-            queues=queues, loans=loans, apis=apis, buckets=buckets, pipelines=pipelines, machines=machines
+            queues=queues,
+            loans=loans,
+            apis=apis,
+            buckets=buckets,
+            pipelines=pipelines,
+            machines=machines,
+            schedules=schedules,
         )
         toml = configuration(story, world, systems)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
@@ -356,6 +368,13 @@ def _bucket(world: World, number: int, *, wired: bool, versioned: bool) -> Trans
     return system
 
 
+def _ingestion(world: World, number: int) -> Ingestion:
+    """An ingestion that runs every five minutes."""
+    system = Ingestion(world, f"-i{number}", period=timedelta(minutes=5))
+    system.trail.late = timedelta(minutes=1)
+    return system
+
+
 def configuration(story: Story, world: World, systems: Systems) -> str:
     """The deployment's TOML."""
     auto = 'mode = "auto"\n'
@@ -402,6 +421,10 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     parts += [
         f'[[systems]]\nname = "processing-{number}"\n{processing_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.machines)
+    ]
+    parts += [
+        f'[[systems]]\nname = "ingestion-{number}"\n{schedule_target(system, mode=story.mode)}\n'
+        for number, system in enumerate(systems.schedules)
     ]
     loans = systems.loans
     if loans.names:
@@ -753,6 +776,19 @@ def _object_broken(stage: Stage, scene: Scene) -> None:
     _later(stage, 60, partial(system.write, key, b'{"modif'))
 
 
+def _rule_disabled(stage: Stage, scene: Scene) -> None:
+    """A person disables the rule that starts an ingestion."""
+    stage.schedules[scene.which % len(stage.schedules)].disable()
+
+
+def _hours_lost(stage: Stage, scene: Scene) -> None:
+    """Of so many hours, three hours ago, there is nothing; ``numbers``: how many, and how many can never be fetched."""
+    count, never = scene.numbers
+    system = stage.schedules[scene.which % len(stage.schedules)]
+    lost = system.lose(*range(3, 3 + count))
+    system.never |= set(lost[:never])
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -1034,6 +1070,10 @@ def _look(stage: Stage) -> None:
         found[pipeline.raw_arn] = not pipeline.late(LATE)
     for machine in stage.machines:
         found[machine.arn] = not machine.left
+        found[bucket.arn] = not bucket.stuck(stuck_for(stage))
+    for ingestion in stage.schedules:
+        filled = f"remediations.{HOURS}" in stage.story.settings
+        found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -1105,17 +1145,15 @@ def _heal(stage: Stage) -> None:
         api.slow_dependency(0.0)
         api.leak_memory(0)
         api.target_group.failing.clear()
-    _heal_objects(stage)
-    for machine in stage.machines:
-        machine.up(INDEX)
+    _heal_work(stage)
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:
         _switch(stage, SwitchState.ON)
 
 
-def _heal_objects(stage: Stage) -> None:
-    """What is in buckets: somebody processes by hand what was left."""
+def _heal_work(stage: Stage) -> None:
+    """What files and executions go through: somebody does by hand what was left."""
     for bucket in stage.buckets:
         _heal_bucket(bucket)
         bucket.tag()
@@ -1123,8 +1161,15 @@ def _heal_objects(stage: Stage) -> None:
             bucket.write(key, {"modifications": []})  # somebody puts back by hand what was left
         if bucket.untold:
             bucket.route(*bucket.lines)
-        for key in bucket.triggers:  # somebody processes by hand what was left
+        for key in bucket.triggers:
             bucket.remove(f"customers/{key}")
+    for machine in stage.machines:
+        machine.up(INDEX)
+    for ingestion in stage.schedules:
+        ingestion.enable()
+        ingestion.never.clear()
+        for hour in ingestion.holes:
+            ingestion.store(hour)
     for pipeline in stage.pipelines:
         pipeline.forgets = False
         pipeline.lose_no_more()
@@ -1175,6 +1220,8 @@ _SCENES: dict[str, Any] = {
     "executions redriven by hand": _redrive_executions,
     "object deleted": _object_deleted,
     "object broken": _object_broken,
+    "rule disabled": _rule_disabled,
+    "hours lost": _hours_lost,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

@@ -114,6 +114,7 @@ class Story:
     triggers: int = 0  # buckets of triggers
     pipelines: int = 0  # 0 or 1: there is one in a world
     machines: int = 0  # state machines
+    schedules: int = 0  # ingestions that a rule starts
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

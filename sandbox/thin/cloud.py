@@ -23,6 +23,7 @@ from sandbox.thin.doors import Doors
 from sandbox.thin.dynamodb import DynamoDb
 from sandbox.thin.objects import Objects
 from sandbox.thin.queues import Sqs
+from sandbox.thin.rules import Rules
 
 if TYPE_CHECKING:
     from sandbox.world import World
@@ -46,6 +47,7 @@ class ThinCloud:
             **{("sqs", name): do for name, do in Sqs(lambda: world.queues.backend, world.region).operations.items()},
             **{("s3", name): do for name, do in store.operations.items()},
             **Doors(world.account, world.region).operations,
+            **Rules(world.account, world.region).operations,
             ("cloudformation", "DescribeStacks"): self._no_stack,
             ("cloudwatch", "ListTagsForResource"): self._tags_of_alarm,
             ("ecs", "CreateCluster"): self._create_cluster,

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from nightshift import signals, surroundings
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Customer, DnsRecord, Pipeline, Target, Triggers
+from nightshift.model import Arn, Customer, DnsRecord, Hours, Pipeline, Schedule, Target, Triggers
 from nightshift.pipelines import Route
 from nightshift.remediations import REMEDIATIONS
 
@@ -52,6 +52,11 @@ CHANGES = Arn.parse("arn:aws:s3:::changes")
 TRIGGERS = Target(
     arn=CHANGES, group="g", triggers=Triggers("customers/", "archive/", (Customer("hts", SOURCE, QUEUE, SERVICE),))
 )
+RULE = Target(
+    arn=Arn.parse("arn:aws:events:eu-central-1:111122223333:rule/hourly"),
+    group="g",
+    schedule=Schedule(FUNCTION.arn, timedelta(hours=1), hours=Hours(CHANGES, "raw/%Y/%m/%d/%H/")),
+)
 LISTED = Arn.parse("arn:aws:s3:::changes/customers/")
 RAW = Arn.parse("arn:aws:s3:::raw")
 PIPELINE = Target(
@@ -76,7 +81,7 @@ PIPELINE = Target(
 def test_every_action_that_a_remediation_declares_has_a_resource(remediation: type) -> None:
     """Adding an action without saying on what it is allowed fails here, not at three in the morning."""
     declared = {*remediation.reads, *remediation.writes, *remediation.delegates}  # type: ignore[attr-defined]
-    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, TRIGGERS, PIPELINE)
+    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, TRIGGERS, PIPELINE, RULE)
     targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
     if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
@@ -89,6 +94,10 @@ def test_every_reader_has_its_permission() -> None:
     examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE)}
     for kind in signals.KINDS.values():
         arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)  # a prefix of a bucket
+    examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION, RULE)}
+    for kind in signals.KINDS.values():
+        listed = (signals.KINDS["s3.triggers"], signals.KINDS["s3.hours"])
+        arn = LISTED if kind in listed else examples.get(kind.names)
         assert arn is not None, f"no example of {kind.names} in this test"
         for action in kind.actions:
             assert granted_reads(action, arn, PLACE)
@@ -292,7 +301,7 @@ def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
         PIPELINE,
         Target(arn=LISTED, group="g"),
         Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/t"), group="g"),
-        Target(arn=Arn.parse("arn:aws:events:eu-central-1:111122223333:rule/r"), group="g"),
+        RULE,
     ]
     found = {grant.resource for grant in grants_for([action], targets, PLACE, who="x")}
     kinds = [definition(action).kinds_of(resource) for resource in found]
@@ -309,5 +318,7 @@ def test_only_the_log_that_a_target_names_may_be_queried(action: str) -> None:
 
 def test_nothing_that_changes_anything_may_be_allowed_everywhere() -> None:
     """The list of actions that may have ``*`` holds reads, and the two that send traces."""
-    changing = {action for action in ANYWHERE if not action.split(":")[1].startswith(("Describe", "Get", "List"))}
+    changing = {
+        action for action in ANYWHERE if not action.split(":")[1].startswith(("Describe", "Get", "List", "Lookup"))
+    }
     assert changing == {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}

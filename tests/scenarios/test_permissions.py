@@ -75,6 +75,8 @@ def test_every_step_had_a_session_and_used_what_it_was_given() -> None:
         "rest",
         *("raise-visibility-timeout", "raise-retention"),
         *("delete", "send", "restore"),
+        *("delete", "send"),
+        *("enable", "fill-in"),
         *("restart", "quarantine", "canary", "redrive", "undo redrive"),
         *("more-tasks", "undo more-tasks", "higher-maximum", "undo higher-maximum"),
     }

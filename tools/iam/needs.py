@@ -144,6 +144,11 @@ def _machine(params: Params, account: Account) -> str:
     return str(params["stateMachineArn"])
 
 
+def _rule(params: Params, account: Account) -> str:
+    bus = params.get("EventBusName", "")
+    return account.arn("events", f"rule/{bus}/{params['Name']}" if bus else f"rule/{params['Name']}")
+
+
 def _stack(params: Params, account: Account) -> str:
     name = params["StackName"]
     if name.startswith("arn:"):
@@ -392,6 +397,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "application-autoscaling.DescribeScalingPolicies": _plain("application-autoscaling:DescribeScalingPolicies"),
     "application-autoscaling.RegisterScalableTarget": _limits,
     "cloudformation.DescribeStacks": _plain("cloudformation:DescribeStacks", _stack),
+    "cloudtrail.LookupEvents": _plain("cloudtrail:LookupEvents"),
     "cloudwatch.DescribeAlarms": _plain("cloudwatch:DescribeAlarms"),
     "cloudwatch.GetMetricData": _plain("cloudwatch:GetMetricData"),
     "cloudwatch.ListTagsForResource": _plain(
@@ -422,12 +428,16 @@ OPERATIONS: Mapping[str, Rule] = {
     "elbv2.DescribeLoadBalancers": _plain("elasticloadbalancing:DescribeLoadBalancers"),
     "elbv2.DescribeRules": _plain("elasticloadbalancing:DescribeRules"),
     "elbv2.DescribeTargetHealth": _plain("elasticloadbalancing:DescribeTargetHealth"),
+    "events.DescribeRule": _plain("events:DescribeRule", _rule),
+    "events.EnableRule": _plain("events:EnableRule", _rule),
+    "events.ListTagsForResource": _plain("events:ListTagsForResource", lambda params, _: str(params["ResourceARN"])),
     "kms.DescribeKey": lambda params, account: [
         ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
     ],
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
     "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _function),
     "lambda.GetPolicy": _plain("lambda:GetPolicy", _function),
+    "lambda.Invoke": _plain("lambda:InvokeFunction", _function),
     "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
     "route53.ListResourceRecordSets": _plain("route53:ListResourceRecordSets", _zone),

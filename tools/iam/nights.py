@@ -41,6 +41,7 @@ from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target
 from sandbox.systems.etl import Etl, pipeline_configuration
+from sandbox.systems.ingestion import Ingestion, schedule_configuration
 from sandbox.systems.queue_service import WORK, tuning_configuration
 from sandbox.systems.transient_trigger import (
     FIELDS,
@@ -252,6 +253,7 @@ def nights() -> tuple[Night, ...]:
                 _play_pipeline(),
                 _play_tuning(),
                 _play_archive(),
+                _play_schedule(),
                 *releases,
                 _play_executions(),
                 _play_reports(),
@@ -384,6 +386,29 @@ def _play_archive() -> Night:
                 stage.until(lambda: world.trail.of("s3.GetBucketReplication"))
                 stage.until_settled()
             return recorded("archive", stage, steps, words={system.bucket: "BUCKET"})
+
+
+def _play_schedule() -> Night:
+    """A rule that an automation has disabled is enabled, the answer lost; hours that are missing are filled in."""
+    with World(NIGHT, thin=True) as world:
+        system = DocumentManagement(world)
+        ingestion = Ingestion(world)
+        ingestion.tag("auto-enable", "enabled")
+        enables = '[remediations.schedule-disabled]\nmode = "auto"\nautomations = ["pipeline"]\n'
+        fills = '[remediations.hours-missing]\nmode = "auto"\n'
+        with Deployment(world, schedule_configuration(ingestion, settings=(enables, fills))) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(30)
+                ingestion.disable(by="pipeline")
+                world.faults.add(Kind.TIMEOUT_AFTER, "events.EnableRule", times=1)
+                stage.until(lambda: any(not each.open for each in nightshift.all))
+                ingestion.lose(5, 4)
+                stage.until(lambda: len(ingestion.asked) == 2)  # noqa: PLR2004 - both
+                stage.minutes(10)
+            names = {ingestion.bucket: "BUCKET", ingestion.rule: "RULE", ingestion.function: "FUNCTION"}
+            return recorded("schedule", stage, steps, words=names)
 
 
 def _play_answers() -> Night:

@@ -22,12 +22,12 @@ import re
 import tomllib
 import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, time, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar, get_args
+from typing import Annotated, Any, Literal, NoReturn, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, GetPydanticSchema, PositiveInt, ValidationError, WithJsonSchema
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue, models_json_schema
@@ -36,7 +36,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 from nightshift import strict_json
 from nightshift.calendar import Calendar, Dates, Freeze, Window, zone
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Customer, DnsRecord, Mode, Pipeline, Severity, Target, Triggers
+from nightshift.model import Arn, Customer, DnsRecord, Hours, Mode, Pipeline, Schedule, Severity, Target, Triggers
 from nightshift.remediation import Remediation
 
 __all__ = [
@@ -103,6 +103,7 @@ _REMEDY_DURATION = (
 
 _SHAPES = {
     "cloudwatch:alarm": (re.compile(r"alarm:[!-~]{1,255}", re.ASCII), "alarm:<alarm name>"),
+    "events:rule": (re.compile(r"rule/([\w.-]{1,256}/)?[\w.-]{1,64}", re.ASCII), "rule/<name> or rule/<bus>/<name>"),
     "ecs:service": (re.compile(r"service/[\w-]{1,255}/[\w-]{1,255}", re.ASCII), "service/<cluster>/<service>"),
     "lambda:function": (re.compile(r"function:[\w-]{1,140}(:[\w$-]{1,128})?", re.ASCII), "function:<name>"),
     "sqs:queue": (re.compile(r"[\w-]{1,80}|[\w-]{1,75}\.fifo", re.ASCII), "<queue name>"),
@@ -308,6 +309,50 @@ class PipelineTable(_Table):
     )
 
 
+_KEYS = r"[A-Za-z0-9/_.=-]+%Y[A-Za-z0-9/_.=-]*%m[A-Za-z0-9/_.=-]*%d[A-Za-z0-9/_.=-]*%H[A-Za-z0-9/_.=-]*"
+"""so that keys in the order of their letters are in the order of their hours"""
+
+
+_Period: TypeAlias = Annotated[timedelta, Field(strict=False, ge=timedelta(minutes=1), le=timedelta(hours=4))]
+
+
+class HoursTable(_Table):
+    """What the runs of a rule leave in a bucket, hour by hour."""
+
+    bucket: _Arn = Field(description="the bucket in which each hour has at least one object")
+    keys: str = Field(
+        pattern=f"^{_KEYS}$",
+        max_length=200,
+        description="what the keys of an hour's objects start with, in UTC: %Y, %m, %d and %H, each once and in this "
+        'order, as in "raw/year=%Y/month=%m/day=%d/hour=%H/"',
+    )
+    idempotent: bool = Field(
+        default=False,
+        description="whether a second run for the same hour changes nothing: without it nothing is asked for while "
+        "Lambda may yet make a call that it has turned away",
+    )
+    timestamp: str = Field(
+        default="timestamp",
+        pattern="^[A-Za-z_][A-Za-z0-9_]*$",
+        max_length=64,
+        description="what the function calls the hour that it is asked for, beside backfill = true",
+    )
+    most: int = Field(default=24, ge=1, le=24, description="hours back from now that are looked at, and filled in")
+
+
+class ScheduleTable(_Table):
+    """What a rule starts, and how often."""
+
+    function: _Arn = Field(description="the Lambda function that the rule starts")
+    period: _Period = Field(description="how often: the rate of its schedule")
+    expected: Literal["enabled", "disabled"] = Field(
+        default="enabled", description="the state that it is meant to be in: one that is meant to be disabled stays so"
+    )
+    hours: HoursTable | None = Field(
+        default=None, description="[systems.targets.schedule.hours]: what its runs leave where, hour by hour"
+    )
+
+
 class DnsTable(_Table):
     """The name by which people reach a service."""
 
@@ -357,6 +402,9 @@ class TargetTable(_Table):
     )
     pipeline: PipelineTable | None = Field(
         default=None, description="of an S3 bucket: what is made of its objects, and by whom"
+    )
+    schedule: ScheduleTable | None = Field(
+        default=None, description="of a rule of EventBridge: what it starts, how often, and what that leaves where"
     )
     depends_on: tuple[_Arn, ...] = Field(
         default=(),
@@ -633,6 +681,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
         **({"triggers": _triggers_written(target.triggers)} if target.triggers is not None else {}),
         **({"pipeline": _pipeline_written(target.pipeline)} if target.pipeline is not None else {}),
+        **({"schedule": _schedule_written(target.schedule)} if target.schedule is not None else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
         **({"alarms": True} if target.alarms else {}),
@@ -655,6 +704,16 @@ def _pipeline_written(pipeline: Pipeline) -> dict[str, Any]:
     return {
         **PipelineTable.model_construct(**plain).model_dump(mode="json", include=set(plain)),
         **{name: str(getattr(pipeline, name)) for name in _OF_PIPELINE},
+    }
+
+
+def _schedule_written(schedule: Schedule) -> dict[str, Any]:
+    hours = schedule.hours
+    return {
+        "function": str(schedule.function),
+        "period": schedule.period.total_seconds(),
+        "expected": schedule.expected,
+        **({"hours": {**asdict(hours), "bucket": str(hours.bucket)}} if hours is not None else {}),
     }
 
 
@@ -897,8 +956,13 @@ def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -
     """As it is under care: what its whole system says of maintenance is said of it too."""
     said = {name: getattr(table, name) for name in TargetTable.model_fields}
     dns = DnsRecord(table.dns.zone, table.dns.name) if table.dns else None
-    made = {"triggers": _triggers(table.triggers), "pipeline": _pipeline(table.pipeline)}
-    target = Target(group=group, **{**said, **made, "dns": dns})
+    tables = {
+        "dns": dns,
+        "triggers": _triggers(table.triggers),
+        "pipeline": _pipeline(table.pipeline),
+        "schedule": _schedule(table.schedule),
+    }
+    target = Target(group=group, **{**said, **tables})
     return replace(target, maintenance=tuple(dict.fromkeys((*maintenance, *target.maintenance))))
 
 
@@ -910,6 +974,13 @@ def _triggers(table: TriggersTable | None) -> Triggers | None:
 
 def _pipeline(table: PipelineTable | None) -> Pipeline | None:
     return None if table is None else Pipeline(**dict(table))
+
+
+def _schedule(table: ScheduleTable | None) -> Schedule | None:
+    if table is None:
+        return None
+    hours = Hours(**vars(table.hours)) if table.hours is not None else None
+    return Schedule(table.function, table.period, table.expected, hours)
 
 
 def _check_calendar(raw: Mapping[str, Any], settings: Mapping[str, Remediation], problems: _Problems) -> None:
@@ -996,7 +1067,8 @@ def _check_home(target: Target, loc: Loc, account: object, region: object, probl
     ours = {"partition": _partition(str(region)), "account": account, "region": region}
     named: list[tuple[Loc, Arn | None]] = [((key,), getattr(target, key)) for key in ("arn", *_LINKS)]
     named += [(("events_from", n), arn) for n, arn in enumerate(target.events_from)]
-    named += [(key, arn) for key, arn, _ in (*_of_customers(target), *_of_pipeline(target))]
+    of_tables = (*_of_customers(target), *_of_pipeline(target), *_of_schedule(target))
+    named += [(key, arn) for key, arn, _ in of_tables]
     for key, arn in named:
         wrong = [
             f"its {what} is {getattr(arn, what) or 'not said'}, but the deployment's is {our}"
@@ -1039,6 +1111,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_triggers(target, loc, problems)
     _check_events(target, loc, problems)
     _check_pipeline(target, loc, problems)
+    _check_schedule(target, loc, problems)
     if target.dns is not None and target.load_balancer is None:
         problems.add(
             (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
@@ -1152,6 +1225,32 @@ def _check_pipeline(target: Target, loc: Loc, problems: _Problems) -> None:
         problems.add((*loc, "pipeline", "curated_prefix"), f"{raw} and {curated} are not apart", remedy)
 
 
+def _of_schedule(target: Target) -> Iterator[tuple[Loc, Arn, str]]:
+    """What the schedule of a rule names: where it stands, what it is, and of which kind it must be."""
+    if target.schedule is None:
+        return
+    yield ("schedule", "function"), target.schedule.function, "lambda:function"
+    if target.schedule.hours is not None:
+        yield ("schedule", "hours", "bucket"), target.schedule.hours.bucket, "s3:bucket"
+
+
+def _check_schedule(target: Target, loc: Loc, problems: _Problems) -> None:
+    if target.schedule is None:
+        return
+    if target.arn.kind != "events:rule":
+        remedy = "Remove it: only rules of EventBridge (…:rule/<name>) have a schedule"
+        problems.add((*loc, "schedule"), f"{target.arn} has no schedule", remedy)
+    for here, arn, kind in _of_schedule(target):
+        if arn.kind != kind:
+            problems.add((*loc, *here), f"{arn} is of kind {arn.kind}", f"A {here[-1]} is of kind {kind}")
+        elif kind == "lambda:function" and arn.resource.count(":") > 1:
+            remedy = "Name the function itself: its figures are of all its versions"
+            problems.add((*loc, *here), f"{arn} names a version or an alias", remedy)
+    if target.schedule.hours is not None and target.schedule.period > timedelta(hours=1):
+        remedy = "Remove the hours, or correct the period"
+        problems.add((*loc, "schedule", "period"), "is longer than the hours that its runs fill", remedy)
+
+
 def _check_listed(
     target: Target, loc: Loc, enabled: Mapping[str, Any], problems: _Problems, known: Mapping[str, type[Remediation]]
 ) -> bool:
@@ -1193,6 +1292,8 @@ _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("systems", "targets", "pipeline"): PipelineTable,
     ("systems", "targets", "triggers"): TriggersTable,
     ("systems", "targets", "triggers", "customers"): CustomerTable,
+    ("systems", "targets", "schedule"): ScheduleTable,
+    ("systems", "targets", "schedule", "hours"): HoursTable,
 }
 
 

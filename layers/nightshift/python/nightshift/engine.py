@@ -448,7 +448,7 @@ class Engine:
         return Facts(
             now=case.now,
             target=target,
-            mode=self._mode_here(case, tags),
+            mode=self._mode_here(case, tags, plan),
             plan=plan,
             planned_hash=incident.plan.hash if continuing and incident.plan else "",
             bounds=self._bounds(target),
@@ -514,10 +514,10 @@ class Engine:
             return said
         return waits_for(self._cause(case.target)) or said
 
-    def _mode_here(self, case: _Case, tags: Mapping[str, str] | Unread) -> Mode:
-        """How far it may go: what takes a tag of its own to be free asks a person where the tag is not."""
+    def _mode_here(self, case: _Case, tags: Mapping[str, str] | Unread, plan: Plan) -> Mode:
+        """How far it may go: what asks, or takes a tag of its own to be free, asks a person where the tag is not."""
         mode, tag = self.policy.mode_for(case.target, case.remediation), case.remediation.auto_tag
-        free = not tag or (isinstance(tags, Mapping) and tags.get(tag) == "enabled")
+        free = not plan.asks and (not tag or (isinstance(tags, Mapping) and tags.get(tag) == "enabled"))
         return mode if free or mode is not Mode.AUTO else Mode.APPROVE
 
     def _brake(self) -> Brake | None:

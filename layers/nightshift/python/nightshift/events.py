@@ -40,6 +40,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from nightshift import strict_json
 from nightshift.errors import EventRejected
 from nightshift.model import Target
+from nightshift.signals.names import split_rule_arn
 
 __all__ = [
     "BATCH_LIMIT",
@@ -269,6 +270,7 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
     arns = {alarm.arn for alarm in loud}
     machines = {each.get("StateMachineArn") for each in named}
     queues = {each.get("QueueName") for each in named}
+    rules = {(each.get("EventBusName", ""), each.get("RuleName")) for each in named}
     services = {(each.get("ClusterName"), each.get("ServiceName")) for each in named}
     groups = {each["TargetGroup"] for each in named if "TargetGroup" in each}
     whole = [each for each in raised if not any("TargetGroup" in dimensions for dimensions in each)]
@@ -289,6 +291,8 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
                 return target.arn.name in functions
             case "states:stateMachine":
                 return str(target.arn) in machines
+            case "events:rule":
+                return split_rule_arn(target.arn) in rules
             case "cloudwatch:alarm":
                 return str(target.arn) in arns
         return False

@@ -30,6 +30,7 @@ __all__ = [
     "DnsRecord",
     "Finding",
     "Healthy",
+    "Hours",
     "Incident",
     "Intent",
     "Json",
@@ -46,6 +47,7 @@ __all__ = [
     "Query",
     "Refusal",
     "ResourceRead",
+    "Schedule",
     "Severity",
     "Sick",
     "Signal",
@@ -200,6 +202,37 @@ class Pipeline:
 
 
 @dataclass(frozen=True, slots=True)
+class Hours:
+    """
+    What the runs of a schedule leave in a bucket: at least one object for each hour (UTC), under the hour's own prefix.
+
+    ``keys`` is that prefix with ``%Y``, ``%m``, ``%d`` and ``%H`` in it, in this order. ``idempotent`` says that a
+    second run for the same hour changes nothing, ``timestamp`` what the function calls the hour that it is asked for,
+    ``most`` how many hours back are looked at.
+    """
+
+    bucket: Arn
+    keys: str
+    idempotent: bool = False
+    timestamp: str = "timestamp"
+    most: int = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """
+    What a rule of EventBridge starts, and how often.
+
+    ``expected`` is the state that the rule is meant to be in: a rule that is meant to be disabled stays so.
+    """
+
+    function: Arn
+    period: timedelta
+    expected: str = "enabled"
+    hours: Hours | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DnsRecord:
     """The name by which people reach a service, and the hosted zone of Route 53 that it stands in."""
 
@@ -218,7 +251,8 @@ class Target:
     the world. ``roles`` are those that its task definitions name, ``depends_on`` registered services that it cannot
     serve without, ``log_group`` where it logs its requests. ``triggers`` (of a bucket) says what stands in it,
     ``events_from`` (of a function) who must be able to call it, or must be read for it;
-    ``pipeline`` (of a bucket) what is made of it, and by whom.
+    ``pipeline`` (of a bucket) what is made of it, and by whom,
+    ``schedule`` (of a rule) what it starts, and what that leaves where.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
     """
@@ -237,6 +271,7 @@ class Target:
     roles: tuple[Arn, ...] = ()
     triggers: Triggers | None = None
     pipeline: Pipeline | None = None
+    schedule: Schedule | None = None
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()
@@ -252,8 +287,11 @@ class Target:
         of_pipeline = (
             () if pipeline is None else (pipeline.function, pipeline.dead_letters, pipeline.queue, pipeline.curated)
         )
+        scheduled = (self.schedule.function,) if self.schedule is not None else ()
+        hours = self.schedule.hours if self.schedule is not None else None
+        filled = (hours.bucket,) if hours is not None else ()
         named = (arn for arn in (self.consumer, self.source, self.queue) if arn is not None)
-        return (*named, *of_customers, *of_pipeline)
+        return (*named, *of_customers, *of_pipeline, *scheduled, *filled)
 
 
 # -- what to read --------------------------------------------------------------------------------------------------
@@ -288,7 +326,8 @@ class ResourceRead:
     tells, ``lambda.mappings`` = what is read for a function, ``lambda.policy`` = who may call it,
     ``s3.pipeline`` = raw objects without a curated one, where what is raw and what is curated is part of the ARN,
     ``s3.archive`` = what was lately written or deleted under a prefix,
-    ``states.machine`` = a state machine with its newest executions.
+    ``states.machine`` = a state machine with its newest executions, ``events.rule`` = DescribeRule,
+    ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN.
     """
 
     kind: str
@@ -464,6 +503,7 @@ class Plan:
 
     ``lease`` is how long what the plan changes may stay changed; ``None`` for a plan that changes nothing lasting.
     ``final``: nothing is tried after it, however many attempts are left; where it does not help, a person must.
+    ``asks``: a person is asked first, however free the modes are; why stands in ``risk``.
     ``undo_by_hand`` is the line a person would type. ``cost_per_hour`` is US dollars: 0.0 is a known
     zero, ``None`` a price that nobody knows.
     """
@@ -477,6 +517,7 @@ class Plan:
     cost_per_hour: float | None = 0.0
     lease: timedelta | None = None
     final: bool = False
+    asks: bool = False
 
     @property
     def calls(self) -> tuple[Call, ...]:

@@ -26,6 +26,7 @@ __all__ = [
     "primary",
     "queue",
     "receives",
+    "rule",
     "seen_service",
     "series",
     "service",
@@ -79,6 +80,11 @@ def seen_service(target: Target, seen: Readings) -> Mapping[str, Any] | Healthy 
     if not isinstance(desired, int):
         return Unknown(f"ECS did not say how many tasks of {target.arn.name} should run")
     return Healthy("stopped on purpose: desired count 0") if desired == 0 else service
+
+
+def rule(read: Reader, arn: Arn) -> Mapping[str, Any]:
+    """A rule of EventBridge. Raises Unreadable, or Missing where it does not exist."""
+    return _resource(read, ResourceRead("events.rule", str(arn)), "events:DescribeRule")
 
 
 def _resource(read: Reader, query: ResourceRead, action: str) -> Mapping[str, Any]:

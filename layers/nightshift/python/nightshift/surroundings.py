@@ -24,6 +24,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "s3:bucket": ("s3:GetBucketTagging",),
     "lambda:function": ("lambda:ListTags",),
     "states:stateMachine": ("states:ListTagsForResource",),
+    "events:rule": ("events:ListTagsForResource",),
     "*": ("cloudformation:DescribeStacks",),
 }
 """the IAM actions that looking around needs, by the kind of what is looked at"""
@@ -40,6 +41,9 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
             return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}
         if arn.kind == "cloudwatch:alarm":
             answer = aws.read("cloudwatch", "ListTagsForResource", ResourceARN=str(arn))
+            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", ())}
+        if arn.kind == "events:rule":
+            answer = aws.read("events", "ListTagsForResource", ResourceARN=str(arn))
             return {tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", ())}
         if arn.kind == "s3:bucket":
             return _of_bucket(aws, arn)

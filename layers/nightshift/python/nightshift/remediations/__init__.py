@@ -15,11 +15,13 @@ from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
 from nightshift.remediations.event_source_broken import EventSourceBroken
 from nightshift.remediations.execution_failed import ExecutionFailed
+from nightshift.remediations.hours_missing import HoursMissing
 from nightshift.remediations.lambda_failing import LambdaFailing
 from nightshift.remediations.pipeline_backlog import PipelineBacklog
 from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.s3_trigger_behind import S3TriggerBehind
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
+from nightshift.remediations.schedule_disabled import ScheduleDisabled
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 from nightshift.remediations.visibility_timeout_short import VisibilityTimeoutShort
 
@@ -37,6 +39,8 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
     ArchiveObjectLost,  # without a change's object nothing is known of its triggers
     S3TriggerStuck,  # then what is left of that: a trigger whose message waits or died is one of theirs
+    ScheduleDisabled,  # what a schedule starts is its function's, once it does
+    HoursMissing,  # waits until the schedule runs again: that is the one before
     PipelineBacklog,  # the same of raw data: first its dead letters, then what nobody was told of
     ExecutionFailed,  # then what has failed at any of these; its diagnosis waits until nothing fails any more
     EventSourceBroken,  # told only, as all that follow: what is not called does not fail

@@ -23,6 +23,7 @@ from nightshift.signals.alarms import alarm_pieces
 from nightshift.signals.archives import archive_pieces
 from nightshift.signals.batch import Answer, Piece
 from nightshift.signals.functions import function_pieces
+from nightshift.signals.hours import hour_pieces
 from nightshift.signals.machines import machine_pieces
 from nightshift.signals.metrics import metric_pieces
 from nightshift.signals.names import (
@@ -34,11 +35,14 @@ from nightshift.signals.names import (
     queue_arn,
     queue_metric,
     queue_url,
+    rule_metric,
     service_metric,
+    split_rule_arn,
     split_service_arn,
 )
 from nightshift.signals.pipelines import pipeline_pieces
 from nightshift.signals.queues import attribute_pieces, exists_pieces
+from nightshift.signals.rules import rule_pieces
 from nightshift.signals.services import service_pieces
 from nightshift.signals.triggers import trigger_pieces
 from nightshift.signals.wiring import mapping_pieces, notification_pieces, policy_pieces
@@ -63,7 +67,9 @@ __all__ = [
     "queue_arn",
     "queue_metric",
     "queue_url",
+    "rule_metric",
     "service_metric",
+    "split_rule_arn",
     "split_service_arn",
 ]
 
@@ -108,6 +114,8 @@ KINDS: Mapping[str, Kind] = {
         "states:stateMachine", ("states:DescribeStateMachine", "states:ListExecutions"), machine_pieces
     ),
     "s3.archive": Kind("s3:bucket", ("s3:GetObject", "s3:ListBucketVersions"), archive_pieces, timed=True),
+    "events.rule": Kind("events:rule", ("events:DescribeRule",), rule_pieces),
+    "s3.hours": Kind("s3:bucket", ("s3:ListBucket",), hour_pieces, timed=True),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""

@@ -25,7 +25,9 @@ __all__ = [
     "queue_arn",
     "queue_metric",
     "queue_url",
+    "rule_metric",
     "service_metric",
+    "split_rule_arn",
     "split_service_arn",
 ]
 
@@ -170,3 +172,26 @@ def service_metric(
     """
     cluster, service = split_service_arn(arn)
     return MetricQuery(namespace, metric, (("ClusterName", cluster), ("ServiceName", service)), stat, period, minutes)
+
+
+def split_rule_arn(arn: Arn) -> tuple[str, str]:
+    """
+    The event bus, empty for the default one, and the rule's name. Raises ValueError for what is not a rule.
+
+    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
+    """
+    kind, *parts = arn.resource.split("/")
+    if arn.service != "events" or kind != "rule" or not parts or not all(parts):
+        raise ValueError(f"not a rule: {arn} (expected …:rule/NAME or …:rule/BUS/NAME)")
+    return "/".join(parts[:-1]), parts[-1]
+
+
+def rule_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
+    """
+    A metric of one rule. EventBridge reports these only where they are not zero.
+
+    Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-monitoring.html
+    """
+    bus, name = split_rule_arn(arn)
+    dimensions = (("EventBusName", bus), ("RuleName", name)) if bus else (("RuleName", name),)
+    return MetricQuery("AWS/Events", metric, dimensions, stat, period, minutes)
