@@ -66,8 +66,9 @@ WHY = {
     "kms:GenerateDataKey": "what is written is encrypted",
     "kms:ReEncryptFrom": "DynamoDB asks for it of whoever uses an encrypted table",
     "kms:ReEncryptTo": "DynamoDB asks for it of whoever uses an encrypted table",
-    "lambda:GetFunctionConcurrency": "has somebody switched the consumer off?",
+    "lambda:GetFunctionConcurrency": "has somebody switched the function off?",
     "lambda:GetFunctionConfiguration": "does AWS say that the function has failed, and how long may a call take?",
+    "lambda:InvokeFunction": "a failed event is given to its function again",
     "lambda:ListTags": "is the function's stack being changed right now? Then it is told later",
     "lambda:ListEventSourceMappings": "which function consumes the queue, and is it enabled?",
     "logs:CreateLogStream": "the function's own log",
@@ -121,10 +122,10 @@ is not 0. What a call needs is what AWS documents: the service authorization ref
 
 Names in capitals stand for what is called differently in every deployment: `DLQ` and `SOURCE` are a registered
 dead-letter queue and the queue it belongs to, `CLUSTER/SERVICE` is a service, `CONSUMER` a Lambda function that empties
-a queue, `BUCKET` has triggers in it; `TABLE`, `WORK`, `MISSED`, `REPORTS`, `QUARANTINE`, `KEY` and `LOG` are
-Nightshift's own. Account and Region are left out: they are always the deployment's. A function's role *reads* more than
-{MANY} resources of one kind by a pattern of that kind, because their ARNs do not fit into a role; what is written is
-always named one by one.
+a queue, `FUNCTION` one whose failed events lie in a `DLQ`, `BUCKET` has triggers in it; `TABLE`, `WORK`, `MISSED`,
+`REPORTS`, `QUARANTINE`, `KEY` and `LOG` are Nightshift's own. Account and Region are left out: they are always the
+deployment's. A function's role *reads* more than {MANY} resources of one kind by a pattern of that kind, because their
+ARNs do not fit into a role; what is written is always named one by one.
 
 """
 

@@ -398,6 +398,7 @@ OPERATIONS: Mapping[str, Rule] = {
     ],
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
     "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _function),
+    "lambda.Invoke": _plain("lambda:InvokeFunction", lambda params, _: str(params["FunctionName"])),
     "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
     "route53.ListResourceRecordSets": _plain("route53:ListResourceRecordSets", _zone),

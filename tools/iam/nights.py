@@ -38,6 +38,7 @@ from sandbox.scenes import (
     release_configuration,
 )
 from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.etl import Etl, etl_target
 from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -210,6 +211,7 @@ looks = 1
 history = "PT20M"
 lease = "PT20M"
 """
+EVENTS = "lambda-dlq-backlog"
 ERRORS, LATENCY = "ecs-errors-high", "ecs-latency-high"
 _BRIEF = 'history = "PT20M"\nsuspect = "PT5M"'
 _SETTINGS = 'sample = 10\nrate = 1\nhealthy_for = "PT5M"'
@@ -239,6 +241,7 @@ def nights() -> tuple[Night, ...]:
                 _play_silence(),
                 _play_answers(),
                 _play_triggers(),
+                _play_events(),
                 *releases,
                 _play_reports(),
             )
@@ -300,6 +303,26 @@ def _play_triggers() -> Night:
                 stage.until(lambda: world.trail.of("sqs.SendMessage", function="nightshift-tick"))
                 stage.until_settled()
             return recorded("triggers", stage, steps, words={system.bucket: "BUCKET"})
+
+
+def _play_events() -> Night:
+    """A function's failed events, in a queue with a key; one of them is none that anybody could read."""
+    with World(NIGHT) as world:
+        system, etl = DocumentManagement(world), Etl(world)
+        key = world.client("kms").create_key()["KeyMetadata"]["KeyId"]
+        world.client("sqs").set_queue_attributes(QueueUrl=etl.dlq_url, Attributes={"KmsMasterKeyId": key})
+        enabled = f'[remediations.{EVENTS}]\nmode = "auto"\nsample = 10\nhealthy_for = "PT5M"\n\n[[systems]]'
+        toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", enabled, 1) + etl_target(etl)
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(8)
+                etl.letters(6)
+                etl.rubbish()
+                stage.until_settled()
+            words = {etl.dlq.name: "DLQ", f"function:{etl.name}": "function:FUNCTION"}
+            return recorded("events", stage, steps, words=words)
 
 
 def _play_answers() -> Night:

@@ -11,6 +11,7 @@ from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
 from nightshift.remediations.ecs_latency_high import EcsLatencyHigh
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
+from nightshift.remediations.lambda_dlq_backlog import LambdaDlqBacklog
 from nightshift.remediations.lambda_failing import LambdaFailing
 from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
@@ -27,6 +28,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
     EcsErrorsHigh,  # and this is only told
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
+    LambdaDlqBacklog,  # the same for what a function left behind: it, too, waits until the function works
     S3TriggerStuck,  # then what is left of that: a trigger whose message waits or died is one of theirs
     LambdaFailing,  # told only, as the next two
     S3AccessDenied,
