@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nightshift.dead_letters import AGE, VISIBLE
 from nightshift.errors import Ambiguous, AwsError, Missing, Refused, Rejected, Unreadable
-from nightshift.letters import Letter
+from nightshift.letters import Letter, Rule
 from nightshift.model import (
     Call,
     Finding,
@@ -114,7 +114,8 @@ class Case:
     def __init__(self, account: Account, cure: SqsDlqBacklog = CURE, target: Target = TARGET) -> None:
         self.account = account
         self.cure = cure
-        self.plan = planned(account, cure, target)
+        self.diagnosis = cure.diagnose(Eyes(account, SqsDlqBacklog), target, FINDING)
+        self.plan = cure.plan(self.diagnosis)
         self.scratch: dict[str, Any] = {}
         self.ledger = Ledger()
         self.began = [account.now]
@@ -130,6 +131,7 @@ class Case:
             step = Step(name, step.undo, timedelta(0))
         began = tuple(self.began)
         hand = Hand(self.account, step, began=began, scratch=self.scratch, ledger=self.ledger, **of_hand)
+        hand.incident = replace(hand.incident, diagnosis=self.diagnosis)
         try:
             self.cure.apply(hand, self.plan, step)
         finally:
@@ -347,6 +349,41 @@ def test_what_is_not_ours_to_move_is_refused_for_good(
     assert said.guard == guard
     assert said.retry_after is None
     assert re.search(reason, said.reason), said.reason
+
+
+@pytest.mark.parametrize(
+    "dead, whose, advice",
+    [
+        (letter(1, RULE_ARN=text("r"), TARGET_ARN=text("t")), "an EventBridge rule", "put-events"),
+        (letter(1, RequestID=text("r"), ErrorCode=text("4")), "asynchronous invocations", "`function`"),
+        (letter(1, '{"Type": "Notification", "TopicArn": "t"}'), "an SNS subscription", "not to the topic"),
+    ],
+)
+@pytest.mark.hostile(24)
+def test_letters_that_no_queue_sent_are_told(dead: dict[str, Any], whose: str, advice: str) -> None:
+    """Whose they are, when the first is lost, and what people should do: no move gives them back."""
+    there = Account(answers={"sqs:ListDeadLetterSourceQueues": []}, dead=[dead])
+    found = CURE.diagnose(Eyes(there, SqsDlqBacklog), replace(TARGET, source=None), FINDING)
+    assert whose in found.cause
+    assert any(advice in line for line in found.advice)
+    assert "is lost at 2026-12-03 00:00 UTC" in found.evidence[-1]
+    there.dead.clear()
+    said = refused(there)
+    assert (said.guard, said.retry_after) == ("letters", MINUTE)
+
+
+def test_a_queues_own_rules_come_before_the_rules_for_all() -> None:
+    """What its letters mean is known where they lie; the plan carries it from the diagnosis to the last step."""
+    rule = Rule.model_validate(
+        {"name": "mine", "means": "keep", "when": {"test": "json-equals", "path": "/order", "value": 1}}
+    )
+    target = replace(TARGET, letters=(rule,))
+    case = Case(Account(dead=letters(3)), target=target)
+    assert "1 keep, 2 transient" in case.diagnosis.evidence[1]
+    case.apply("canary")
+    assert [each["MessageBody"] for each in case.account.home] == ['{"order": 0}', '{"order": 2}']
+    assert case.scratch["canary"]["left"] == {"keep: mine": 1}
+    assert refused(Account(dead=[letter(1)]), target=target).reason == "what is left needs a person: 1 x mine"
 
 
 def test_letters_of_a_stalled_consumer_wait_for_its_own_incident() -> None:

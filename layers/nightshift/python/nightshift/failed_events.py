@@ -39,7 +39,7 @@ class FailedEvent(Letter):
     @cached_property
     def _record(self) -> Mapping[str, Any] | None:
         """What a destination was told, if it was."""
-        if self._of_queue:
+        if self.of_queue:
             return None
         try:
             found = strict_json.loads(self.body, limit=LARGEST)
@@ -50,14 +50,14 @@ class FailedEvent(Letter):
         return found if whole else None
 
     @property
-    def _of_queue(self) -> bool:
-        """Whether a function's dead-letter queue was given it."""
+    def of_queue(self) -> bool:
+        """Whether it is a dead-letter queue's, which does not say which function failed."""
         return {"RequestID", "ErrorCode"} <= self.attributes.keys()
 
     @cached_property
     def payload(self) -> str | None:
         """The event, as it was written; None where this is no failed event."""
-        if self._of_queue:
+        if self.of_queue:
             return self.body
         return None if self._record is None else _member(self.body, _EVENT)
 

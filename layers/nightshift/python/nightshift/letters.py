@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -36,6 +36,7 @@ __all__ = [
     "Origin",
     "Rule",
     "look",
+    "look_at",
     "meaning",
     "origin",
     "plain",
@@ -55,6 +56,9 @@ _MILLISECONDS = 15  # digits: a time that a calendar has
 
 
 # -- a letter --------------------------------------------------------------------------------------------------------
+
+
+L = TypeVar("L", bound="Letter")
 
 
 class _Absent:
@@ -179,6 +183,9 @@ class Meaning(StrEnum):
         return self in {Meaning.POISON, Meaning.OBSOLETE}
 
 
+_WHICH = Field(description="which test it is")
+
+
 class _Test(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -196,7 +203,7 @@ Path = Annotated[
 class NotJson(_Test):
     """The body is not JSON."""
 
-    test: Literal["not-json"]
+    test: Annotated[Literal["not-json"], _WHICH]
 
     def holds(self, letter: Letter) -> bool:
         """Whether it is so for ``letter``."""
@@ -206,7 +213,7 @@ class NotJson(_Test):
 class KeyMissing(_Test):
     """The body is JSON, and has nothing at ``path``."""
 
-    test: Literal["key-missing"]
+    test: Annotated[Literal["key-missing"], _WHICH]
     path: Path
 
     def holds(self, letter: Letter) -> bool:
@@ -217,9 +224,11 @@ class KeyMissing(_Test):
 class JsonIsNot(_Test):
     """The body is JSON, and what stands at ``path`` is not of this ``kind``, or nothing does: a schema's one line."""
 
-    test: Literal["json-is-not"]
+    test: Annotated[Literal["json-is-not"], _WHICH]
     path: Path
-    kind: Literal["object", "list", "text", "number", "boolean", "null"]
+    kind: Annotated[
+        Literal["object", "list", "text", "number", "boolean", "null"], Field(description="what should stand there")
+    ]
 
     def holds(self, letter: Letter) -> bool:
         """Whether it is so for ``letter``."""
@@ -243,9 +252,9 @@ def _kind(value: object) -> str:
 class JsonEquals(_Test):
     """The body is JSON, and has exactly ``value`` at ``path``: 1 is 1.0, and neither is true."""
 
-    test: Literal["json-equals"]
+    test: Annotated[Literal["json-equals"], _WHICH]
     path: Path
-    value: str | bool | int | float
+    value: Annotated[str | bool | int | float, Field(description="what stands there")]
 
     def holds(self, letter: Letter) -> bool:
         """Whether it is so for ``letter``."""
@@ -256,9 +265,9 @@ class JsonEquals(_Test):
 class AttributeEquals(_Test):
     """The message attribute ``name`` has the text ``value``."""
 
-    test: Literal["attribute-equals"]
-    name: Annotated[str, Field(min_length=1, max_length=256)]
-    value: str
+    test: Annotated[Literal["attribute-equals"], _WHICH]
+    name: Annotated[str, Field(min_length=1, max_length=256, description="the attribute's name")]
+    value: Annotated[str, Field(description="its whole text")]
 
     def holds(self, letter: Letter) -> bool:
         """Whether it is so for ``letter``."""
@@ -268,8 +277,8 @@ class AttributeEquals(_Test):
 class BodyContains(_Test):
     """The body contains ``text``, letter for letter. There are no patterns here: one can be made to run for hours."""
 
-    test: Literal["body-contains"]
-    text: Annotated[str, Field(min_length=1, max_length=256)]
+    test: Annotated[Literal["body-contains"], _WHICH]
+    text: Annotated[str, Field(min_length=1, max_length=256, description="what the body contains, to the letter")]
 
     def holds(self, letter: Letter) -> bool:
         """Whether it is so for ``letter``."""
@@ -287,8 +296,8 @@ class Rule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=80, description="what a report calls it")]
-    means: Meaning
-    when: When
+    means: Annotated[Meaning, Field(description="why such a letter died, and so what may be done with it")]
+    when: Annotated[When, Field(description="what holds for such a letter")]
 
 
 BUILT_IN_RULES: Final = (
@@ -357,13 +366,18 @@ def receive_params(queue: Arn, *, hide: timedelta) -> dict[str, Any]:
     }
 
 
-def look(read: Reader, queue: Arn, count: int, kind: type[Letter] = Letter) -> tuple[Letter, ...]:
+def look(read: Reader, queue: Arn, count: int) -> tuple[Letter, ...]:
+    """As :func:`look_at`, for letters of a queue."""
+    return look_at(Letter, read, queue, count)
+
+
+def look_at(kind: type[L], read: Reader, queue: Arn, count: int) -> tuple[L, ...]:
     """
     Look at up to ``count`` letters without hiding them from anybody: in no order, each once.
 
     It counts as a receive, so it may be done only to a queue that has no RedrivePolicy of its own.
     """
-    found: dict[str, Letter] = {}
+    found: dict[str, L] = {}
     idle = 0
     for _ in range(_ROUNDS):
         answer = read("sqs", "ReceiveMessage", **receive_params(queue, hide=timedelta(0)))

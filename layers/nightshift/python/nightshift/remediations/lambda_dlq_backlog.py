@@ -41,7 +41,7 @@ from nightshift.dead_letters import (
 )
 from nightshift.errors import AwsError, Missing, Refused
 from nightshift.failed_events import FailedEvent, Recaller, unqualified
-from nightshift.letters import SKEW, Letter, Meaning, Origin, look, origin
+from nightshift.letters import SKEW, Letter, Meaning, look_at
 from nightshift.model import (
     Alternative,
     Arn,
@@ -98,7 +98,7 @@ class LambdaDlqBacklog(DeadLetters):
         _check_no_source(read, target.arn)
         described, worked = self._check_works(read, function)
         self.check_calm(read, target.arn, dlq)
-        letters = look(read, target.arn, self.sample, FailedEvent)
+        letters = look_at(FailedEvent, read, target.arn, self.sample)
         loss = first_loss(letters, dlq, read.now())
         ours = [letter for letter in letters if not self.not_for(letter, str(function))]
         if letters and not ours:
@@ -130,9 +130,11 @@ class LambdaDlqBacklog(DeadLetters):
             },
         )
 
-    def _of_others(self, target: Target, function: Arn, letters: Sequence[Letter], loss: Sequence[str]) -> Diagnosis:
+    def _of_others(
+        self, target: Target, function: Arn, letters: Sequence[FailedEvent], loss: Sequence[str]
+    ) -> Diagnosis:
         """What is in the queue and none of the function's: told, where it says whose it is."""
-        if any(origin(letter) in {Origin.FUNCTION, Origin.DESTINATION} for letter in letters):
+        if any(letter.payload is not None for letter in letters):
             why = told(Counter(self.not_for(letter, str(function)) for letter in letters))
             raise Refused("source", f"no letter looked at is an event for {short(function)}: {why}")
         return of_others(target.arn, letters, loss)
@@ -266,7 +268,7 @@ class LambdaDlqBacklog(DeadLetters):
         return _State(
             now=now,
             dead=dead,
-            letters=look(read, dlq, self.sample, FailedEvent) if dead else (),
+            letters=look_at(FailedEvent, read, dlq, self.sample) if dead else (),
             since=since,
             last_sent=_time(scratch.get("last_sent"), since),
             longest=longest,
@@ -401,11 +403,11 @@ def _check_no_source(read: Reader, dlq: Arn) -> None:
         )
 
 
-def _check_its_queue(dlq: Arn, function: Arn, described: Mapping[str, Any], letters: Sequence[Letter]) -> None:
+def _check_its_queue(dlq: Arn, function: Arn, described: Mapping[str, Any], letters: Sequence[FailedEvent]) -> None:
     """Refuse letters that do not name their function, unless this is the queue that the function puts them into."""
     config = described.get("DeadLetterConfig")
     queue = str(config.get("TargetArn", "")) if isinstance(config, Mapping) else ""
-    if queue != str(dlq) and any(origin(letter) is Origin.FUNCTION for letter in letters):
+    if queue != str(dlq) and any(letter.of_queue for letter in letters):
         there = "has no dead-letter queue" if not queue else "has another dead-letter queue"
         raise Refused(
             "source",
