@@ -81,6 +81,8 @@ class Etl:
         self.dlq_url = str(made["QueueUrl"])
         self.tags: dict[str, str] = dict(OPT_IN)
         world.queues.beside.append(lambda: [event.payload for event in self._waiting])
+        self.per_minute = 0  # events that come in, of whoever causes them
+        world.every(timedelta(minutes=1), lambda: self.submit(self.per_minute), order=Order.PHYSICS)
         world.every(timedelta(minutes=1), self._measure, order=Order.METERS)
         world.seam.fake(
             "lambda",

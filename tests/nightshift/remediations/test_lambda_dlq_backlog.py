@@ -225,8 +225,8 @@ def test_the_diagnosis_uses_no_more_than_it_declares_and_declares_no_more_than_i
         (described(LastModified="yesterday"), {}, "is not known"),
         (described(), {"Errors": [1.0]}, "1 of 20 calls failed"),
         (described(), {"Throttles": [1.0]}, "1 calls were turned away"),
-        (described(), {"DeadLetterErrors": [2.0]}, "2 events that it failed at could not be written"),
-        (described(), {"DestinationDeliveryFailures": [1.0]}, "could not be written into their queue"),
+        (described(), {"Errors": [1.0], "Invocations": [200.0] * 10 + [1.0]}, "no call has gone well since"),
+        (described(), {"Errors": [1.0] + [0.0] * 30, "Invocations": [1.0] + [0.0] * 30}, "no call has gone well since"),
     ],
 )
 def test_events_wait_until_the_function_works(function: Any, metrics: dict[str, Any], why: str) -> None:
@@ -235,6 +235,21 @@ def test_events_wait_until_the_function_works(function: Any, metrics: dict[str, 
     said = refused(there, Target(DLQ, "etl", function=LIVE))
     assert (said.guard, said.retry_after, said.link) == ("consumer", 2 * MINUTE, str(FUNCTION))
     assert why in said.reason
+
+
+def test_a_function_that_went_well_after_it_failed_works() -> None:
+    """A minute with a failure, and a later one without: that it failed three hours ago is no reason either."""
+    for errors, calls in (([9.0, *[0.0] * 12], [9.0, *[0.0] * 11, 1.0]), ([9.0, *[0.0] * 180], [9.0, *[0.0] * 180])):
+        there = account(events(4), metrics={("etl", "Errors"): errors, ("etl", "Invocations"): calls})
+        assert diagnosed(there).advice == ()
+
+
+@pytest.mark.parametrize("metric", ["DeadLetterErrors", "DestinationDeliveryFailures"])
+def test_where_failed_events_are_lost_nothing_is_given_and_people_are_told(metric: str) -> None:
+    """Given to the function again they would be gone for good at the next failure: whoever may must mend its queue."""
+    found = diagnosed(account(events(4), function=described(State="Pending"), metrics={("etl", metric): [1.0, 2.0]}))
+    assert found.evidence == ("3 failed events could not be written in the last 3 hours, and are gone",)
+    assert "sqs:SendMessage" in found.advice[0]
 
 
 def test_a_function_that_was_not_called_is_tried_with_a_few() -> None:

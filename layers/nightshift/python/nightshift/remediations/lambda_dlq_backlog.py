@@ -13,7 +13,8 @@ function as it was written (Invoke, without waiting for it), and its letter is d
 
 What it will not do: give an event to a function that the configuration does not name, or to another one, another
 version or alias than the record names that failed at it; act while the function fails, is turned away, was changed
-lately, is switched off, or cannot write what it fails at into this queue: then an event would be lost for good.
+lately, is switched off, or has not been seen to work since it failed last (within three hours); or where Lambda cannot
+write what fails into this queue: then an event would be lost for good, and people are told at once.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ from nightshift.model import (
     Target,
 )
 from nightshift.origins import of_others
-from nightshift.remediation import Actor, Progress, Reader
+from nightshift.remediation import Actor, Progress, Reader, Series
 from nightshift.signals import function_metric
 from nightshift.states import minutes
 
@@ -65,7 +66,7 @@ __all__ = ["LambdaDlqBacklog"]
 _TRIES = 3  # of an event that nobody waits for: Lambda's default, and its most
 _BETWEEN = timedelta(minutes=3)  # one minute after the first try, two after the second
 _LONGEST = 900  # seconds that a call may take: AWS's limit
-_HOURS = 180  # minutes of metrics that cover a step, whatever its patience
+_HOURS = 180  # minutes of metrics that cover a step, whatever its patience; and how long a failure is remembered
 _LATER = timedelta(minutes=2)
 
 
@@ -96,6 +97,8 @@ class LambdaDlqBacklog(DeadLetters):
         dlq = states.queue(read, target.arn)
         check_queue(target.arn, dlq)
         _check_no_source(read, target.arn)
+        if lost := sum(states.sums(read, *(function_metric(function, each, "Sum", _HOURS) for each in _LOSSES))):
+            return _losing(target.arn, function, lost)
         described, worked = self._check_works(read, function)
         self.check_calm(read, target.arn, dlq)
         letters = look_at(FailedEvent, read, target.arn, self.sample)
@@ -146,23 +149,19 @@ class LambdaDlqBacklog(DeadLetters):
             described = states.function(read, itself)
         except Missing:
             described = {}
-        failed, made, turned_away, *lost = states.sums(
-            read,
-            *(
-                function_metric(itself, metric, "Sum", window)
-                for metric in ("Errors", "Invocations", "Throttles", *_LOSSES)
-            ),
+        errors, calls = (
+            states.series(read, function_metric(itself, metric, "Sum", _HOURS)) for metric in ("Errors", "Invocations")
         )
+        [turned_away] = states.sums(read, function_metric(itself, "Throttles", "Sum", window))
+        start = read.now() - self.healthy_for - SKEW
+        failed, made = (sum(value for at, value in each.points if at >= start) for each in (errors, calls))
         why = _trouble(described) or _young(described, read.now(), self.healthy_for)
         if not why and turned_away:
             why = f"{turned_away:.0f} calls were turned away in the last {window} minutes"
         if not why and failed * 100 > made * self.error_percent:
             why = f"{failed:.0f} of {made:.0f} calls failed in the last {window} minutes"
-        if not why and any(lost):
-            why = (
-                f"{sum(lost):.0f} events that it failed at could not be written into their queue in the last "
-                f"{window} minutes, and are lost: see that its role may send to the queue, and use the queue's key"
-            )
+        if not why and not _went_well_since(errors, calls):
+            why = "no call has gone well since the last one that failed"
         if why:
             reason = f"the function {short(function)} does not work yet: {why}"
             raise Refused("consumer", reason, retry_after=_LATER, link=str(itself))
@@ -414,6 +413,35 @@ def _check_its_queue(dlq: Arn, function: Arn, described: Mapping[str, Any], lett
             f"the letters do not say which function failed at them, and {short(function)}, which the configuration "
             f"names, {there}",
         )
+
+
+def _losing(dlq: Arn, function: Arn, lost: float) -> Diagnosis:
+    """What it would fail at would be gone for good: nothing is given to it, and people are told at once."""
+    mend = (
+        f"see that the role of {short(function)} may send to its queue: sqs:SendMessage, and for a queue with a key of "
+        "your own kms:GenerateDataKey and kms:Decrypt"
+    )
+    return Diagnosis(
+        target=str(dlq),
+        cause=f"what {short(function)} fails at is lost: Lambda cannot write it into its queue",
+        evidence=(f"{lost:.0f} failed events could not be written in the last {_HOURS // 60} hours, and are gone",),
+        advice=(
+            mend,
+            f"it is given its events again here when no loss was measured for {_HOURS // 60} hours",
+        ),
+    )
+
+
+def _went_well_since(errors: Series, calls: Series) -> bool:
+    """
+    Whether a call went well after the newest minute with one that failed; so, too, where none failed.
+
+    A function that is called by nobody but the events that it fails at looks well as soon as it has given them up.
+    """
+    bad = {at: value for at, value in errors.points if value}
+    if not bad:
+        return True
+    return any(at > max(bad) and value > 0 for at, value in calls.points)
 
 
 def _trouble(described: Mapping[str, Any]) -> str:
