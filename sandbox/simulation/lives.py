@@ -48,13 +48,14 @@ class Life:
 _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow", "ecs-capacity-short"
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
 _LATENCY, _ERRORS = "ecs-latency-high", "ecs-errors-high"
-_STUCK = "s3-trigger-stuck"
+_STUCK, _EVENTS = "s3-trigger-stuck", "lambda-dlq-backlog"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
     "bad tasks": _UNHEALTHY,
     "leak": _LATENCY,
     "errors": _ERRORS,
+    "failed events": _EVENTS,
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
@@ -62,7 +63,7 @@ _BY_SCENE = {
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
 _STORES, _RESTARTS, _LENDS = "s3.PutObject", "ecs.UpdateService", "sqs.SetQueueAttributes"
-_DELETES = "s3.DeleteObject"
+_DELETES, _INVOKES = "s3.DeleteObject", "lambda.Invoke"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -94,8 +95,9 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
         "idempotent": True,
     },
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
+    _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
 }
-"""of those that look at a service alone"""
+"""of those that look at one thing alone"""
 _LOADED = {**_SOON, "patience": "PT8M", "history": "PT20M", "lease": "PT12M", "max_attempts": 1}
 """of capacity: where that is looked at, and nothing else of a service"""
 
@@ -165,6 +167,17 @@ def _triggers(*scenes: Scene, what: str, has: Mapping[str, str | int] | None = N
     return _told(_STUCK, (_at(0.1, what), *scenes), has or {}, {"documents": 0, "triggers": 1, **more})
 
 
+def _failed(
+    *scenes: Scene,
+    of: tuple[int, int, int, int] = (4, 0, 0, 0),
+    which: int = 0,
+    has: Mapping[str, str | int] | None = None,
+    **more: Any,
+) -> Story:
+    begins = _at(0.1, "failed events", *of, which=which)
+    return _told(_EVENTS, (begins, *scenes), has or {}, {"documents": 0, "functions": 1 + which, **more})
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -191,6 +204,17 @@ LIVES: tuple[Life, ...] = (
     Life("letters, only watched", _letters(mode="observe"), (_REFUSED,), (), (_SENDS,)),
     Life("letters, events overlap", _letters(_at(4, "true alarm"), _at(5, "doubled work"), _at(6, "true alarm"), of=(1, 0, 0, 0)), (_FIXED,), (_SENDS,)),
     Life("letters, approved", _letters(mode="approve", answer="yes"), (_FIXED,), (_SENDS,)),
+    # events of a function
+    Life("events, one by one", _failed(), (_FIXED,), (_INVOKES,), (_STORES,)),
+    Life("events in two batches", _failed(of=(12, 0, 0, 0), has={"canary": 1}), (_FIXED,), (_INVOKES,), (_STORES,)),
+    Life("events, some of them bad", _failed(of=(2, 2, 0, 0)), (_FIXED,), (_INVOKES, _STORES)),
+    Life("events, all of them bad", _failed(of=(0, 2, 0, 0)), (_FIXED,), (_STORES,), (_INVOKES,)),
+    Life("events come back, second attempt", _failed(of=(0, 0, 1, 0)), (_FIXED,), (_INVOKES, _STORES)),
+    Life("events come back, no attempt left", _failed(of=(0, 0, 2, 0), has={"max_attempts": 1}), (_ESCALATED,), (_INVOKES,)),
+    Life("events that are lost", _failed(of=(0, 0, 4, 1)), (_ESCALATED,), (_INVOKES,), (_STORES,)),
+    Life("events of a destination", _failed(of=(3, 0, 1, 0), which=1), (_FIXED,), (_INVOKES, _STORES)),
+    Life("events, approved", _failed(mode="approve", answer="yes"), (_FIXED,), (_INVOKES,)),
+    Life("events, only watched", _failed(mode="observe"), (_REFUSED,), (), (_INVOKES,)),
     # a service
     Life("restart that helps", _stalled(), (_FIXED,), (_RESTARTS,)),
     Life("restart that does not help", _stalled(what="hang"), (_ESCALATED,), (_RESTARTS,)),

@@ -21,6 +21,7 @@ from urllib.parse import unquote_plus
 
 from nightshift.engine import GIVE_BACK_EVERY, GIVE_BACK_TRIES
 from nightshift.incidents import Event
+from nightshift.model import Call as PlannedCall
 from nightshift.model import Incident, Outcome, SwitchState, Verdict
 
 from sandbox.clock import from_ms, to_ms
@@ -62,6 +63,8 @@ _ONCE = {
     _LIMITS,
 }
 """writes of which an attempt makes at most one"""
+_SENDS = {"sqs.SendMessage", "lambda.Invoke"}
+"""what gives a letter another chance: at most once an incident"""
 _NOTHING_LASTS = {
     "s3.GetObject",
     "sqs.ReceiveMessage",
@@ -201,10 +204,10 @@ def _stored(played: Played) -> Counter[str]:
 
 def _moved_as_told(case: Case, incident: Incident) -> Iterator[str]:
     """What a report says was moved is what left the dead-letter queue by our hand."""
-    if incident.remediation != "sqs-dlq-backlog":
+    if incident.remediation not in {"sqs-dlq-backlog", "lambda-dlq-backlog"}:
         return
     writes = case.by_incident.get(incident.id, [])
-    sent = {fingerprint(call.params["MessageBody"]) for call in writes if call.name == "sqs.SendMessage"}
+    sent = {_sent(call) for call in writes if call.name in _SENDS}
     stored = {_letter(call): to_ms(call.at) for call in writes if call.name == "s3.PutObject"}
     handles = {call.notes["answer"].get("TaskHandle") for call in writes if call.name == "sqs.StartMessageMoveTask"}
     tasks = [task for task in case.played.stage.world.move_tasks.all if task.handle in handles]
@@ -215,6 +218,13 @@ def _moved_as_told(case: Case, incident: Incident) -> Iterator[str]:
     if told.moved > most or told.moved + told.uncertain < least:
         how = f"{len(sent)} were sent, {len(stored)} stored, {by_task} moved by a task"
         yield f"{incident.id} says that {told.moved} letters moved (and {told.uncertain} are uncertain); {how}"
+
+
+def _sent(call: Call) -> str:
+    """The fingerprint of a letter that was sent home, or of an event that its function was given."""
+    if call.name == "lambda.Invoke":
+        return fingerprint(bytes(call.params["Payload"]).decode())
+    return fingerprint(call.params["MessageBody"])
 
 
 def _letter(put: Call) -> str:
@@ -314,7 +324,7 @@ def once_per_attempt(case: Case) -> Iterator[str]:
         applied = [call for call in writes if call.name in _ONCE and not _takes_back(case, call)]
         if len(applied) > len(incident.attempts):
             yield f"{id_}: {len(applied)} applications in {len(incident.attempts)} attempts: {_names(applied)}"
-        sends = Counter(fingerprint(call.params["MessageBody"]) for call in writes if call.name == "sqs.SendMessage")
+        sends = Counter(_sent(call) for call in writes if call.name in _SENDS)
         for print_, count in sends.items():
             if count > 1:
                 yield f"{id_}: message {print_} was sent home {count} times"
@@ -467,9 +477,11 @@ def deadlines(case: Case) -> Iterator[str]:
 def sickness_noticed(case: Case) -> Iterator[str]:
     """What is still sick at the end is somebody's: an incident is open, or one has ended and told a person."""
     known = {incident.target for incident in case.played.incidents}
-    for system in case.played.stage.queues:
-        if system.dead and system.dlq_arn not in known:
-            yield f"{system.dead} dead letters in {system.dlq_arn}, and nobody was ever told"
+    stage = case.played.stage
+    dead = {system.dlq_arn: system.dead for system in stage.queues}
+    for arn, count in (dead | {system.dlq_arn: system.dead for system in stage.functions}).items():
+        if count and arn not in known:
+            yield f"{count} dead letters in {arn}, and nobody was ever told"
     for bucket in case.played.stage.buckets:
         stuck = bucket.stuck(stuck_for(case.played.stage) + timedelta(minutes=5))
         if stuck and bucket.arn not in known:
@@ -628,18 +640,18 @@ def report_is_trail(case: Case) -> Iterator[str]:
         told: Counter[tuple[str, str]] = Counter()
         unknown: Counter[tuple[str, str]] = Counter()
         for record in incident.calls:
-            key = (record.action.replace(":", "."), record.resource)
+            key = (record.action, record.resource)
             if record.outcome is Outcome.DONE:
                 told[key] += record.count
             elif record.outcome is Outcome.UNKNOWN:
                 unknown[key] += record.count
-        made = Counter((call.name, _arn(case, call)) for call in case.by_incident.get(incident.id, ()))
+        made = Counter((_action(call), _arn(case, call)) for call in case.by_incident.get(incident.id, ()))
         died = any(case.invocation(call).dead for call in case.by_incident.get(incident.id, ()))
         for key in {*told, *made, *unknown}:
             name, resource = key
             if told[key] > made[key] + _taken_for_ours(case, incident, name, resource):
                 yield f"{incident.id} says {name} on {resource} x{told[key]}, the trail says x{made[key]}"
-            elif made[key] > told[key] + unknown[key] and not (died and name.startswith(("sqs", "s3"))):
+            elif made[key] > told[key] + unknown[key] and not (died and name.startswith(("sqs:", "s3:", "lambda:"))):
                 yield (
                     f"{incident.id} says {name} on {resource} x{told[key]} (+{unknown[key]} unknown), "
                     f"the trail says x{made[key]}"
@@ -655,7 +667,7 @@ def _taken_for_ours(case: Case, incident: Incident, name: str, resource: str) ->
     lost = [
         record
         for record in incident.calls
-        if name == "ecs.UpdateService" and record.resource == resource and "found by looking" in record.error
+        if name == "ecs:UpdateService" and record.resource == resource and "found by looking" in record.error
     ]
     begun = [from_ms(human.at_ms) for human in case.played.stage.humans if human.subject == resource]
     return sum(any(record.at - _REACH < at <= record.at + case.skew for at in begun) for record in lost)
@@ -686,11 +698,18 @@ def _bounds(played: Played) -> set[str]:
     return found | {each.arn for each in played.stage.world.autoscaling.all.values() if each.service.arn in found}
 
 
+def _action(call: Call) -> str:
+    """What IAM calls it, and so the report."""
+    return PlannedCall(call.service, call.operation, "").action
+
+
 def _resource(call: Call) -> str:
     """The ARN of what a write is about; the bucket's for an object."""
     params = call.params
     if call.service == "s3":
         return f"arn:aws:s3:::{params['Bucket']}"
+    if call.service == "lambda":
+        return str(params["FunctionName"])
     if call.name == "ecs.StopServiceDeployment":
         return str(params["serviceDeploymentArn"])
     if call.name == "ecs.StopTask":
@@ -743,7 +762,7 @@ def _arn(case: Case, call: Call) -> str:
 def _permitted(call: Call) -> bool:
     """Whether the session policy that the call was made under names it."""
     policy = json.loads(call.principal.policy or '{"Statement": []}')
-    action = call.name.replace(".", ":")
+    action = _action(call)
     resource = _resource(call)
     if call.service == "s3":
         resource = f"{resource}/{call.params['Key']}"

@@ -39,6 +39,7 @@ from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
 from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.etl import Etl, etl_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -53,7 +54,7 @@ CAPACITY = "remediations.ecs-capacity-short"
 RELEASE = "remediations.ecs-deployment-bad"
 """the same for releases"""
 OF_APIS = ("ecs-targets-unhealthy", "ecs-latency-high", "ecs-errors-high")
-TRIGGERS = "s3-trigger-stuck"
+TRIGGERS, EVENTS = "s3-trigger-stuck", "lambda-dlq-backlog"
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -86,6 +87,7 @@ class Stage:
     queues: list[QueueService]
     apis: list[UsageMetrics]
     buckets: list[TransientTrigger]
+    functions: list[Etl]
     loans: Loans
     sent: Counter[str]  # what producers sent, by fingerprint
     humans: list[Human] = field(default_factory=list)
@@ -195,21 +197,27 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         queues = _systems(world, story)
         apis = [UsageMetrics(world, f"a{number}", tasks=TASKS) for number in range(story.apis)]
         buckets = [_bucket(world, number) for number in range(story.triggers)]
+        functions = [
+            Etl(world, f"f{number}", timeout=1, destination=bool(number % 2)) for number in range(story.functions)
+        ]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
         stack.callback(hub.close)
         stack.enter_context(patch.object(time, "sleep", hub.sleep))
         environments = Environments()
-        toml = configuration(story, world, queues, loans, apis, buckets)
+        toml = configuration(story, world, queues, loans, apis, buckets, functions)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
-        stage = Stage(story, world, hub, nemesis, nightshift, environments, queues, apis, buckets, loans, sent)
+        systems = (queues, apis, buckets, functions)
+        stage = Stage(story, world, hub, nemesis, nightshift, environments, *systems, loans, sent)
         loans.told = lambda name: _look_at_loan(stage, name)
         world.seam.after("dynamodb", "PutItem", lambda call, _answer: _brake(stage, call))
         stack.enter_context(_overheard(stage.errors))
         _switch(stage, SwitchState.ON)
         for system in queues:
             system.offer(1)
+        for function in functions:
+            function.per_minute = 1
         for api in apis:
             api.ecs_stops_replacing()
             api.requests(60)
@@ -305,13 +313,14 @@ def configuration(
     loans: Loans,
     apis: Sequence[UsageMetrics] = (),
     buckets: Sequence[TransientTrigger] = (),
+    functions: Sequence[Etl] = (),
 ) -> str:
     """The deployment's TOML."""
     auto = 'mode = "auto"\n'
     tables = "\n".join(
         f"[{name}]\n{auto if name.startswith('remediations') else ''}{text}"
         for name, text in story.settings.items()
-        if _used(name, queues, loans, apis, buckets)
+        if _used(name, queues, loans, apis, buckets, functions)
     )
     place = f'name = "demo"\naccount = "{world.account}"\nregion = "{world.region}"\n'
     parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n']
@@ -339,6 +348,10 @@ def configuration(
         f'[[systems]]\nname = "changes-{number}"\n{bucket_target(system, mode=story.mode)}\n'
         for number, system in enumerate(buckets)
     ]
+    parts += [
+        f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode)}\n'
+        for number, system in enumerate(functions)
+    ]
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
     parts += [
@@ -354,13 +367,14 @@ def _used(
     loans: Loans,
     apis: Sequence[UsageMetrics],
     buckets: Sequence[TransientTrigger],
+    functions: Sequence[Etl],
 ) -> bool:
     """Whether there is a target for a table of the configuration."""
     if not table.startswith("remediations"):
         return True
     name = table.partition(".")[2]
-    if name == TRIGGERS:
-        return bool(buckets)
+    if name in {TRIGGERS, EVENTS}:
+        return bool(buckets if name == TRIGGERS else functions)
     return bool(loans.names if name == QueueSlow.name else apis if name in OF_APIS else queues)
 
 
@@ -549,6 +563,22 @@ def _trigger_forgotten(stage: Stage, scene: Scene) -> None:
     system.submit()
 
 
+def _failed_events(stage: Stage, scene: Scene) -> None:
+    """
+    A function has failed at events for good, as after an outage.
+
+    So many good ones, that nobody can read, and that it fails at each time; where it is closed, their queue takes none
+    of those that fail again.
+    """
+    good, bad, failing, closed = scene.numbers
+    system = stage.functions[scene.which % len(stage.functions)]
+    system.letters(good)
+    system.rubbish(bad)
+    system.fails_at.add("failing")
+    system.letters(failing, kind="failing")
+    system.queue_closed = bool(closed)
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -670,7 +700,8 @@ def _observe(stage: Stage, scene: Scene) -> None:
         return
     old = stage.nightshift.policy
     watching = replace(stage.story, mode="observe")
-    toml = configuration(watching, stage.world, stage.queues, stage.loans, stage.apis, stage.buckets)
+    systems = (stage.queues, stage.loans, stage.apis, stage.buckets, stage.functions)
+    toml = configuration(watching, stage.world, *systems)
     new = parse_toml(toml, path="sandbox.toml", registry=REGISTRY)
     for target in old.targets:
         stage.note("observe", str(target.arn), scene.numbers[0] / 60)
@@ -821,6 +852,7 @@ def _look(stage: Stage) -> None:
     for api in stage.apis:
         group = api.target_group
         found[api.api.arn] = group.quick and all(state == "healthy" for _, state, _ in group.targets)
+    found |= {system.dlq_arn: system.clean for system in stage.functions}
     for bucket in stage.buckets:
         found[bucket.arn] = not bucket.stuck(stuck_for(stage))
     for name in stage.loans.names:
@@ -887,6 +919,9 @@ def _heal(stage: Stage) -> None:
         bucket.lose_no_more()
         for key in bucket.triggers:  # somebody processes by hand what was left
             bucket.remove(f"customers/{key}")
+    for function in stage.functions:
+        function.source_down = function.queue_closed = False
+        function.fails_at.clear()
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:
@@ -898,6 +933,8 @@ def _come_to_rest(stage: Stage) -> None:
     world, end = stage.world, stage.world.now + LIMIT
     for system in stage.queues:
         system.offer(0)
+    for function in stage.functions:
+        function.per_minute = 0
     world.run(timedelta(minutes=2))
     while stage.nightshift.incidents.open_ids(limit=1) and world.now < end:
         with contextlib.suppress(NeverHappened):
@@ -916,6 +953,7 @@ _SCENES: dict[str, Any] = {
     "bad tasks": _bad_tasks,
     "leak": _leak,
     "errors": _errors,
+    "failed events": _failed_events,
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,

@@ -104,6 +104,7 @@ class Story:
     loans: int = 1
     apis: int = 0  # services behind load balancers
     triggers: int = 0  # buckets of triggers
+    functions: int = 0  # functions with a queue for their failed events
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

@@ -134,7 +134,7 @@ class Etl:
 
     def event(self, kind: str = "raw") -> str:
         """An event that nobody has seen before."""
-        return _text({"kind": kind, "hour": next(self._numbers), "rows": [1.5, 20, None]})
+        return _text({"kind": kind, "of": self.name, "hour": next(self._numbers), "rows": [1.5, 20, None]})
 
     def letters(self, number: int, *, kind: str = "raw") -> list[str]:
         """So many events have failed for good by now."""
