@@ -92,8 +92,8 @@ def night(*, thin: bool = True, named: bool = True, **more: Any) -> Iterator[Nig
 # -- events that met an outage -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("1.8", EVENTS)
-@pytest.mark.scenario("3.4", EVENTS)
+@pytest.mark.scenario("1.8", "lambda-dlq-backlog")
+@pytest.mark.scenario("3.4", "lambda-dlq-backlog")
 @pytest.mark.parametrize("destination", [False, True])
 @pytest.mark.parametrize("thin", [True, False])
 def test_events_of_an_outage_are_processed_once_it_is_over(destination: bool, thin: bool) -> None:
@@ -109,7 +109,7 @@ def test_events_of_an_outage_are_processed_once_it_is_over(destination: bool, th
         assert on.system.clean
 
 
-@pytest.mark.scenario("1.8", EVENTS)
+@pytest.mark.scenario("1.8", "lambda-dlq-backlog")
 def test_nothing_is_given_to_a_function_that_still_fails() -> None:
     """The incident waits for as long as the outage lasts; then the events go, and not before."""
     with night() as on:
@@ -123,7 +123,7 @@ def test_nothing_is_given_to_a_function_that_still_fails() -> None:
         assert on.processed(events) == [1] * 6
 
 
-@pytest.mark.scenario("1.8", EVENTS)
+@pytest.mark.scenario("1.8", "lambda-dlq-backlog")
 def test_a_function_that_nobody_calls_does_not_look_well_because_it_is_quiet() -> None:
     """It has failed at its last call: nothing is given to it until one has gone well, or three hours have passed."""
     with night() as on:
@@ -162,8 +162,8 @@ def test_nothing_is_given_to_a_function_that_was_just_changed() -> None:
 # -- events that can never be processed --------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("3.4", EVENTS)
-@pytest.mark.scenario("1.8", EVENTS)
+@pytest.mark.scenario("3.4", "lambda-dlq-backlog")
+@pytest.mark.scenario("1.8", "lambda-dlq-backlog")
 def test_an_event_that_comes_back_is_set_apart_and_the_others_are_processed() -> None:
     """The function works, and fails at this one: it is stored, whole, and never given to it again."""
     with night() as on:
@@ -184,8 +184,8 @@ def test_what_nobody_can_read_is_set_apart_and_never_tried() -> None:
         assert "lambda.Invoke" not in on.written
 
 
-@pytest.mark.scenario("1.8", EVENTS)
-@pytest.mark.scenario("3.4", EVENTS)
+@pytest.mark.scenario("1.8", "lambda-dlq-backlog")
+@pytest.mark.scenario("3.4", "lambda-dlq-backlog")
 def test_where_it_does_not_help_it_escalates_once() -> None:
     """The function looks well and fails at all of these: a few are tried, three times, and people are told once."""
     with night(settings='deadline = "PT12H"\n') as on:
@@ -249,7 +249,7 @@ def test_letters_of_a_function_that_has_another_queue_are_left() -> None:
         assert "has no dead-letter queue" in on.incident.why
 
 
-@pytest.mark.scenario("1.8", LETTERS)
+@pytest.mark.scenario("1.8", "sqs-dlq-backlog")
 @pytest.mark.parametrize("mode", ["observe", "auto"])
 @pytest.mark.parametrize("thin", [True, False])
 def test_what_eventbridge_could_not_deliver_is_told(mode: str, thin: bool) -> None:
@@ -324,7 +324,7 @@ def test_an_event_whose_fate_is_not_known_is_not_given_twice(fault: Kind) -> Non
 # -- before they are lost ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("3.4", EVENTS)
+@pytest.mark.scenario("3.4", "lambda-dlq-backlog")
 @pytest.mark.parametrize("hours, severity", [(24 * 14, Severity.SEV3), (47, Severity.SEV2), (4, Severity.SEV1)])
 def test_the_sooner_the_first_event_is_lost_the_louder(hours: int, severity: Severity) -> None:
     """SQS deletes what is older than the queue's retention: the report says when."""
