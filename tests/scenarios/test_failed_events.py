@@ -336,3 +336,12 @@ def test_the_sooner_the_first_event_is_lost_the_louder(hours: int, severity: Sev
         assert f"lost at {lost:%Y-%m-%d %H:%M} UTC" in on.report
         on.minutes(60 * hours if hours < 24 else 0)
         assert on.system.dead == (0 if hours < 24 else 4)
+
+
+def test_what_has_to_wait_becomes_urgent_by_waiting() -> None:
+    """Nothing may be given to a function that somebody switched off, and its events are lost in four hours."""
+    with night(settings='deadline = "PT40M"\n', retention=timedelta(hours=4)) as on:
+        on.system.letters(4)
+        on.system.reserved = 0
+        on.until_settled()
+        assert (on.incident.verdict, on.incident.severity, on.written) == (Verdict.REFUSED, Severity.SEV1, [])

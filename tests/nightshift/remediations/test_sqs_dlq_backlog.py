@@ -384,6 +384,11 @@ def test_a_queues_own_rules_come_before_the_rules_for_all() -> None:
     assert [each["MessageBody"] for each in case.account.home] == ['{"order": 0}', '{"order": 2}']
     assert case.scratch["canary"]["left"] == {"keep: mine": 1}
     assert refused(Account(dead=[letter(1)]), target=target).reason == "what is left needs a person: 1 x mine"
+    kept = Rule.model_validate({"name": "plain", "means": "keep", "when": {"test": "not-json"}})
+    other = replace(TARGET, letters=(kept,))  # the rules for all call this poison
+    assert (
+        refused(Account(dead=[letter(1, "no json")]), target=other).reason == "what is left needs a person: 1 x plain"
+    )
 
 
 def test_letters_of_a_stalled_consumer_wait_for_its_own_incident() -> None:
