@@ -39,7 +39,7 @@ from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
 from sandbox.systems.document_management import DocumentManagement
-from sandbox.systems.etl import Etl, etl_target
+from sandbox.systems.etl_function import Etl, etl_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics

@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import World
-from sandbox.systems.etl import Etl
+from sandbox.systems.etl_function import Etl
 
 MINUTE = timedelta(minutes=1)
 

@@ -18,7 +18,7 @@ from nightshift.model import Incident, Ledger, Severity, Verdict
 from sandbox.deployment import Deployment
 from sandbox.faults import Kind
 from sandbox.scenes import NIGHT, failures
-from sandbox.systems.etl import Etl, etl_configuration
+from sandbox.systems.etl_function import Etl, etl_configuration
 from sandbox.world import World
 
 EVENTS, LETTERS = "lambda-dlq-backlog", "sqs-dlq-backlog"

@@ -38,7 +38,7 @@ from sandbox.scenes import (
     release_configuration,
 )
 from sandbox.systems.document_management import DocumentManagement
-from sandbox.systems.etl import Etl, etl_target
+from sandbox.systems.etl_function import Etl, etl_target
 from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
