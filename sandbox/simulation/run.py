@@ -39,7 +39,7 @@ from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
 from sandbox.systems.document_management import DocumentManagement
-from sandbox.systems.etl_function import Etl, etl_target
+from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -87,7 +87,7 @@ class Stage:
     queues: list[QueueService]
     apis: list[UsageMetrics]
     buckets: list[TransientTrigger]
-    functions: list[Etl]
+    functions: list[EtlFunction]
     loans: Loans
     sent: Counter[str]  # what producers sent, by fingerprint
     humans: list[Human] = field(default_factory=list)
@@ -198,7 +198,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         apis = [UsageMetrics(world, f"a{number}", tasks=TASKS) for number in range(story.apis)]
         buckets = [_bucket(world, number) for number in range(story.triggers)]
         functions = [
-            Etl(world, f"f{number}", timeout=1, destination=bool(number % 2)) for number in range(story.functions)
+            EtlFunction(world, f"f{number}", timeout=1, destination=bool(number % 2)) for number in range(story.functions)
         ]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
@@ -313,7 +313,7 @@ def configuration(
     loans: Loans,
     apis: Sequence[UsageMetrics] = (),
     buckets: Sequence[TransientTrigger] = (),
-    functions: Sequence[Etl] = (),
+    functions: Sequence[EtlFunction] = (),
 ) -> str:
     """The deployment's TOML."""
     auto = 'mode = "auto"\n'
@@ -367,7 +367,7 @@ def _used(
     loans: Loans,
     apis: Sequence[UsageMetrics],
     buckets: Sequence[TransientTrigger],
-    functions: Sequence[Etl],
+    functions: Sequence[EtlFunction],
 ) -> bool:
     """Whether there is a target for a table of the configuration."""
     if not table.startswith("remediations"):

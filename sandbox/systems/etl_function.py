@@ -28,7 +28,7 @@ from sandbox.world import World
 if TYPE_CHECKING:
     from moto.sqs.models import Queue
 
-__all__ = ["Etl", "etl_configuration"]
+__all__ = ["EtlFunction", "etl_configuration"]
 
 FUNCTION = "opendata-etl"
 _LARGEST = 1024 * 1024
@@ -45,7 +45,7 @@ class _Event:
     request: str = field(default_factory=new_id)
 
 
-class Etl:
+class EtlFunction:
     """The function, its failed events' queue, and what can go wrong with them."""
 
     def __init__(
@@ -274,7 +274,7 @@ class Etl:
         return {"Tags": dict(self.tags)}
 
 
-def etl_target(system: Etl, *, mode: str = "auto", function: str = "", more: str = "") -> str:
+def etl_target(system: EtlFunction, *, mode: str = "auto", function: str = "", more: str = "") -> str:
     """The queue as a target of the configuration."""
     return f"""
 [[systems.targets]]
@@ -286,7 +286,7 @@ function = "{function or system.arn}"
 
 
 def etl_configuration(
-    system: Etl, *, mode: str = "auto", settings: str = "", function: str = "", more: str = ""
+    system: EtlFunction, *, mode: str = "auto", settings: str = "", function: str = "", more: str = ""
 ) -> str:
     """A deployment's TOML for the queue of one function's failed events."""
     return f"""

@@ -9,12 +9,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox import World
-from sandbox.systems.etl_function import Etl
+from sandbox.systems.etl_function import EtlFunction
 
 MINUTE = timedelta(minutes=1)
 
 
-def received(world: World, system: Etl) -> list[dict[str, object]]:
+def received(world: World, system: EtlFunction) -> list[dict[str, object]]:
     """What lies in the queue for failed events."""
     answer = world.client("sqs").receive_message(
         QueueUrl=system.dlq_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
@@ -25,7 +25,7 @@ def received(world: World, system: Etl) -> list[dict[str, object]]:
 
 def test_an_event_is_tried_three_times_before_it_is_a_letter(world: World) -> None:
     """After one minute and after two more; the letter is the event, and says beside it how it failed."""
-    system = Etl(world)
+    system = EtlFunction(world)
     system.source_down = True
     [event] = system.submit()
     world.run(3 * MINUTE)
@@ -39,7 +39,7 @@ def test_an_event_is_tried_three_times_before_it_is_a_letter(world: World) -> No
 
 def test_an_event_that_met_a_short_outage_is_done_at_another_try(world: World) -> None:
     """Nobody hears of it."""
-    system = Etl(world)
+    system = EtlFunction(world)
     system.source_down = True
     [event] = system.submit()
     world.run(timedelta(seconds=30))
@@ -51,7 +51,7 @@ def test_an_event_that_met_a_short_outage_is_done_at_another_try(world: World) -
 
 def test_a_destination_is_told_of_the_event_and_of_its_function(world: World) -> None:
     """In a record of Lambda's, which counts as the same message."""
-    system = Etl(world, destination=True)
+    system = EtlFunction(world, destination=True)
     system.source_down = True
     [event] = system.submit()
     world.run(5 * MINUTE)
@@ -64,7 +64,7 @@ def test_a_destination_is_told_of_the_event_and_of_its_function(world: World) ->
 
 def test_a_queue_that_takes_nothing_loses_what_fails(world: World) -> None:
     """And Lambda counts that."""
-    system = Etl(world)
+    system = EtlFunction(world)
     system.source_down = system.queue_closed = True
     system.submit()
     world.run(6 * MINUTE)
@@ -76,7 +76,7 @@ def test_a_queue_that_takes_nothing_loses_what_fails(world: World) -> None:
 
 def test_letters_expire_when_their_queue_has_kept_them_long_enough(world: World) -> None:
     """Nobody is asked."""
-    system = Etl(world, retention=timedelta(hours=1))
+    system = EtlFunction(world, retention=timedelta(hours=1))
     system.letters(3)
     world.run(59 * MINUTE)
     assert len(received(world, system)) == 3
@@ -87,7 +87,7 @@ def test_letters_expire_when_their_queue_has_kept_them_long_enough(world: World)
 
 def test_lambda_takes_an_event_without_waiting_for_it(world: World) -> None:
     """It says that it was taken; what is no JSON, or for nobody, it refuses."""
-    system, client = Etl(world), world.client("lambda")
+    system, client = EtlFunction(world), world.client("lambda")
     assert client.invoke(FunctionName=system.arn, InvocationType="Event", Payload=b"{}")["StatusCode"] == 202
     for name, payload in ((system.name, b"no json"), (system.name, b'"' + b"x" * 1024 * 1024 + b'"'), ("other", b"{}")):
         with pytest.raises(ClientError):

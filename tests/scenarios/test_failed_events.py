@@ -18,7 +18,7 @@ from nightshift.model import Incident, Ledger, Severity, Verdict
 from sandbox.deployment import Deployment
 from sandbox.faults import Kind
 from sandbox.scenes import NIGHT, failures
-from sandbox.systems.etl_function import Etl, etl_configuration
+from sandbox.systems.etl_function import EtlFunction, etl_configuration
 from sandbox.world import World
 
 EVENTS, LETTERS = "lambda-dlq-backlog", "sqs-dlq-backlog"
@@ -29,7 +29,7 @@ class Night:
     """The function, its queue, and Nightshift switched on."""
 
     world: World
-    system: Etl
+    system: EtlFunction
     nightshift: Deployment
 
     @property
@@ -75,7 +75,7 @@ def night(*, thin: bool = True, named: bool = True, **more: Any) -> Iterator[Nig
     """A night on which the function works at first. ``named``: whether the configuration says whose events they are."""
     of_system = {key: more.pop(key) for key in ("destination", "retention", "timeout") if key in more}
     with World(NIGHT, thin=thin) as world:
-        system = Etl(world, **of_system)
+        system = EtlFunction(world, **of_system)
         toml = etl_configuration(system, **more)
         if not named:
             toml = toml.replace(f'function = "{system.arn}"', "").replace(EVENTS, LETTERS)

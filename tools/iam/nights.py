@@ -38,7 +38,7 @@ from sandbox.scenes import (
     release_configuration,
 )
 from sandbox.systems.document_management import DocumentManagement
-from sandbox.systems.etl_function import Etl, etl_target
+from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, trigger_configuration
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -308,7 +308,7 @@ def _play_triggers() -> Night:
 def _play_events() -> Night:
     """A function's failed events, in a queue with a key; one of them is none that anybody could read."""
     with World(NIGHT) as world:
-        system, etl = DocumentManagement(world), Etl(world)
+        system, etl = DocumentManagement(world), EtlFunction(world)
         key = world.client("kms").create_key()["KeyMetadata"]["KeyId"]
         world.client("sqs").set_queue_attributes(QueueUrl=etl.dlq_url, Attributes={"KmsMasterKeyId": key})
         enabled = f'[remediations.{EVENTS}]\nmode = "auto"\nsample = 10\nhealthy_for = "PT5M"\n\n[[systems]]'
