@@ -12,7 +12,7 @@ Source: https://docs.aws.amazon.com/service-authorization/latest/reference/refer
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from nightshift.errors import ConfigError
@@ -161,7 +161,7 @@ WORST: Mapping[str, str] = {
     "kms:ReEncryptFrom": "Nothing that reading and writing the table does not allow already",
     "kms:ReEncryptTo": "Nothing that reading and writing the table does not allow already",
     "lambda:DeleteFunctionConcurrency": "Switch a registered function on that somebody had switched off",
-    "lambda:InvokeFunction": "Start a registered schedule's function, with any event, as often as its concurrency lets",
+    "lambda:InvokeFunction": "Call the function of a listed queue or schedule, with any event, as often as it can run",
     "lambda:PutFunctionConcurrency": "Switch a registered function off, or take the account's concurrency for it",
     "lambda:UpdateAlias": "Point an alias of a registered function at any version of it",
     "logs:CreateLogStream": "Add a stream to the function's own log",
@@ -257,8 +257,20 @@ def _of(kind: str, *fields: str) -> Scope:
 def _named(target: Target, fields: tuple[str, ...]) -> list[Arn]:
     consumer = target.consumer if target.pipeline is None else target.pipeline.function
     every = {"arn": target.arn, "consumer": consumer, "source": target.source, "queue": target.queue}
-    every["function"] = target.schedule.function if target.schedule is not None else None
+    every["function"] = target.function if target.schedule is None else target.schedule.function
     return [arn for name in fields if (arn := every[name]) is not None]
+
+
+def _function_itself(*fields: str) -> Scope:
+    """A function without the version or alias that a target may name: its settings and tags are the function's own."""
+
+    def scope(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+        del place
+        for arn in _named(target, fields):
+            if arn.kind == "lambda:function":
+                yield str(replace(arn, resource=":".join(arn.resource.split(":")[:2]))), ()
+
+    return scope
 
 
 def _anywhere(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
@@ -536,11 +548,11 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:DeleteFunctionConcurrency": _of("lambda:function", "arn"),
     "lambda:GetAlias": _of("lambda:function", *_SERVICE),
     "lambda:GetFunction": _of("lambda:function", *_SERVICE),
-    "lambda:GetFunctionConcurrency": _of("lambda:function", *_SERVICE),
     "lambda:GetPolicy": _of("lambda:function", "arn"),
+    "lambda:GetFunctionConcurrency": _function_itself(*_SERVICE),
     "lambda:InvokeFunction": _of("lambda:function", "function"),
-    "lambda:ListTags": _of("lambda:function", *_SERVICE),
-    "lambda:GetFunctionConfiguration": _of("lambda:function", *_SERVICE),
+    "lambda:ListTags": _function_itself(*_SERVICE),
+    "lambda:GetFunctionConfiguration": _function_itself(*_SERVICE),
     "lambda:ListVersionsByFunction": _of("lambda:function", *_SERVICE),
     "lambda:PutFunctionConcurrency": _of("lambda:function", "arn"),
     "lambda:UpdateAlias": _of("lambda:function", "arn"),

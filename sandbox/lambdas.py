@@ -191,19 +191,7 @@ class Lambdas:
         if attempt < len(RETRIES):
             self._agenda.at(RETRIES[attempt], self._later(function, event, attempt + 1), Order.CODE)
         elif function.on_failure:
-            record = {
-                "version": "1.0",
-                "timestamp": f"{self._agenda.now:%Y-%m-%dT%H:%M:%S.000Z}",
-                "requestContext": {
-                    "requestId": new_id(),
-                    "functionArn": self._arn(function),
-                    "condition": "RetriesExhausted",
-                    "approximateInvokeCount": attempt + 1,
-                },
-                "requestPayload": event,
-                "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
-                "responsePayload": {"errorType": type(done.error).__name__, "errorMessage": str(done.error)},
-            }
+            record = record_of(self._arn(function), event, self._agenda.now, done.error, attempt + 1)
             self._queues.put(self._queues.find(function.on_failure), _json(record))
         else:
             self.discarded.append((function.name, event))
@@ -264,6 +252,23 @@ class Lambdas:
             "resources": [f"arn:aws:events:{self._region}:{self._account}:rule/{function.name}"],
             "detail": {},
         }
+
+
+def record_of(arn: str, event: Any, now: datetime, error: BaseException | None, tries: int) -> Event:
+    """What an on-failure destination is told of an event that failed for good."""
+    return {
+        "version": "1.0",
+        "timestamp": f"{now:%Y-%m-%dT%H:%M:%S.000Z}",
+        "requestContext": {
+            "requestId": new_id(),
+            "functionArn": arn,
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": tries,
+        },
+        "requestPayload": event,
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "responsePayload": {"errorType": type(error).__name__, "errorMessage": str(error)},
+    }
 
 
 class _Mapping:

@@ -6,6 +6,7 @@ whether a message was lost, finished once, or finished twice, whatever happened 
 """
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +14,19 @@ from datetime import datetime
 
 
 def fingerprint(body: str) -> str:
-    """What identifies a message for ever."""
-    return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    """What identifies a message for ever: of a record about a function's failed event, that event."""
+    return hashlib.sha256(_event(body).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _event(body: str) -> str:
+    if '"requestPayload":' not in body:
+        return body
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return body
+    whole = isinstance(found, dict) and "requestPayload" in found
+    return json.dumps(found["requestPayload"], separators=(",", ":")) if whole else body
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class Queues:
         self.short_poll_misses = (
             0.0  # the share of messages that a short poll does not see, as on a real, nearly empty queue
         )
+        self.beside: list[Callable[[], Iterable[str]]] = []  # what waits elsewhere: Lambda has a queue of its own
         self.tallies: dict[str, Tally] = defaultdict(Tally)
         self.touched: set[str] = set()  # queues (by ARN) in which something happened since the last minute
         self.dead_letter_sources: dict[str, str] = {}  # message id -> ARN of the queue that it died in
@@ -134,16 +135,27 @@ class Queues:
         return [message.body for message in queue._messages]
 
     def present(self) -> Counter[str]:
-        """Fingerprints of everything in every queue."""
-        return Counter(
+        """Fingerprints of everything in every queue, and of what waits in queues that AWS keeps for itself."""
+        found = Counter(
             fingerprint(message.body) for queue in self.backend.queues.values() for message in queue._messages
         )
+        for bodies in self.beside:
+            found.update(map(fingerprint, bodies()))
+        return found
 
     def put(self, queue: Queue, body: str, attributes: dict[str, Any] | None = None) -> Message:
         """A producer sends a message: what SendMessage does, without the call."""
+        return self._lay(queue, body, attributes or {})
+
+    def hand_over(self, queue: Queue, body: str, attributes: dict[str, Any]) -> Message:
+        """AWS puts a message there that was in the account before, in a queue of AWS's own."""
+        self.ledger.sent[fingerprint(body)] -= 1
+        return self._lay(queue, body, attributes)
+
+    def _lay(self, queue: Queue, body: str, attributes: dict[str, Any]) -> Message:
         message = Message(new_id(), body)
         vars(message)["sent_timestamp"] = self._agenda.ms
-        message.message_attributes = attributes or {}
+        message.message_attributes = attributes
         queue.add_message(message)
         return message
 

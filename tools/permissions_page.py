@@ -73,7 +73,7 @@ WHY = {
     "lambda:GetFunctionConcurrency": "has somebody switched the consumer off?",
     "lambda:GetFunctionConfiguration": "does AWS say that the function has failed, and how long may a call take?",
     "lambda:GetPolicy": "may S3, EventBridge or SNS still call the function?",
-    "lambda:InvokeFunction": "the cure: the function is asked for an hour that has no data",
+    "lambda:InvokeFunction": "the cure: the function is given a failed event again, or asked for an hour without data",
     "lambda:ListTags": "is the function's stack being changed right now? Then it is told later",
     "lambda:ListEventSourceMappings": "which function consumes the queue, and is it enabled, and what is read for it?",
     "logs:CreateLogStream": "the function's own log",
@@ -139,7 +139,8 @@ is not 0. What a call needs is what AWS documents: the service authorization ref
 
 Names in capitals stand for what is called differently in every deployment: `DLQ` and `SOURCE` are a registered
 dead-letter queue and the queue it belongs to, `CLUSTER/SERVICE` is a service, `CONSUMER` a Lambda function that empties
-a queue, `BUCKET` has triggers in it, `RAW` and `CURATED` are the two ends of a pipeline; `TABLE`, `WORK`, `MISSED`,
+a queue, `FUNCTION` one whose failed events lie in a `DLQ`, `BUCKET` has triggers in it, `RAW` and `CURATED` are the
+two ends of a pipeline; `TABLE`, `WORK`, `MISSED`,
 `REPORTS`, `QUARANTINE`, `KEY` and `LOG` are Nightshift's own. Account and Region are left out: they are always the
 deployment's. A function's role *reads* more than {MANY} resources of one kind by a pattern of that kind, because their
 ARNs do not fit into a role; what is written is always named one by one.

@@ -55,6 +55,7 @@ _TUNE = "visibility-timeout-short"
 _EXECUTIONS = "execution-failed"
 _LOST = "archive-object-lost"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
+_EVENTS = "lambda-dlq-backlog"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -64,6 +65,7 @@ _BY_SCENE = {
     "no way in": _TRAFFIC,
     "work slows": _TUNE,
     "letters forgotten": _TUNE,
+    "failed events": _EVENTS,
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
@@ -83,6 +85,7 @@ _DELETES, _RAISES = "s3.DeleteObject", _LENDS
 _REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecution"
 _COPIES = "s3.CopyObject"
 _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
+_INVOKES = "lambda.Invoke"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -122,8 +125,9 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
     _TRAFFIC: _SOON,
     _BROKEN: _SOON,
     _TUNE: {**_SOON, "patience": "PT20M", "least": 8, "processing_metric": WORK},
+    _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
 }
-"""of those that look at a service alone"""
+"""of those that look at one thing alone"""
 _LOADED = {**_SOON, "patience": "PT8M", "history": "PT20M", "lease": "PT12M", "max_attempts": 1}
 """of capacity: where that is looked at, and nothing else of a service"""
 
@@ -243,6 +247,17 @@ def _hours(count: int, *, never: int = 0, **more: Any) -> Story:
     return _told(_HOURS_MISSING, scenes, {}, {"documents": 0, "schedules": 1, **more})
 
 
+def _failed(
+    *scenes: Scene,
+    of: tuple[int, int, int, int] = (4, 0, 0, 0),
+    which: int = 0,
+    has: Mapping[str, str | int] | None = None,
+    **more: Any,
+) -> Story:
+    begins = _at(0.1, "failed events", *of, which=which)
+    return _told(_EVENTS, (begins, *scenes), has or {}, {"documents": 0, "functions": 1 + which, **more})
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -269,6 +284,17 @@ LIVES: tuple[Life, ...] = (
     Life("letters, only watched", _letters(mode="observe"), (_REFUSED,), (), (_SENDS,)),
     Life("letters, events overlap", _letters(_at(4, "true alarm"), _at(5, "doubled work"), _at(6, "true alarm"), of=(1, 0, 0, 0)), (_FIXED,), (_SENDS,)),
     Life("letters, approved", _letters(mode="approve", answer="yes"), (_FIXED,), (_SENDS,)),
+    # events of a function
+    Life("events, one by one", _failed(), (_FIXED,), (_INVOKES,), (_STORES,)),
+    Life("events in two batches", _failed(of=(12, 0, 0, 0), has={"canary": 1}), (_FIXED,), (_INVOKES,), (_STORES,)),
+    Life("events, some of them bad", _failed(of=(2, 2, 0, 0)), (_FIXED,), (_INVOKES, _STORES)),
+    Life("events, all of them bad", _failed(of=(0, 2, 0, 0)), (_FIXED,), (_STORES,), (_INVOKES,)),
+    Life("events come back, second attempt", _failed(of=(0, 0, 1, 0)), (_FIXED,), (_INVOKES, _STORES)),
+    Life("events come back, no attempt left", _failed(of=(0, 0, 2, 0), has={"max_attempts": 1}), (_ESCALATED,), (_INVOKES,)),
+    Life("events that are lost", _failed(of=(0, 0, 4, 1)), (_ESCALATED,), (_INVOKES,), (_STORES,)),
+    Life("events of a destination", _failed(of=(3, 0, 1, 0), which=1), (_FIXED,), (_INVOKES, _STORES)),
+    Life("events, approved", _failed(mode="approve", answer="yes"), (_FIXED,), (_INVOKES,)),
+    Life("events, only watched", _failed(mode="observe"), (_REFUSED,), (), (_INVOKES,)),
     # a service
     Life("restart that helps", _stalled(), (_FIXED,), (_RESTARTS,)),
     Life("restart that does not help", _stalled(what="hang"), (_ESCALATED,), (_RESTARTS,)),

@@ -22,6 +22,7 @@ from urllib.parse import unquote_plus
 
 from nightshift.engine import GIVE_BACK_EVERY, GIVE_BACK_TRIES
 from nightshift.incidents import Event
+from nightshift.model import Call as PlannedCall
 from nightshift.model import Incident, Outcome, SwitchState, Verdict
 
 from sandbox.clock import from_ms, to_ms
@@ -66,6 +67,8 @@ _ONCE = {
 """writes of which an attempt makes at most one"""
 _RAISED = {"VisibilityTimeout", "MessageRetentionPeriod"}
 """all that is ever set of a queue"""
+_SENDS = {"sqs.SendMessage", "lambda.Invoke"}
+"""what gives a letter another chance: at most once an incident"""
 _NOTHING_LASTS = {
     "s3.GetObject",
     "s3.ListObjectsV2",
@@ -77,12 +80,8 @@ _NOTHING_LASTS = {
     "sqs.ChangeMessageVisibility",
 }
 """made under a write role, and nothing of them stays: letters that were hidden show themselves again"""
-_NAMED = {
-    "lambda.Invoke": "lambda.InvokeFunction",
-    "s3.CopyObject": "s3.PutObject",
-    "s3.ListObjectsV2": "s3.ListBucket",
-}
-"""what IAM, and so a report, calls otherwise than the API does"""
+_BY_TEN = ("sqs:", "s3:", "states:", "lambda:")
+"""of which many calls are made in one step: they are recorded when it ends"""
 _STOPS = {"sqs.CancelMessageMoveTask", "sqs.ListMessageMoveTasks", "sqs.ChangeMessageVisibility"}
 """what only stops or takes back what we did: allowed while Nightshift is paused"""
 
@@ -215,10 +214,10 @@ def _stored(played: Played) -> Counter[str]:
 
 def _moved_as_told(case: Case, incident: Incident) -> Iterator[str]:
     """What a report says was moved is what left the dead-letter queue by our hand."""
-    if incident.remediation != "sqs-dlq-backlog":
+    if incident.remediation not in {"sqs-dlq-backlog", "lambda-dlq-backlog"}:
         return
     writes = case.by_incident.get(incident.id, [])
-    sent = {fingerprint(call.params["MessageBody"]) for call in writes if call.name == "sqs.SendMessage"}
+    sent = {_sent(call) for call in writes if call.name in _SENDS}
     stored = {_letter(call): to_ms(call.at) for call in writes if call.name == "s3.PutObject"}
     handles = {call.notes["answer"].get("TaskHandle") for call in writes if call.name == "sqs.StartMessageMoveTask"}
     tasks = [task for task in case.played.stage.world.move_tasks.all if task.handle in handles]
@@ -229,6 +228,13 @@ def _moved_as_told(case: Case, incident: Incident) -> Iterator[str]:
     if told.moved > most or told.moved + told.uncertain < least:
         how = f"{len(sent)} were sent, {len(stored)} stored, {by_task} moved by a task"
         yield f"{incident.id} says that {told.moved} letters moved (and {told.uncertain} are uncertain); {how}"
+
+
+def _sent(call: Call) -> str:
+    """The fingerprint of a letter that was sent home, or of an event that its function was given."""
+    if call.name == "lambda.Invoke":
+        return fingerprint(bytes(call.params["Payload"]).decode())
+    return fingerprint(call.params["MessageBody"])
 
 
 def _letter(put: Call) -> str:
@@ -412,7 +418,7 @@ def once_per_attempt(case: Case) -> Iterator[str]:
         applied = [call for call in writes if call.name in _ONCE and not _takes_back(case, call)]
         if len(applied) > len(incident.attempts):
             yield f"{id_}: {len(applied)} applications in {len(incident.attempts)} attempts: {_names(applied)}"
-        sends = Counter(fingerprint(call.params["MessageBody"]) for call in writes if call.name == "sqs.SendMessage")
+        sends = Counter(_sent(call) for call in writes if call.name in _SENDS)
         for print_, count in sends.items():
             if count > 1:
                 yield f"{id_}: message {print_} was sent home {count} times"
@@ -571,10 +577,14 @@ def deadlines(case: Case) -> Iterator[str]:
 def sickness_noticed(case: Case) -> Iterator[str]:
     """What is still sick at the end is somebody's: an incident is open, or one has ended and told a person."""
     known = {incident.target for incident in case.played.incidents}
-    for system in case.played.stage.queues:
+    stage = case.played.stage
+    for system in stage.queues:
         if system.dead and known.isdisjoint({system.dlq_arn, system.queue_arn}):
             yield f"{system.dead} dead letters in {system.dlq_arn}, and nobody was ever told"
-    for bucket in case.played.stage.buckets if TRIGGERS in case.played.stage.nightshift.policy.remediations else ():
+    for function in stage.functions:
+        if function.dead and function.dlq_arn not in known:
+            yield f"{function.dead} dead letters in {function.dlq_arn}, and nobody was ever told"
+    for bucket in stage.buckets if TRIGGERS in stage.nightshift.policy.remediations else ():
         stuck = bucket.stuck(stuck_for(case.played.stage) + timedelta(minutes=5))
         if stuck and bucket.arn not in known:
             yield f"{len(stuck)} triggers are stuck in {bucket.arn}, and nobody was ever told"
@@ -782,7 +792,7 @@ def report_is_trail(case: Case) -> Iterator[str]:
         told: Counter[tuple[str, str]] = Counter()
         unknown: Counter[tuple[str, str]] = Counter()
         for record in incident.calls:
-            key = (record.action.replace(":", "."), record.resource)
+            key = (record.action, record.resource)
             if record.outcome is Outcome.DONE:
                 told[key] += record.count
             elif record.outcome is Outcome.UNKNOWN:
@@ -793,7 +803,7 @@ def report_is_trail(case: Case) -> Iterator[str]:
             name, resource = key
             if told[key] > made[key] + _taken_for_ours(case, incident, name, resource):
                 yield f"{incident.id} says {name} on {resource} x{told[key]}, the trail says x{made[key]}"
-            elif made[key] > told[key] + unknown[key] and not (died and name.startswith(("sqs", "s3", "states"))):
+            elif made[key] > told[key] + unknown[key] and not (died and name.startswith(_BY_TEN)):
                 yield (
                     f"{incident.id} says {name} on {resource} x{told[key]} (+{unknown[key]} unknown), "
                     f"the trail says x{made[key]}"
@@ -809,7 +819,7 @@ def _taken_for_ours(case: Case, incident: Incident, name: str, resource: str) ->
     lost = [
         record
         for record in incident.calls
-        if name == "ecs.UpdateService" and record.resource == resource and "found by looking" in record.error
+        if name == "ecs:UpdateService" and record.resource == resource and "found by looking" in record.error
     ]
     begun = [from_ms(human.at_ms) for human in case.played.stage.humans if human.subject == resource]
     return sum(any(record.at - _REACH < at <= record.at + case.skew for at in begun) for record in lost)
@@ -831,11 +841,6 @@ def _takes_back(case: Case, call: Call) -> bool:
     return wanted == TASKS or gives
 
 
-def _action(call: Call) -> str:
-    """As IAM and the report name a call."""
-    return _NAMED.get(call.name, call.name).replace("stepfunctions.", "states.")
-
-
 def _names(calls: list[Call]) -> str:
     return ", ".join(f"{call.name} {call.at:%H:%M:%S}" for call in calls)
 
@@ -844,6 +849,11 @@ def _bounds(played: Played) -> set[str]:
     policy = played.stage.nightshift.policy
     found = {str(arn) for target in policy.targets for arn in (target.arn, *target.linked)}
     return found | {each.arn for each in played.stage.world.autoscaling.all.values() if each.service.arn in found}
+
+
+def _action(call: Call) -> str:
+    """What IAM calls it, and so the report."""
+    return PlannedCall(call.service, call.operation, "").action
 
 
 def _resource(call: Call) -> str:
@@ -856,7 +866,8 @@ def _resource(call: Call) -> str:
     if call.service == "events":
         return f"arn:aws:events:{place}:rule/{params['Name']}"
     if call.service == "lambda":
-        return f"arn:aws:lambda:{place}:function:{params['FunctionName']}"
+        name = str(params["FunctionName"])
+        return name if name.startswith("arn:") else f"arn:aws:lambda:{place}:function:{name}"
     if call.name == "ecs.StopServiceDeployment":
         return str(params["serviceDeploymentArn"])
     if call.name == "ecs.StopTask":
@@ -917,7 +928,7 @@ def _arn(case: Case, call: Call) -> str:
 def _permitted(call: Call) -> bool:
     """Whether the session policy that the call was made under names it."""
     policy = json.loads(call.principal.policy or '{"Statement": []}')
-    action = _action(call).replace(".", ":")
+    action = _action(call)
     resource = _resource(call)
     if call.service == "s3" and "Key" in call.params:
         resource = f"{resource}/{call.params['Key']}"

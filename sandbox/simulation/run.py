@@ -44,6 +44,7 @@ from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
 from sandbox.systems.etl import Etl, pipeline_target
+from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
@@ -71,6 +72,7 @@ TUNING = "remediations.visibility-timeout-short"
 DAY = 86_400
 ARCHIVE = "archive-object-lost"
 DISABLED, HOURS = "schedule-disabled", "hours-missing"
+EVENTS = "lambda-dlq-backlog"
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -101,6 +103,7 @@ class Systems:
     pipelines: list[Etl]
     machines: list[DocumentProcessing]
     schedules: list[Ingestion]
+    functions: list[EtlFunction]
 
     def whose(self, remediation: str) -> Sized:
         """Those that a remediation may look at."""
@@ -114,6 +117,7 @@ class Systems:
             EXECUTIONS: self.machines,
             DISABLED: self.schedules,
             HOURS: self.schedules,
+            EVENTS: self.functions,
         }
         return found.get(remediation, self.queues)
 
@@ -242,6 +246,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         account = state_machines(world)
         machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
         schedules = [_ingestion(world, number) for number in range(story.schedules)]
+        functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
@@ -256,6 +261,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             pipelines=pipelines,
             machines=machines,
             schedules=schedules,
+            functions=functions,
         )
         toml = configuration(story, world, systems)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
@@ -275,6 +281,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         _switch(stage, SwitchState.ON)
         for system in queues:
             system.offer(1)
+        for function in functions:
+            function.per_minute = 1
         for api in apis:
             api.ecs_stops_replacing()
             api.requests(60)
@@ -425,6 +433,10 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     parts += [
         f'[[systems]]\nname = "ingestion-{number}"\n{schedule_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.schedules)
+    ]
+    parts += [
+        f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode)}\n'
+        for number, system in enumerate(systems.functions)
     ]
     loans = systems.loans
     if loans.names:
@@ -789,6 +801,22 @@ def _hours_lost(stage: Stage, scene: Scene) -> None:
     system.never |= set(lost[:never])
 
 
+def _failed_events(stage: Stage, scene: Scene) -> None:
+    """
+    A function has failed at events for good, as after an outage.
+
+    So many good ones, that nobody can read, and that it fails at each time; where it is closed, their queue takes none
+    of those that fail again.
+    """
+    good, bad, failing, closed = scene.numbers
+    system = stage.functions[scene.which % len(stage.functions)]
+    system.letters(good)
+    system.rubbish(bad)
+    system.fails_at.add("failing")
+    system.letters(failing, kind="failing")
+    system.queue_closed = bool(closed)
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -1064,6 +1092,7 @@ def _look(stage: Stage) -> None:
         group = api.target_group
         found[api.api.arn] = group.quick and all(state == "healthy" for _, state, _ in group.targets)
     enabled = stage.nightshift.policy.remediations
+    found |= {system.dlq_arn: system.clean for system in stage.functions}
     for bucket in stage.buckets:
         found[bucket.arn] = not (bucket.stuck(stuck_for(stage)) if TRIGGERS in enabled else bucket.lost)
     for pipeline in stage.pipelines:
@@ -1163,6 +1192,9 @@ def _heal_work(stage: Stage) -> None:
             bucket.route(*bucket.lines)
         for key in bucket.triggers:
             bucket.remove(f"customers/{key}")
+    for function in stage.functions:
+        function.source_down = function.queue_closed = False
+        function.fails_at.clear()
     for machine in stage.machines:
         machine.up(INDEX)
     for ingestion in stage.schedules:
@@ -1182,6 +1214,8 @@ def _come_to_rest(stage: Stage) -> None:
     world, end = stage.world, stage.world.now + LIMIT
     for system in stage.queues:
         system.offer(0)
+    for function in stage.functions:
+        function.per_minute = 0
     world.run(timedelta(minutes=2))
     while stage.nightshift.incidents.open_ids(limit=1) and world.now < end:
         with contextlib.suppress(NeverHappened):
@@ -1205,6 +1239,7 @@ _SCENES: dict[str, Any] = {
     "work slows more": _work_slows_more,
     "letters forgotten": _letters_forgotten,
     "set timeout": _set_timeout,
+    "failed events": _failed_events,
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,

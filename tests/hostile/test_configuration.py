@@ -152,7 +152,7 @@ def test_no_setting_is_a_pattern() -> None:
         for model in json_schema()["$defs"].values()
         if "const" in (facts := model.get("properties", {}).get("test", {}))
     }
-    assert tests == {"not-json", "key-missing", "json-equals", "attribute-equals", "body-contains"}
+    assert tests == {"not-json", "key-missing", "json-is-not", "json-equals", "attribute-equals", "body-contains"}
 
 
 @pytest.mark.hostile(30)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -38,6 +39,7 @@ ALARM = Target(arn=Arn.parse("arn:aws:cloudwatch:eu-central-1:111122223333:alarm
 BUCKET = Target(arn=Arn.parse("arn:aws:s3:::b"), group="g")
 FUNCTION = Target(arn=Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl"), group="g")
 MACHINE = Target(arn=Arn.parse("arn:aws:states:eu-central-1:111122223333:stateMachine:docs"), group="g")
+EVENTS = Target(arn=QUEUE, group="g", function=replace(FUNCTION.arn, resource="function:etl:live"))
 ALB = Arn.parse("arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/app/api/1")
 WORKER = Target(
     arn=SERVICE,
@@ -81,12 +83,22 @@ PIPELINE = Target(
 def test_every_action_that_a_remediation_declares_has_a_resource(remediation: type) -> None:
     """Adding an action without saying on what it is allowed fails here, not at three in the morning."""
     declared = {*remediation.reads, *remediation.writes, *remediation.delegates}  # type: ignore[attr-defined]
-    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, TRIGGERS, PIPELINE, RULE)
+    every = (DLQ, EVENTS, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, TRIGGERS, PIPELINE, RULE)
     targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
     if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
         granted.add("lambda:GetFunctionConcurrency")
     assert granted == declared
+
+
+def test_a_function_is_called_by_the_alias_that_is_named_and_looked_at_by_itself() -> None:
+    """Its settings and its tags are the function's own; leave to call it is leave for that very version or alias."""
+    asked = ("lambda:InvokeFunction", "lambda:GetFunctionConfiguration", "lambda:ListTags")
+    on_queue = {grant.resource for grant in grants_for(asked, [EVENTS], PLACE, who="x")}
+    assert on_queue == {str(EVENTS.function)}
+    alias = Target(arn=replace(FUNCTION.arn, resource="function:etl:live"), group="g")
+    looked_at = {grant.resource for grant in grants_for(asked[1:], [alias], PLACE, who="x")}
+    assert looked_at == {str(FUNCTION.arn)}
 
 
 def test_every_reader_has_its_permission() -> None:
@@ -292,6 +304,7 @@ def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
     """A permission on another kind of resource looks like one and is none."""
     targets = [
         DLQ,
+        EVENTS,
         WORKER,
         ALARM,
         BUCKET,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nightshift.letters import BUILT_IN_RULES, Letter, Meaning, Rule, kind_of_queue, look, meaning
+from nightshift.letters import BUILT_IN_RULES, Letter, Meaning, Rule, look, meaning, origin
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 from pydantic import ValidationError
 
@@ -103,6 +103,20 @@ def test_the_test_event_of_s3_is_obsolete() -> None:
         ({"test": "json-equals", "path": "l.2", "value": "v"}, '{"l": [0, "v"]}', False),
         ({"test": "json-equals", "path": "l.x", "value": "v"}, '{"l": ["v"]}', False),
         ({"test": "json-equals", "path": "a", "value": "x"}, "no json", False),
+        ({"test": "json-equals", "path": "/l/1/k", "value": "v"}, '{"l": [0, {"k": "v"}]}', True),
+        ({"test": "json-equals", "path": "/a.b/c~1d~0e", "value": 1}, '{"a.b": {"c/d~e": 1}}', True),
+        ({"test": "json-equals", "path": "/", "value": 1}, '{"": 1}', True),
+        ({"test": "json-equals", "path": "/a/b", "value": 1}, '{"a": 1}', False),
+        ({"test": "json-is-not", "path": "a", "kind": "object"}, '{"a": []}', True),
+        ({"test": "json-is-not", "path": "a", "kind": "object"}, '{"a": {}}', False),
+        ({"test": "json-is-not", "path": "a", "kind": "list"}, '{"a": []}', False),
+        ({"test": "json-is-not", "path": "a", "kind": "text"}, '{"a": ""}', False),
+        ({"test": "json-is-not", "path": "a", "kind": "number"}, '{"a": 1.5}', False),
+        ({"test": "json-is-not", "path": "a", "kind": "number"}, '{"a": true}', True),
+        ({"test": "json-is-not", "path": "a", "kind": "boolean"}, '{"a": true}', False),
+        ({"test": "json-is-not", "path": "a", "kind": "null"}, '{"a": null}', False),
+        ({"test": "json-is-not", "path": "a", "kind": "null"}, "{}", True),
+        ({"test": "json-is-not", "path": "a", "kind": "null"}, "no json", False),
         ({"test": "body-contains", "text": "needle"}, "hay needle hay", True),
         ({"test": "body-contains", "text": "Needle"}, "hay needle hay", False),
         ({"test": "attribute-equals", "name": "code", "value": "42"}, "{}", True),
@@ -131,6 +145,7 @@ def test_the_first_rule_that_holds_decides() -> None:
         {"test": "body-contains", "text": ""},
         {"test": "json-equals", "path": "", "value": 1},
         {"test": "not-json", "path": "a"},
+        {"test": "json-is-not", "path": "a", "kind": "integer"},
         {},
     ],
 )
@@ -176,7 +191,7 @@ def test_a_letter_says_where_it_died() -> None:
 @pytest.mark.hostile(24)
 def test_what_fills_a_queue_is_told_by_its_letters(message: dict[str, Any], kind: str) -> None:
     """Lambda, EventBridge and SNS leave their marks on what they could not deliver."""
-    assert kind in kind_of_queue([Letter.received(letter(0)), Letter.received(message)])
+    assert kind in origin(Letter.received(message))
 
 
 def test_looking_hides_nothing_and_finds_each_letter_once() -> None:

@@ -134,6 +134,12 @@ def _function(params: Params, account: Account) -> str:
     return account.arn("lambda", f"function:{params['FunctionName'].rsplit(':', 1)[-1]}")
 
 
+def _invoked(params: Params, account: Account) -> str:
+    """By its ARN, whose version or alias counts, or by its name."""
+    name = str(params["FunctionName"])
+    return name if name.startswith("arn:") else _function(params, account)
+
+
 def _execution(params: Params, account: Account) -> str:
     del account
     return str(params["executionArn"])
@@ -437,7 +443,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
     "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _function),
     "lambda.GetPolicy": _plain("lambda:GetPolicy", _function),
-    "lambda.Invoke": _plain("lambda:InvokeFunction", _function),
+    "lambda.Invoke": _plain("lambda:InvokeFunction", _invoked),
     "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
     "route53.ListResourceRecordSets": _plain("route53:ListResourceRecordSets", _zone),

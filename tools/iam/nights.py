@@ -41,6 +41,7 @@ from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target
 from sandbox.systems.etl import Etl, pipeline_configuration
+from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.ingestion import Ingestion, schedule_configuration
 from sandbox.systems.queue_service import WORK, tuning_configuration
 from sandbox.systems.transient_trigger import (
@@ -221,6 +222,7 @@ looks = 1
 history = "PT20M"
 lease = "PT20M"
 """
+EVENTS = "lambda-dlq-backlog"
 ERRORS, LATENCY = "ecs-errors-high", "ecs-latency-high"
 _BRIEF = 'history = "PT20M"\nsuspect = "PT5M"'
 _SETTINGS = 'sample = 10\nrate = 1\nhealthy_for = "PT5M"'
@@ -254,6 +256,7 @@ def nights() -> tuple[Night, ...]:
                 _play_tuning(),
                 _play_archive(),
                 _play_schedule(),
+                _play_events(),
                 *releases,
                 _play_executions(),
                 _play_reports(),
@@ -409,6 +412,26 @@ def _play_schedule() -> Night:
                 stage.minutes(10)
             names = {ingestion.bucket: "BUCKET", ingestion.rule: "RULE", ingestion.function: "FUNCTION"}
             return recorded("schedule", stage, steps, words=names)
+
+
+def _play_events() -> Night:
+    """A function's failed events, in a queue with a key; one of them is none that anybody could read."""
+    with World(NIGHT) as world:
+        system, etl = DocumentManagement(world), EtlFunction(world)
+        key = world.client("kms").create_key()["KeyMetadata"]["KeyId"]
+        world.client("sqs").set_queue_attributes(QueueUrl=etl.dlq_url, Attributes={"KmsMasterKeyId": key})
+        enabled = f'[remediations.{EVENTS}]\nmode = "auto"\nsample = 10\nhealthy_for = "PT5M"\n\n[[systems]]'
+        toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", enabled, 1) + etl_target(etl)
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(8)
+                etl.letters(6)
+                etl.rubbish()
+                stage.until_settled()
+            words = {etl.dlq.name: "DLQ", f"function:{etl.name}": "function:FUNCTION"}
+            return recorded("events", stage, steps, words=words)
 
 
 def _play_answers() -> Night:

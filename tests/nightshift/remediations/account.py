@@ -75,6 +75,7 @@ class Account:
     fails: dict[str, BaseException] = field(default_factory=dict)
     after: dict[str, Callable[[], None]] = field(default_factory=dict)
     per_receive: int = 10
+    accepts: int | None = 202  # what Lambda says of an event that it is given
 
     def __post_init__(self) -> None:
         policy = '{"deadLetterTargetArn": "x", "maxReceiveCount": "3"}'
@@ -254,6 +255,9 @@ class Hand:
                 return {"Messages": account.receive(params["VisibilityTimeout"])}
             case "SendMessage":
                 account.home.append(params)
+            case "Invoke":
+                account.home.append(params)
+                return {} if account.accepts is None else {"StatusCode": account.accepts}
             case "PutObject":
                 account.stored[params["Key"]] = params["Body"]
             case "DeleteMessage":

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nightshift.dead_letters import AGE, VISIBLE
 from nightshift.errors import Ambiguous, AwsError, Missing, Refused, Rejected, Unreadable
-from nightshift.letters import Letter
+from nightshift.letters import Letter, Rule
 from nightshift.model import (
     Call,
     Finding,
@@ -30,7 +31,7 @@ from nightshift.model import (
     Unknown,
 )
 from nightshift.remediation import Progress, Readings, Series, Unread
-from nightshift.remediations.sqs_dlq_backlog import AGE, VISIBLE, SqsDlqBacklog
+from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 from nightshift.signals import queue_metric
 from pydantic import ValidationError
 
@@ -113,7 +114,8 @@ class Case:
     def __init__(self, account: Account, cure: SqsDlqBacklog = CURE, target: Target = TARGET) -> None:
         self.account = account
         self.cure = cure
-        self.plan = planned(account, cure, target)
+        self.diagnosis = cure.diagnose(Eyes(account, SqsDlqBacklog), target, FINDING)
+        self.plan = cure.plan(self.diagnosis)
         self.scratch: dict[str, Any] = {}
         self.ledger = Ledger()
         self.began = [account.now]
@@ -129,6 +131,7 @@ class Case:
             step = Step(name, step.undo, timedelta(0))
         began = tuple(self.began)
         hand = Hand(self.account, step, began=began, scratch=self.scratch, ledger=self.ledger, **of_hand)
+        hand.incident = replace(hand.incident, diagnosis=self.diagnosis)
         try:
             self.cure.apply(hand, self.plan, step)
         finally:
@@ -244,15 +247,18 @@ def test_a_look_goes_by_the_queue_itself() -> None:
 @pytest.mark.parametrize(
     "attributes, age, severity",
     [
-        (counts(1, MessageRetentionPeriod="345600"), points(172_799.0), Severity.SEV3),
-        (counts(1, MessageRetentionPeriod="345600"), points(172_801.0), Severity.SEV2),
+        (counts(1, MessageRetentionPeriod="345600"), points(172_679.0), Severity.SEV3),
+        (counts(1, MessageRetentionPeriod="345600"), points(172_681.0), Severity.SEV2),
+        (counts(1, MessageRetentionPeriod="345600"), points(331_079.0), Severity.SEV2),
+        (counts(1, MessageRetentionPeriod="345600"), points(331_081.0), Severity.SEV1),
+        (counts(1, MessageRetentionPeriod="345600"), points(1e300), Severity.SEV3),
         (counts(1, MessageRetentionPeriod="345600"), Series(), Severity.SEV3),
         (counts(1, MessageRetentionPeriod="345600"), Unread("x"), Severity.SEV3),
         (counts(1), points(172_801.0), Severity.SEV3),
     ],
 )
-def test_a_letter_that_is_lost_within_two_days_is_more_urgent(attributes: Any, age: Any, severity: Severity) -> None:
-    """Four days of retention, two days old."""
+def test_the_sooner_a_letter_is_lost_the_more_urgent(attributes: Any, age: Any, severity: Severity) -> None:
+    """Four days of retention: two days before the end it is for today, four hours before it wakes somebody."""
     seen = CURE.detect(TARGET, looked(attributes, age))
     assert isinstance(seen, Sick)
     assert seen.finding.severity is severity
@@ -278,7 +284,7 @@ def test_letters_of_an_outage_that_is_over_are_ours_to_move() -> None:
     said = " ".join((found.cause, *found.evidence))
     assert "ecs prod/worker has worked for 10 minutes" in said
     assert "4 of about 4 letters looked at: 4 transient" in said
-    assert "lost in 333 hours" in said  # 14 days, of which 3 hours are over
+    assert "is lost at 2026-12-03 00:00 UTC, in 333 hours" in said  # 14 days, of which 3 hours are over
     assert len(found.rejected) == 2
     assert len(account.dead) == 4
 
@@ -318,13 +324,10 @@ def test_a_key_of_aws_needs_no_permission(key: str) -> None:
         ),
         (Account(attributes={DLQ: {"RedrivePolicy": "{}"}}), TARGET, "dead-letter-queue", "of its own"),
         (
-            Account(
-                answers={"sqs:ListDeadLetterSourceQueues": []},
-                dead=[letter(1, RequestID=text("r"), ErrorCode=text("4"))],
-            ),
+            Account(answers={"sqs:ListDeadLetterSourceQueues": []}, dead=[letter(1)]),
             TARGET,
             "source",
-            "asynchronous invocations",
+            "something unknown",
         ),
         (Account(), replace(TARGET, source=replace(SOURCE, resource="other")), "source", "orders does"),
         (
@@ -346,6 +349,46 @@ def test_what_is_not_ours_to_move_is_refused_for_good(
     assert said.guard == guard
     assert said.retry_after is None
     assert re.search(reason, said.reason), said.reason
+
+
+@pytest.mark.parametrize(
+    "dead, whose, advice",
+    [
+        (letter(1, RULE_ARN=text("r"), TARGET_ARN=text("t")), "an EventBridge rule", "put-events"),
+        (letter(1, RequestID=text("r"), ErrorCode=text("4")), "asynchronous invocations", "`function`"),
+        (letter(1, '{"Type": "Notification", "TopicArn": "t"}'), "an SNS subscription", "not to the topic"),
+    ],
+)
+@pytest.mark.hostile(24)
+def test_letters_that_no_queue_sent_are_told(dead: dict[str, Any], whose: str, advice: str) -> None:
+    """Whose they are, when the first is lost, and what people should do: no move gives them back."""
+    there = Account(answers={"sqs:ListDeadLetterSourceQueues": []}, dead=[dead])
+    found = CURE.diagnose(Eyes(there, SqsDlqBacklog), replace(TARGET, source=None), FINDING)
+    assert whose in found.cause
+    assert any(advice in line for line in found.advice)
+    assert "is lost at 2026-12-03 00:00 UTC" in found.evidence[-1]
+    there.dead.clear()
+    said = refused(there)
+    assert (said.guard, said.retry_after) == ("letters", MINUTE)
+
+
+def test_a_queues_own_rules_come_before_the_rules_for_all() -> None:
+    """What its letters mean is known where they lie; the plan carries it from the diagnosis to the last step."""
+    rule = Rule.model_validate(
+        {"name": "mine", "means": "keep", "when": {"test": "json-equals", "path": "/order", "value": 1}}
+    )
+    target = replace(TARGET, letters=(rule,))
+    case = Case(Account(dead=letters(3)), target=target)
+    assert "1 keep, 2 transient" in case.diagnosis.evidence[1]
+    case.apply("canary")
+    assert [each["MessageBody"] for each in case.account.home] == ['{"order": 0}', '{"order": 2}']
+    assert case.scratch["canary"]["left"] == {"keep: mine": 1}
+    assert refused(Account(dead=[letter(1)]), target=target).reason == "what is left needs a person: 1 x mine"
+    kept = Rule.model_validate({"name": "plain", "means": "keep", "when": {"test": "not-json"}})
+    other = replace(TARGET, letters=(kept,))  # the rules for all call this poison
+    assert (
+        refused(Account(dead=[letter(1, "no json")]), target=other).reason == "what is left needs a person: 1 x plain"
+    )
 
 
 def test_letters_of_a_stalled_consumer_wait_for_its_own_incident() -> None:

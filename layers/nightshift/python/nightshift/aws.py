@@ -97,7 +97,7 @@ _THROTTLED = frozenset(
 )
 """botocore's own list (botocore.retries.standard.ThrottledRetryableChecker), less DynamoDB's transaction code."""
 
-_CARRIES = frozenset({"Body", "MessageAttributes", "MessageBody", "input"})
+_CARRIES = frozenset({"Body", "MessageAttributes", "MessageBody", "Payload", "input"})
 """parameters that hold what people send each other: AWS's message about a call that has one may quote it"""
 
 _SERVER_ERROR = 500

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from nightshift.errors import Ambiguous, Denied, Missing, Rejected, Stopped
 from nightshift.letters import DRY, Letter, plain, receive_params
@@ -37,7 +37,8 @@ class Routes:
     """
     The calls by which letters leave a dead-letter queue: to the quarantine ``bucket``, and home to ``source``.
 
-    The keys are the ARNs of the customer's own keys of both queues, where they have one.
+    ``source`` is a queue, or the function whose events they are. The keys are the ARNs of the customer's own keys of
+    both queues, where they have one.
     """
 
     dlq: Arn
@@ -99,6 +100,18 @@ class Routes:
             before=before,
         )
 
+    def recall(self, times: int, before: Mapping[str, Json]) -> Call:
+        """Give a function events again, to be worked on when it gets to it: nobody waits for what becomes of them."""
+        return Call(
+            "lambda",
+            "Invoke",
+            str(self.source),
+            params={"FunctionName": str(self.source), "InvocationType": "Event"},
+            free=("Payload",),
+            times=times,
+            before=before,
+        )
+
     @property
     def opens(self) -> tuple[tuple[str, str], ...]:
         """What SQS does with the dead-letter queue's key in our name."""
@@ -131,6 +144,10 @@ class Carrier:
 
     Storing writes under a name made of the letter alone, so it may be repeated; sending may not.
     """
+
+    letter: ClassVar[type[Letter]] = Letter
+    taker: ClassVar[str] = "SQS"
+    """who takes what is sent"""
 
     def __init__(self, act: Actor, step: Step, *, ever: int) -> None:
         self._act = act
@@ -168,7 +185,7 @@ class Carrier:
             except Ambiguous:  # what it hid comes back by itself
                 self.halted = True
                 break
-            found |= {letter.id: letter for letter in map(Letter.received, messages)}
+            found |= {letter.id: letter for letter in map(self.letter.received, messages)}
             idle = 0 if messages else idle + 1
             if idle >= DRY:
                 self.dry = True
@@ -245,11 +262,8 @@ class Carrier:
             self.claim_content(letter)
             self._count("begun")
             memory.add(f"sending {letter.id}")
-            content: dict[str, Any] = {"MessageBody": letter.body}
-            if letter.attributes:
-                content["MessageAttributes"] = {name: dict(value) for name, value in letter.attributes.items()}
             try:
-                self._act(self._calls["SendMessage"], **content)
+                self._deliver(letter)
             except Ambiguous:
                 self.halted = True
                 self.leave("its sending has an unknown outcome")
@@ -259,7 +273,7 @@ class Carrier:
                 self._count("ended")
                 if not isinstance(error, Rejected):
                     raise
-                self.leave("SQS did not take it")
+                self.leave(f"{self.taker} did not take it")
                 return False
             memory.add(f"copied {letter.id}")
             self._count("sent")
@@ -268,6 +282,13 @@ class Carrier:
         if self._delete(letter) and memory.get(f"counted {letter.id}"):
             self._count("ended")  # else a crash came before the count, perhaps: it stays uncertain
         return True
+
+    def _deliver(self, letter: Letter) -> None:
+        """Make the copy, as the letter was. Raises what the call raises."""
+        content: dict[str, Any] = {"MessageBody": letter.body}
+        if letter.attributes:
+            content["MessageAttributes"] = {name: dict(value) for name, value in letter.attributes.items()}
+        self._act(self._calls["SendMessage"], **content)
 
     def store(self, letter: Letter, means: str, reason: str) -> bool:
         """Store a letter apart, whole, then delete it: whether that is done."""

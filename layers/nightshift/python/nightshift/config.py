@@ -36,6 +36,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError, core_schema
 from nightshift import strict_json
 from nightshift.calendar import Calendar, Dates, Freeze, Window, zone
 from nightshift.errors import ConfigError
+from nightshift.letters import Rule
 from nightshift.model import Arn, Customer, DnsRecord, Hours, Mode, Pipeline, Schedule, Severity, Target, Triggers
 from nightshift.remediation import Remediation
 
@@ -381,6 +382,17 @@ class TargetTable(_Table):
         default=None, description="of a queue: the ECS service or Lambda function that drains it"
     )
     source: _Arn | None = Field(default=None, description="of a dead-letter queue: the queue its letters came from")
+    function: _Arn | None = Field(
+        default=None,
+        description="of a dead-letter or on-failure queue of a Lambda function's asynchronous invocations: that "
+        "function, with the version or alias that is to be given its failed events again, if it is one",
+    )
+    letters: tuple[Rule, ...] = Field(
+        default=(),
+        max_length=50,
+        description="[[systems.targets.letters]], of a dead-letter queue: what its own letters mean; the first rule "
+        "that holds decides, and they come before the remediation's",
+    )
     queue: _Arn | None = Field(default=None, description="of a service or function: the queue it consumes")
     load_balancer: _Arn | None = Field(
         default=None, description="of an ECS service: the application load balancer that sends it requests"
@@ -682,6 +694,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"triggers": _triggers_written(target.triggers)} if target.triggers is not None else {}),
         **({"pipeline": _pipeline_written(target.pipeline)} if target.pipeline is not None else {}),
         **({"schedule": _schedule_written(target.schedule)} if target.schedule is not None else {}),
+        **({"letters": [rule.model_dump(mode="json") for rule in target.letters]} if target.letters else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
         **({"alarms": True} if target.alarms else {}),
@@ -879,6 +892,7 @@ def _seconds(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any
 _LINKS = {
     "consumer": (("sqs:queue",), ("ecs:service", "lambda:function")),
     "source": (("sqs:queue",), ("sqs:queue",)),
+    "function": (("sqs:queue",), ("lambda:function",)),
     "queue": (("ecs:service", "lambda:function"), ("sqs:queue",)),
     "load_balancer": (("ecs:service",), ("elasticloadbalancing:loadbalancer",)),
     "target_group": (("ecs:service",), ("elasticloadbalancing:targetgroup",)),
@@ -1112,6 +1126,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_events(target, loc, problems)
     _check_pipeline(target, loc, problems)
     _check_schedule(target, loc, problems)
+    _check_letters(target, loc, problems)
     if target.dns is not None and target.load_balancer is None:
         problems.add(
             (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
@@ -1128,6 +1143,17 @@ def _check_task_roles(target: Target, loc: Loc, problems: _Problems) -> None:
         elif role.kind != "iam:role" or role.account != target.arn.account or role.partition != target.arn.partition:
             remedy = "A role is arn:aws:iam::ACCOUNT:role/NAME, of the deployment's account"
             problems.add((*loc, "roles", n), f"{role} is no role of this account", remedy)
+
+
+def _check_letters(target: Target, loc: Loc, problems: _Problems) -> None:
+    """Letters come from a queue or from a function; and only a queue has any."""
+    for other in ("source", "consumer") if target.function is not None else ():
+        if getattr(target, other) is not None:
+            remedy = "Keep one: a function's failed events go back to the function, a queue's letters to the queue"
+            problems.add((*loc, "function"), f"has a {other} beside it", remedy)
+    if target.letters and target.arn.kind != "sqs:queue":
+        remedy = "Remove them: only a dead-letter queue (sqs:queue) has letters"
+        problems.add((*loc, "letters"), f"a target of kind {target.arn.kind} has no letters", remedy)
 
 
 def _check_needed(target: Target, loc: Loc, problems: _Problems) -> None:
@@ -1290,6 +1316,7 @@ _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("systems",): SystemTable,
     ("systems", "targets"): TargetTable,
     ("systems", "targets", "pipeline"): PipelineTable,
+    ("systems", "targets", "letters"): Rule,
     ("systems", "targets", "triggers"): TriggersTable,
     ("systems", "targets", "triggers", "customers"): CustomerTable,
     ("systems", "targets", "schedule"): ScheduleTable,

@@ -382,6 +382,8 @@ class Engine:
             diagnosis = case.remediation.diagnose(case.reading, case.target, finding)
             plan = None if diagnosis.advice else case.remediation.plan(diagnosis)
         except Refused as refused:
+            if not continuing:  # what waits may become urgent by waiting
+                incident = replace(incident, severity=finding.severity)
             return self._held(case, incident, self._first_cause(case, refused), continuing=continuing)
         except Denied as error:
             return self._close(case, incident, _denied(error, incident))

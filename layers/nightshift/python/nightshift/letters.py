@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,10 +33,12 @@ __all__ = [
     "SKEW",
     "Letter",
     "Meaning",
+    "Origin",
     "Rule",
-    "kind_of_queue",
     "look",
+    "look_at",
     "meaning",
+    "origin",
     "plain",
     "receive_params",
     "unplain",
@@ -57,6 +59,9 @@ _MILLISECONDS = 15  # digits: a time that a calendar has
 # -- a letter --------------------------------------------------------------------------------------------------------
 
 
+L = TypeVar("L", bound="Letter")
+
+
 class _Absent:
     """What stands at a path that leads nowhere, and in a body that is not JSON."""
 
@@ -75,7 +80,7 @@ class Letter:
     system: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def received(cls, message: Mapping[str, Any]) -> Letter:
+    def received(cls, message: Mapping[str, Any]) -> Self:
         """Take a message of ReceiveMessage apart."""
         return cls(
             id=str(message["MessageId"]),
@@ -120,9 +125,9 @@ class Letter:
             return ABSENT
 
     def at(self, path: str) -> Any:
-        """What stands at ``Records.0.eventName`` in the body, or :data:`ABSENT`."""
+        """What stands at ``Records.0.eventName`` in the body, or at ``/Records/0/eventName``; or :data:`ABSENT`."""
         here = self.document
-        for part in path.split("."):
+        for part in _parts(path):
             if isinstance(here, Mapping) and part in here:
                 here = here[part]
             elif isinstance(here, list) and _is_index(part) and int(part) < len(here):
@@ -130,6 +135,13 @@ class Letter:
             else:
                 return ABSENT
         return here
+
+
+def _parts(path: str) -> list[str]:
+    """The steps of a path: with a slash in front it is a JSON pointer (RFC 6901), which can name any key there is."""
+    if not path.startswith("/"):
+        return path.split(".")
+    return [part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/")]
 
 
 def _is_index(part: str) -> bool:
@@ -173,6 +185,8 @@ class Meaning(StrEnum):
     """its consumer was not allowed to: a person must change that first; left"""
     TRANSIENT = "transient"
     """it met a failure that is over: sent home"""
+    KEEP = "keep"
+    """somebody wants it where it is: left"""
     UNKNOWN = "unknown"
     """nobody can tell: left"""
 
@@ -182,19 +196,27 @@ class Meaning(StrEnum):
         return self in {Meaning.POISON, Meaning.OBSOLETE}
 
 
+_WHICH = Field(description="which test it is")
+
+
 class _Test(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 Path = Annotated[
-    str, Field(min_length=1, max_length=200, description="where in the JSON body, as in Records.0.eventName")
+    str,
+    Field(
+        min_length=1,
+        max_length=200,
+        description="where in the JSON body, as in Records.0.eventName; or as a JSON pointer, /Records/0/eventName",
+    ),
 ]
 
 
 class NotJson(_Test):
     """The body is not JSON."""
 
-    test: Literal["not-json"]
+    test: Annotated[Literal["not-json"], _WHICH]
 
     def holds(self, letter: Letter) -> bool:
         """Whether it is so for ``letter``."""
@@ -204,7 +226,7 @@ class NotJson(_Test):
 class KeyMissing(_Test):
     """The body is JSON, and has nothing at ``path``."""
 
-    test: Literal["key-missing"]
+    test: Annotated[Literal["key-missing"], _WHICH]
     path: Path
 
     def holds(self, letter: Letter) -> bool:
@@ -212,12 +234,40 @@ class KeyMissing(_Test):
         return letter.document is not ABSENT and letter.at(self.path) is ABSENT
 
 
+class JsonIsNot(_Test):
+    """The body is JSON, and what stands at ``path`` is not of this ``kind``, or nothing does: a schema's one line."""
+
+    test: Annotated[Literal["json-is-not"], _WHICH]
+    path: Path
+    kind: Annotated[
+        Literal["object", "list", "text", "number", "boolean", "null"], Field(description="what should stand there")
+    ]
+
+    def holds(self, letter: Letter) -> bool:
+        """Whether it is so for ``letter``."""
+        return letter.document is not ABSENT and _kind(letter.at(self.path)) != self.kind
+
+
+def _kind(value: object) -> str:
+    """What JSON calls a value; nothing that it has a word for where there is none."""
+    if isinstance(value, bool):
+        return "boolean"
+    kinds: Mapping[type | tuple[type, ...], str] = {
+        dict: "object",
+        list: "list",
+        str: "text",
+        (int, float): "number",
+        type(None): "null",
+    }
+    return next((name for kind, name in kinds.items() if isinstance(value, kind)), "")
+
+
 class JsonEquals(_Test):
     """The body is JSON, and has exactly ``value`` at ``path``: 1 is 1.0, and neither is true."""
 
-    test: Literal["json-equals"]
+    test: Annotated[Literal["json-equals"], _WHICH]
     path: Path
-    value: str | bool | int | float
+    value: Annotated[str | bool | int | float, Field(description="what stands there")]
 
     def holds(self, letter: Letter) -> bool:
         """Whether it is so for ``letter``."""
@@ -228,9 +278,9 @@ class JsonEquals(_Test):
 class AttributeEquals(_Test):
     """The message attribute ``name`` has the text ``value``."""
 
-    test: Literal["attribute-equals"]
-    name: Annotated[str, Field(min_length=1, max_length=256)]
-    value: str
+    test: Annotated[Literal["attribute-equals"], _WHICH]
+    name: Annotated[str, Field(min_length=1, max_length=256, description="the attribute's name")]
+    value: Annotated[str, Field(description="its whole text")]
 
     def holds(self, letter: Letter) -> bool:
         """Whether it is so for ``letter``."""
@@ -240,8 +290,8 @@ class AttributeEquals(_Test):
 class BodyContains(_Test):
     """The body contains ``text``, letter for letter. There are no patterns here: one can be made to run for hours."""
 
-    test: Literal["body-contains"]
-    text: Annotated[str, Field(min_length=1, max_length=256)]
+    test: Annotated[Literal["body-contains"], _WHICH]
+    text: Annotated[str, Field(min_length=1, max_length=256, description="what the body contains, to the letter")]
 
     def holds(self, letter: Letter) -> bool:
         """Whether it is so for ``letter``."""
@@ -249,7 +299,7 @@ class BodyContains(_Test):
 
 
 When: TypeAlias = Annotated[
-    NotJson | KeyMissing | JsonEquals | AttributeEquals | BodyContains, Field(discriminator="test")
+    NotJson | KeyMissing | JsonIsNot | JsonEquals | AttributeEquals | BodyContains, Field(discriminator="test")
 ]
 
 
@@ -259,8 +309,8 @@ class Rule(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=80, description="what a report calls it")]
-    means: Meaning
-    when: When
+    means: Annotated[Meaning, Field(description="why such a letter died, and so what may be done with it")]
+    when: Annotated[When, Field(description="what holds for such a letter")]
 
 
 BUILT_IN_RULES: Final = (
@@ -282,23 +332,32 @@ def meaning(letter: Letter, rules: Iterable[Rule], otherwise: Meaning) -> tuple[
     return otherwise, "no rule holds"
 
 
-def kind_of_queue(letters: Iterable[Letter]) -> str:
+class Origin(StrEnum):
+    """Who puts a letter into a queue that is no SQS queue's dead-letter queue."""
+
+    RULE = "an EventBridge rule"
+    FUNCTION = "asynchronous invocations of a Lambda function"
+    DESTINATION = "a Lambda function's on-failure destination"
+    TOPIC = "an SNS subscription"
+    UNKNOWN = "something unknown"
+
+
+def origin(letter: Letter) -> Origin:
     """
-    What fills a dead-letter queue that is no SQS queue's, told by its letters.
+    Who put this letter there, by what it says of itself.
 
     Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html,
     https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
     """
-    for letter in letters:
-        if {"RULE_ARN", "TARGET_ARN"} <= letter.attributes.keys():
-            return "an EventBridge rule"
-        if {"RequestID", "ErrorCode"} <= letter.attributes.keys():
-            return "asynchronous invocations of a Lambda function"
-        if letter.at("requestContext.condition") is not ABSENT and letter.at("requestPayload") is not ABSENT:
-            return "a Lambda function's on-failure destination"
-        if letter.at("Type") == "Notification" and letter.at("TopicArn") is not ABSENT:
-            return "an SNS subscription"
-    return "something unknown"
+    if {"RULE_ARN", "TARGET_ARN"} <= letter.attributes.keys():
+        return Origin.RULE
+    if {"RequestID", "ErrorCode"} <= letter.attributes.keys():
+        return Origin.FUNCTION
+    if letter.at("requestContext.condition") is not ABSENT and letter.at("requestPayload") is not ABSENT:
+        return Origin.DESTINATION
+    if letter.at("Type") == "Notification" and letter.at("TopicArn") is not ABSENT:
+        return Origin.TOPIC
+    return Origin.UNKNOWN
 
 
 # -- looking ---------------------------------------------------------------------------------------------------------
@@ -321,16 +380,21 @@ def receive_params(queue: Arn, *, hide: timedelta) -> dict[str, Any]:
 
 
 def look(read: Reader, queue: Arn, count: int) -> tuple[Letter, ...]:
+    """As :func:`look_at`, for letters of a queue."""
+    return look_at(Letter, read, queue, count)
+
+
+def look_at(kind: type[L], read: Reader, queue: Arn, count: int) -> tuple[L, ...]:
     """
     Look at up to ``count`` letters without hiding them from anybody: in no order, each once.
 
     It counts as a receive, so it may be done only to a queue that has no RedrivePolicy of its own.
     """
-    found: dict[str, Letter] = {}
+    found: dict[str, L] = {}
     idle = 0
     for _ in range(_ROUNDS):
         answer = read("sqs", "ReceiveMessage", **receive_params(queue, hide=timedelta(0)))
-        letters = {letter.id: letter for letter in map(Letter.received, answer.get("Messages", ()))}
+        letters = {letter.id: letter for letter in map(kind.received, answer.get("Messages", ()))}
         idle = idle + 1 if letters.keys() <= found.keys() else 0
         found |= letters
         if len(found) >= count or idle >= DRY:

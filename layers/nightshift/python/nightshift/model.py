@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from nightshift.letters import Rule
 
 __all__ = [
     "Acknowledgement",
@@ -246,7 +249,8 @@ class Target:
     One AWS resource under care, as registered in the configuration.
 
     ``group`` is the system it belongs to. ``consumer`` (of a dead-letter queue or queue) is the service that drains it,
-    ``source`` (of a dead-letter queue) the queue its letters came from, ``queue`` (of a service) what it consumes.
+    ``source`` (of a dead-letter queue) the queue its letters came from, ``function`` the one whose failed events it
+    holds, ``letters`` rules for reading its own letters, ``queue`` (of a service) what it consumes.
     ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``dns`` is its name in
     the world. ``roles`` are those that its task definitions name, ``depends_on`` registered services that it cannot
     serve without, ``log_group`` where it logs its requests. ``triggers`` (of a bucket) says what stands in it,
@@ -264,6 +268,8 @@ class Target:
     remediations: tuple[str, ...] = ()
     consumer: Arn | None = None
     source: Arn | None = None
+    function: Arn | None = None
+    letters: tuple[Rule, ...] = ()
     queue: Arn | None = None
     load_balancer: Arn | None = None
     target_group: Arn | None = None
@@ -290,8 +296,8 @@ class Target:
         scheduled = (self.schedule.function,) if self.schedule is not None else ()
         hours = self.schedule.hours if self.schedule is not None else None
         filled = (hours.bucket,) if hours is not None else ()
-        named = (arn for arn in (self.consumer, self.source, self.queue) if arn is not None)
-        return (*named, *of_customers, *of_pipeline, *scheduled, *filled)
+        own = (self.consumer, self.source, self.function, self.queue)
+        return (*(arn for arn in own if arn is not None), *of_customers, *of_pipeline, *scheduled, *filled)
 
 
 # -- what to read --------------------------------------------------------------------------------------------------

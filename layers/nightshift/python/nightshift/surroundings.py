@@ -7,6 +7,7 @@ Read right before a plan is judged, never cached. What cannot be read is Unread,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from nightshift.aws import Aws
@@ -48,7 +49,8 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
         if arn.kind == "s3:bucket":
             return _of_bucket(aws, arn)
         if arn.kind == "lambda:function":
-            return dict(aws.read("lambda", "ListTags", Resource=str(arn)).get("Tags", {}))
+            itself = replace(arn, resource=":".join(arn.resource.split(":")[:2]))  # no version and no alias has tags
+            return dict(aws.read("lambda", "ListTags", Resource=str(itself)).get("Tags", {}))
         if arn.kind == "states:stateMachine":
             answer = aws.read("stepfunctions", "ListTagsForResource", resourceArn=str(arn))
             return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}

@@ -16,6 +16,7 @@ from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
 from nightshift.remediations.event_source_broken import EventSourceBroken
 from nightshift.remediations.execution_failed import ExecutionFailed
 from nightshift.remediations.hours_missing import HoursMissing
+from nightshift.remediations.lambda_dlq_backlog import LambdaDlqBacklog
 from nightshift.remediations.lambda_failing import LambdaFailing
 from nightshift.remediations.pipeline_backlog import PipelineBacklog
 from nightshift.remediations.s3_access_denied import S3AccessDenied
@@ -38,6 +39,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     VisibilityTimeoutShort,  # messages that come back too early die, and are no use to redrive
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
     ArchiveObjectLost,  # without a change's object nothing is known of its triggers
+    LambdaDlqBacklog,  # the same for what a function left behind: it, too, waits until the function works
     S3TriggerStuck,  # then what is left of that: a trigger whose message waits or died is one of theirs
     ScheduleDisabled,  # what a schedule starts is its function's, once it does
     HoursMissing,  # waits until the schedule runs again: that is the one before

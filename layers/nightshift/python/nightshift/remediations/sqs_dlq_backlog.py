@@ -8,92 +8,79 @@ Proof     moved = processed + returned + quarantined + remaining, no letter come
 Undo      cancel the move; what was moved stays moved, what was stored stays stored
 Source    runbook 3 "Messages in Dead Letter Queue", runbook 0 task 4, runbook 1 "ETL backlog"; R2
 
-What it will not do: touch a FIFO queue (order), a queue whose letters have several homes without being told which, one
-of Lambda's, EventBridge's or SNS's letters (nothing to send them home to), or a letter that a rule calls unknown.
+What it will not do: touch a FIFO queue (order), a queue whose letters have several homes without being told which, or a
+letter that a rule calls unknown. Letters of EventBridge, of SNS, or of a function that the configuration does not name,
+have no home queue: people are told whose they are.
 
-What a letter means is told by ``rules``. One that no rule knows is taken for ``otherwise``, transient by default: it is
-well formed, it died of a consumer that failed and by now demonstrably works, and the attempt is bounded (a few first; a
-letter that comes back is stored as poison; none is sent twice in an incident, no content in more than two).
+What a letter means is told by the queue's own ``letters`` first, then by ``rules``. One that no rule knows is taken for
+``otherwise``, transient by default: it is well formed, it died of a consumer that failed and by now demonstrably works,
+and the attempt is bounded (a few first; a letter that comes back is stored as poison; none is sent twice in an
+incident, no content in more than two).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Annotated, Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from pydantic import Field
 
-from nightshift import states, strict_json
+from nightshift import dead_letters, states, strict_json
 from nightshift.carrying import Carrier, Routes, account_of, balance, counted_in
 from nightshift.consumers import READS as CONSUMER_READS
 from nightshift.consumers import check_flow, check_works, consumers_of, short
-from nightshift.errors import AwsError, Missing, Refused, Rejected
-from nightshift.letters import (
-    BUILT_IN_RULES,
-    SKEW,
-    Letter,
-    Meaning,
-    Rule,
-    kind_of_queue,
-    look,
-    meaning,
+from nightshift.dead_letters import (
+    AGE,
+    LATE,
+    LOST,
+    SETTLE,
+    VISIBLE,
+    DeadLetters,
+    check_queue,
+    first_loss,
+    key_arn,
+    own_rules,
+    quarantine_went,
+    told,
 )
+from nightshift.errors import AwsError, Missing, Refused, Rejected
+from nightshift.letters import SKEW, Letter, Meaning, look
 from nightshift.model import (
     Alternative,
     Arn,
     Call,
     Diagnosis,
     Finding,
-    Healthy,
     Incident,
     Json,
     Ledger,
-    Observation,
     Outcome,
     Plan,
-    Queries,
-    ResourceRead,
-    Severity,
-    Sick,
-    Signal,
     Step,
     Target,
-    Unknown,
 )
-from nightshift.remediation import Actor, Progress, Reader, Readings, Remediation, Series, Unread
-from nightshift.signals import queue_metric, queue_url
+from nightshift.origins import of_others
+from nightshift.remediation import Actor, Progress, Reader
+from nightshift.signals import queue_metric
 from nightshift.states import minutes
 
 __all__ = ["SqsDlqBacklog"]
 
-VISIBLE: Final = "ApproximateNumberOfMessagesVisible"
-AGE: Final = "ApproximateAgeOfOldestMessage"
-
-_POINTS = 3  # of which two must show letters: one could be somebody's test (R2)
-_SICK_POINTS = 2
-_SOON = timedelta(hours=48)  # a letter that is lost this soon is a page (R2)
 _ONE_TASK_PER = timedelta(hours=24)  # full moves of one queue (R2)
-_LATE = timedelta(minutes=2)  # CloudWatch shows a minute one to two minutes after it ended
 _LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
 _ACTIVE = ("RUNNING", "CANCELLING")
-_SETTLE = timedelta(minutes=1)  # for queue attributes to be right about what we did
 _POLICY_LIMIT = 4096  # bytes of a RedrivePolicy: an ARN and a number
 _HOURS = 180  # minutes of metrics that cover a step, whatever its patience
 
-Percent = Annotated[int, Field(ge=1, le=50)]
 
-
-class SqsDlqBacklog(Remediation):
+class SqsDlqBacklog(DeadLetters):
     """Dead letters of an SQS queue whose consumer works."""
 
     name: ClassVar[str] = "sqs-dlq-backlog"
-    mends_itself: ClassVar[bool] = False  # letters that grow fewer may be letters that expire
     title: ClassVar[str] = "dead letters pile up"
-    kinds: ClassVar[tuple[str, ...]] = ("sqs:queue",)
     reads: ClassVar[tuple[str, ...]] = (
         "sqs:ListDeadLetterSourceQueues",
         "sqs:ListMessageMoveTasks",
@@ -119,128 +106,39 @@ class SqsDlqBacklog(Remediation):
         "kms:Decrypt",
         "kms:GenerateDataKey",
     )
-    freeze_safe: ClassVar[bool] = True  # letters go where they came from: no code and no setting is changed
 
-    threshold: int = Field(default=1, ge=1, le=1_000_000, description="dead letters that make a backlog")
-    healthy_for: timedelta = Field(
-        default=timedelta(minutes=10),
-        ge=timedelta(minutes=5),
-        le=timedelta(hours=1),
-        description="how long the consumer must have worked, and no letter have died, before any is sent home",
-    )
-    canary: int = Field(default=3, ge=1, le=10, description="letters that are sent home first")
-    canary_patience: timedelta = Field(
-        default=timedelta(minutes=20),
-        ge=timedelta(minutes=5),
-        le=timedelta(hours=2),
-        description="the longest wait for the first letters, where visibility timeout x receives would be longer",
-    )
-    bounce_percent: Percent = Field(default=10, description="share of letters that may come back before all is stopped")
     rate: int = Field(
         default=10,
         ge=1,
         le=500,
         description="letters a second in a full move; a good value is half of what the consumer can do, at most 50",
     )
-    sample: int = Field(default=30, ge=10, le=30, description="letters that are looked at before anything is planned")
-    batch: int = Field(default=100, ge=10, le=300, description="letters that are moved one by one in one tick")
-    one_by_one: int = Field(
-        default=1000, ge=10, le=100_000, description="letters that are moved one by one in one incident"
-    )
-    quarantine_limit: int = Field(
-        default=20,
-        ge=1,
-        le=1000,
-        description="letters that are stored apart in one incident; more are a wrong rule or a broken producer",
-    )
-    redrives_ever: int = Field(
-        default=2, ge=1, le=5, description="incidents in which the same content may be sent home"
-    )
     source_backlog: int = Field(
         default=100, ge=1, le=1_000_000, description="messages that may wait in the source queue besides"
     )
-    error_percent: Percent = Field(default=1, description="share of a Lambda consumer's invocations that may fail")
-    rules: tuple[Rule, ...] = Field(
-        default=BUILT_IN_RULES, max_length=50, description="what letters mean; the first rule that holds decides"
-    )
-    otherwise: Meaning = Field(default=Meaning.TRANSIENT, description="what a letter means that no rule knows")
 
-    # -- seeing ----------------------------------------------------------------------------------------------------
-
-    def watch(self, target: Target) -> Queries:
-        return (ResourceRead("sqs.exists", str(target.arn)), queue_metric(target.arn, VISIBLE, "Maximum"))
-
-    def examine(self, target: Target) -> Queries:
-        return (ResourceRead("sqs.queue", str(target.arn)), queue_metric(target.arn, AGE, "Maximum"))
-
-    def detect(self, target: Target, seen: Readings) -> Observation:
-        """
-        By the queue's own attributes where they were read, else by its metric.
-
-        A listed queue without points is asleep: SQS reports a queue that holds messages or was used in the last six
-        hours, and resumes within 15 minutes. Asking ten thousand idle queues for their attributes instead would cost
-        ten thousand calls a minute, to learn of a first letter a quarter of an hour sooner.
-        """
-        if ResourceRead("sqs.queue", str(target.arn)) in seen.answers:
-            return self._by_attributes(target, seen)
-        exists = seen.resource(ResourceRead("sqs.exists", str(target.arn)))
-        if isinstance(exists, Unread):
-            return Unknown(exists.reason)
-        if exists is None:
-            return Unknown(f"{target.arn} does not exist")
-        series = seen.metric(queue_metric(target.arn, VISIBLE, "Maximum"))
-        if isinstance(series, Unread):
-            return Unknown(series.reason)
-        points = series.last(_POINTS)
-        if not points:
-            return Healthy("no dead letters: the queue is asleep and reports nothing")
-        over = sum(value >= self.threshold for value in points)
-        if over < _SICK_POINTS:
-            return Healthy(f"no dead letters in {len(points) - over} of the last {len(points)} minutes")
-        return Sick(self._finding(target, points[-1], f"{over} of the last {len(points)} minutes", Severity.SEV3))
-
-    def _by_attributes(self, target: Target, seen: Readings) -> Observation:
-        attributes = seen.resource(ResourceRead("sqs.queue", str(target.arn)))
-        if isinstance(attributes, Unread):
-            return Unknown(attributes.reason)
-        if attributes is None:
-            return Unknown(f"{target.arn} does not exist")
-        visible, total = states.number(attributes, "ApproximateNumberOfMessages"), states.messages(attributes)
-        if visible is None or total is None:
-            return Unknown(f"SQS did not say how many messages {target.arn.name} holds")
-        if visible >= self.threshold:
-            age = seen.metric(queue_metric(target.arn, AGE, "Maximum"))
-            severity = _urgency(attributes, age)
-            return Sick(self._finding(target, float(visible), "now", severity))
-        if total >= self.threshold:
-            return Unknown(f"{total - visible} dead letters are in somebody's hands and may come back")
-        return Healthy(f"{total} dead letters")
-
-    def _finding(self, target: Target, count: float, window: str, severity: Severity) -> Finding:
-        return Finding(
-            remediation=self.name,
-            target=str(target.arn),
-            symptom=f"{int(count)} dead letter{'s' if count != 1 else ''} in {target.arn.name}",
-            signals=(Signal(VISIBLE, count, self.threshold, window, "messages"),),
-            severity=severity,
-        )
+    def takes(self, target: Target) -> bool:
+        """A queue of a function's failed events is another one's."""
+        return super().takes(target) and target.function is None
 
     # -- diagnosis -------------------------------------------------------------------------------------------------
 
     def diagnose(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
         dlq = states.queue(read, target.arn)
-        _check_queue(target.arn, dlq)
-        sources = _sources(read, target.arn)
-        home = self._home(read, target, sources)
+        check_queue(target.arn, dlq)
+        sources = dead_letters.sources(read, target.arn)
+        if not sources:
+            return self._of_others(read, target, dlq)
+        home = self._home(target, sources)
         source = states.queue(read, home)
         may_move_all = self._check_tasks(read, target.arn)
         consumers = consumers_of(read, target, home)
         for consumer in consumers:
             check_works(read, consumer, home, healthy_for=self.healthy_for, error_percent=self.error_percent)
         flow = check_flow(read, consumers[0], home, source, healthy_for=self.healthy_for, backlog=self.source_backlog)
-        self._check_calm(read, target.arn, dlq)
+        self.check_calm(read, target.arn, dlq)
         letters = look(read, target.arn, self.sample)
-        means = self._check_letters(letters, states.messages(dlq) or 0)
+        means = self.check_letters(letters, states.messages(dlq) or 0, target)
         return Diagnosis(
             target=str(target.arn),
             cause=(
@@ -251,7 +149,7 @@ class SqsDlqBacklog(Remediation):
                 flow,
                 f"{len(letters)} of about {states.messages(dlq)} letters looked at: "
                 + ", ".join(f"{count} {what}" for what, count in sorted(means.items())),
-                *_first_loss(letters, dlq, read.now()),
+                *first_loss(letters, dlq, read.now()),
             ),
             rejected=(
                 Alternative("the consumer still fails", "it finishes what it takes, and the backlog does not grow"),
@@ -264,22 +162,23 @@ class SqsDlqBacklog(Remediation):
                 "source": str(home),
                 "full": len(sources) == 1 and may_move_all,
                 "bucket": read.quarantine,
-                "dlq_key": _key_arn(read, dlq),
-                "source_key": _key_arn(read, source),
+                "dlq_key": key_arn(read, dlq),
+                "source_key": key_arn(read, source),
                 "visibility_timeout": states.number(source, "VisibilityTimeout") or 0,
                 "receives": _receives(source),
+                **own_rules(target),
             },
         )
 
-    def _home(self, read: Reader, target: Target, sources: Sequence[Arn]) -> Arn:
+    def _of_others(self, read: Reader, target: Target, dlq: Mapping[str, Any]) -> Diagnosis:
+        """What is no SQS queue's: only people can say where it belongs."""
+        letters = look(read, target.arn, self.sample)
+        if not letters:
+            raise Refused("letters", "no letter could be seen just now", retry_after=timedelta(minutes=1))
+        return of_others(target.arn, letters, first_loss(letters, dlq, read.now()))
+
+    def _home(self, target: Target, sources: Sequence[Arn]) -> Arn:
         """The queue the letters came from: the one there is, or the one of several that the configuration names."""
-        if not sources:
-            origin = kind_of_queue(look(read, target.arn, 10))
-            raise Refused(
-                "source",
-                f"no queue names {target.arn.name} as its dead-letter queue, so its letters cannot be sent home; "
-                f"they seem to come from {origin}",
-            )
         if target.source is not None and target.source not in sources:
             raise Refused(
                 "source",
@@ -307,60 +206,6 @@ class SqsDlqBacklog(Remediation):
             )
         return all(task.started_at < read.now() - _ONE_TASK_PER for task in tasks)
 
-    def _check_calm(self, read: Reader, dlq: Arn, attributes: Mapping[str, Any]) -> None:
-        """Refuse while there are more and more letters: what is sent home now would die too."""
-        window = minutes(self.healthy_for)
-        query = queue_metric(dlq, VISIBLE, "Maximum", window + 5)
-        start = read.now() - self.healthy_for
-        series = states.series(read, query)
-        before = [value for at, value in series.points if at <= start]
-        after = [value for at, value in series.points if at > start]
-        newest = max((*after, float(states.messages(attributes) or 0)))
-        if not before:
-            raise Refused(
-                "calm",
-                f"the dead-letter queue was seen for less than {window} minutes: whether it still grows is not known",
-                numbers={"points": len(series.points)},
-                retry_after=timedelta(minutes=2),
-            )
-        if newest > before[-1]:
-            raise Refused(
-                "calm",
-                f"letters still die: {before[-1]:.0f} {window} minutes ago, {newest:.0f} since",
-                numbers={"before": before[-1], "since": newest},
-                retry_after=timedelta(minutes=2),
-            )
-
-    def _check_letters(self, letters: Sequence[Letter], total: int) -> Counter[Meaning]:
-        """What the sample means; refuse where nothing of it is ours to move."""
-        means = Counter(self._meaning(letter)[0] for letter in letters)
-        reasons = Counter(self._meaning(letter)[1] for letter in letters)
-        if not letters:
-            raise Refused(
-                "letters",
-                f"none of about {total} letters could be seen just now",
-                retry_after=timedelta(minutes=1),
-            )
-        bad = sum(count for what, count in means.items() if what.stored)
-        told = ", ".join(f"{count} x {reason}" for reason, count in sorted(reasons.items()))
-        if bad > self.quarantine_limit:
-            raise Refused(
-                "letters",
-                f"{bad} of {len(letters)} letters look as if nobody could ever process them ({told}): so many are a "
-                "wrong rule or a broken producer, and a person must look",
-                numbers={"bad": bad, "limit": self.quarantine_limit},
-            )
-        if not bad and not means[Meaning.TRANSIENT]:
-            raise Refused(
-                "letters",
-                f"what is left needs a person: {told}",
-                numbers={str(what): count for what, count in sorted(means.items())},
-            )
-        return means
-
-    def _meaning(self, letter: Letter) -> tuple[Meaning, str]:
-        return meaning(letter, self.rules, self.otherwise)
-
     # -- the plan --------------------------------------------------------------------------------------------------
 
     def plan(self, diagnosis: Diagnosis) -> Plan:
@@ -380,20 +225,20 @@ class SqsDlqBacklog(Remediation):
         quarantine = Step(
             "quarantine",
             calls=routes.store(self.batch),
-            settle=_SETTLE,
+            settle=SETTLE,
             why="store letters that nobody can ever process, then delete them from the queue",
         )
         canary = Step(
             "canary",
             calls=(*routes.store(self.batch), send(self.canary)),
-            settle=_SETTLE,
+            settle=SETTLE,
             why=f"send {self.canary} letters home and see whether they are finished",
         )
         redrive = Step(
             "redrive",
             calls=(*routes.store(self.batch), send(self.batch), *full),
             undo=_stop(routes) if full else (),
-            settle=_SETTLE,
+            settle=SETTLE,
             why=f"send the rest home: {rest}",
         )
         return Plan(
@@ -419,40 +264,15 @@ class SqsDlqBacklog(Remediation):
             _cancel(act, step)
             return
         carrier = Carrier(act, step, ever=self.redrives_ever)
-        act.scratch["since"] = carrier.since.isoformat()
-        _open_attempt(act, carrier)
-        notes: dict[str, Json] = {"at": act.now().isoformat(), "mode": "letters"}
         home = _send(plan).resource
-        if step.name == "quarantine":
-            stay = self._work(carrier, carrier.take(self.sample), home, lambda: False)
-        elif step.name == "canary":
-            stay = self._first(act, carrier, home, notes)
-        elif self._all_at_once(act, carrier, step, notes):
-            stay = []
-        else:
-            stay = self._one_by_one(carrier, home)
-        carrier.give_back(stay)
-        notes = {
-            "sent": carrier.sent,
-            "stored": carrier.stored,
-            "more": not carrier.dry,
-            "left": dict(carrier.left),
-        } | notes
-        if carrier.sent:
-            act.scratch["last_sent"] = act.now().isoformat()
-        act.scratch["account"] = carrier.account()
-        act.scratch[step.name] = notes
+        self.carry(act, step, carrier, home, at_once=partial(self._all_at_once, act, carrier, step))
 
-    def _first(self, act: Actor, carrier: Carrier, home: str, notes: dict[str, Json]) -> list[Letter]:
-        """The canary: so many letters an attempt, also where a crash made it begin again."""
-        key = f"{act.incident.id} canary {len(act.incident.attempts)}"
-        if act.memory.get(key):
-            notes["at"] = act.scratch["attempt"]["at"]
-        stay = self._work(carrier, carrier.take(self.sample), home, lambda: act.memory.add(key, limit=self.canary))
-        notes["sent"] = act.memory.get(key)
-        return stay
+    def not_for(self, letter: Letter, home: str) -> str:
+        return "" if letter.source in {None, home} else "it came from another queue"
 
-    def _all_at_once(self, act: Actor, carrier: Carrier, step: Step, notes: dict[str, Json]) -> bool:
+    def _all_at_once(
+        self, act: Actor, carrier: Carrier, step: Step, goes_home: Callable[[Letter], bool], notes: dict[str, Json]
+    ) -> bool:
         """
         Start a full move, where the plan has one and a whole sample shows nothing that must not move.
 
@@ -464,7 +284,7 @@ class SqsDlqBacklog(Remediation):
             return False
         letters = carrier.take(self.sample)
         carrier.give_back(letters)
-        if len(letters) < self.sample or not all(self._goes_home(carrier, letter) for letter in letters):
+        if len(letters) < self.sample or not all(map(goes_home, letters)):
             return False
         for letter in letters:
             carrier.claim_content(letter)
@@ -473,38 +293,6 @@ class SqsDlqBacklog(Remediation):
         act.scratch[step.name] = dict(notes)  # stands there even where the answer to the next call is lost
         act(_call(step, "StartMessageMoveTask"))
         return True
-
-    def _goes_home(self, carrier: Carrier, letter: Letter) -> bool:
-        return self._meaning(letter)[0] is Meaning.TRANSIENT and not carrier.may_send(letter)
-
-    def _one_by_one(self, carrier: Carrier, home: str) -> list[Letter]:
-        """As many as one tick may: what stays is held until the end, so that it is not received again and again."""
-        return self._work(carrier, carrier.take(self.batch), home, lambda: carrier.sent_in_all < self.one_by_one)
-
-    def _work(
-        self, carrier: Carrier, letters: Iterable[Letter], home: str, may_send: Callable[[], bool]
-    ) -> list[Letter]:
-        """Store what must be stored, send home what may be; give what stays."""
-        return [letter for letter in letters if carrier.tired or not self._move(carrier, letter, home, may_send)]
-
-    def _move(self, carrier: Carrier, letter: Letter, home: str, may_send: Callable[[], bool]) -> bool:
-        """Move one letter where it belongs: whether it was moved."""
-        if letter.source not in {None, home}:
-            carrier.leave("it came from another queue")
-            return False
-        means, reason = self._meaning(letter)
-        if carrier.came_back(letter):
-            means, reason = Meaning.POISON, "it came back after it was sent home to a consumer that works"
-        if means.stored:
-            if carrier.stored_in_all >= self.quarantine_limit:
-                carrier.leave(f"more than {self.quarantine_limit} letters to store")
-                return False
-            return carrier.store(letter, means, reason)
-        why_not = f"{means}: {reason}" if means is not Meaning.TRANSIENT else carrier.may_send(letter)
-        if why_not:
-            carrier.leave(why_not)
-            return False
-        return may_send() and carrier.send(letter)
 
     def effect(self, call: Call, answer: Mapping[str, Any]) -> Mapping[str, Json]:
         if call.operation == "CancelMessageMoveTask":
@@ -528,7 +316,7 @@ class SqsDlqBacklog(Remediation):
     ) -> tuple[Progress, str, Ledger | None]:
         notes = scratch.get(step.name)
         if step.name == "quarantine":
-            return (*_quarantine_went(notes), None)
+            return (*quarantine_went(notes), None)
         state = self._state(read, plan, scratch)
         if step.name == "canary":
             return (*self._canary_went(read, state, notes), state.ledger(scratch))
@@ -556,17 +344,17 @@ class SqsDlqBacklog(Remediation):
             tasks=tuple(task for task in _tasks(read, dlq) if task.started_at >= since - SKEW),
             since=since,
             longest=longest,
-            window=min(max(longest, _LATE), self.canary_patience) + _LATE,
+            window=min(max(longest, LATE), self.canary_patience) + LATE,
             last_sent=_time(scratch.get("last_sent"), since),
         )
 
     def _canary_went(self, read: Reader, state: _State, notes: Mapping[str, Any] | None) -> tuple[Progress, str]:
         if notes is None:
-            return Progress.AGAIN, _LOST
+            return Progress.AGAIN, LOST
         sent = int(notes["sent"])
         if not sent:
             if notes["left"]:
-                return Progress.STOP, f"none of the letters may be sent home: {_told(notes['left'])}"
+                return Progress.STOP, f"none of the letters may be sent home: {told(notes['left'])}"
             return Progress.NEXT, "there was no letter to try it with"
         began = _time(notes["at"], state.now)
         back = max(state.came_back(began), self._risen(read, state, began))
@@ -575,7 +363,7 @@ class SqsDlqBacklog(Remediation):
         finished = states.series(read, queue_metric(state.source, "NumberOfMessagesDeleted", "Sum", _HOURS)).points
         done = sum(value for at, value in finished if at >= began - SKEW)
         if done + back < sent:
-            if state.now < began + self.canary_patience + _LATE:
+            if state.now < began + self.canary_patience + LATE:
                 return Progress.WAIT, f"{done:.0f} messages finished since {sent} letters were sent home"
             return Progress.STOP, f"{sent} letters were sent home, and {done:.0f} messages were finished since"
         if state.on_their_way and state.now < began + state.window:
@@ -585,24 +373,24 @@ class SqsDlqBacklog(Remediation):
     def _risen(self, read: Reader, state: _State, since: datetime) -> int:
         """How many more letters there are since: in a large queue a sample hardly meets the few that came back."""
         points = states.series(read, queue_metric(state.dlq, VISIBLE, "Minimum", _HOURS)).points
-        settled = [value for at, value in points if at >= since + _LATE]
+        settled = [value for at, value in points if at >= since + LATE]
         return max(0, state.dead - int(min(settled, default=state.dead)))
 
     def _letters_go(
         self, state: _State, notes: Mapping[str, Any] | None, scratch: Mapping[str, Any]
     ) -> tuple[Progress, str]:
         if notes is None:
-            return Progress.AGAIN, _LOST
+            return Progress.AGAIN, LOST
         attempt = scratch["attempt"]
         sent = int(scratch["account"]["sent"]) - int(attempt["sent_before"])
         back = state.came_back(_time(attempt["at"], state.now))
-        if self._too_many(back, sent):
+        if self.too_many(back, sent):
             return Progress.STOP, f"{back} of {sent} letters came back"
         handled = int(notes["sent"]) + int(notes["stored"])
         if notes["more"] and state.dead:
             if handled:
                 return Progress.AGAIN, f"{handled} letters moved, {state.dead} to go"
-            return Progress.STOP, f"no more letters may be moved: {_told(notes['left']) or 'the limit is reached'}"
+            return Progress.STOP, f"no more letters may be moved: {told(notes['left']) or 'the limit is reached'}"
         if state.on_their_way and state.now < _time(notes["at"], state.now) + state.window:
             return Progress.WAIT, f"waiting whether letters come back; {state.waiting} messages are not finished"
         return _end(state, f"{sent} letters sent home, {back} came back", notes["left"])
@@ -614,7 +402,7 @@ class SqsDlqBacklog(Remediation):
                 return Progress.WAIT, "the move does not show yet"
             return Progress.STOP, "the move was started and never showed"
         back = state.came_back(task.started_at)
-        if self._too_many(back, task.moved):
+        if self.too_many(back, task.moved):
             return Progress.STOP, f"{back} of {task.moved} letters came back"
         if task.status == "FAILED":
             return Progress.STOP, f"the move failed: {task.failure}"
@@ -625,10 +413,6 @@ class SqsDlqBacklog(Remediation):
         if state.on_their_way and state.now < task.last_sent + state.window:
             return Progress.WAIT, f"all moved; {state.waiting} messages are not finished"
         return _end(state, f"{task.moved} letters moved, {back} came back", {})
-
-    def _too_many(self, back: int, sent: int) -> bool:
-        """One is no share; from two on the percentage counts."""
-        return back > 1 and back * 100 > sent * self.bounce_percent
 
     def settle_ledger(self, read: Reader, target: Target, incident: Incident) -> Ledger:
         """
@@ -675,9 +459,6 @@ def _moved_by_task(state: _State, scratch: Mapping[str, Any], *, started: bool) 
     began = _time(notes["at"], state.now) - SKEW
     ours = [task.moved for task in state.tasks if task.started_at >= began]  # the newest stands first
     return ours[-1] if ours else 0
-
-
-_LOST = "the notes of this step were lost: again, which sends nothing twice"
 
 
 # -- what was read, in our words -------------------------------------------------------------------------------------
@@ -770,65 +551,10 @@ def _receives(source: Mapping[str, Any]) -> int:
         return 0
 
 
-def _check_queue(arn: Arn, attributes: Mapping[str, Any]) -> None:
-    if arn.name.endswith(".fifo"):
-        raise Refused("fifo", "letters of a FIFO queue have an order that a move would not keep")
-    if attributes.get("RedrivePolicy"):
-        raise Refused(
-            "dead-letter-queue",
-            f"{arn.name} has a dead-letter queue of its own: looking at its letters would count as failing at them",
-        )
-
-
-def _sources(read: Reader, dlq: Arn) -> tuple[Arn, ...]:
-    """The queues that name this one as their dead-letter queue: of the same account and Region, as SQS requires."""
-    urls = read.pages("sqs", "ListDeadLetterSourceQueues", "queueUrls", limit=1000, QueueUrl=queue_url(dlq))
-    return tuple(replace(dlq, resource=name) for name in sorted(str(url).rsplit("/", 1)[-1] for url in urls))
-
-
 def _tasks(read: Reader, dlq: Arn) -> tuple[_Task, ...]:
     """The last ten moves of the queue, newest first."""
     entries = read("sqs", "ListMessageMoveTasks", SourceArn=str(dlq), MaxResults=10).get("Results", ())
     return tuple(sorted(map(_Task.of, entries), key=lambda task: task.started_at, reverse=True))
-
-
-def _key_arn(read: Reader, attributes: Mapping[str, Any]) -> str:
-    """The ARN of the customer's own key, if the queue has one: IAM knows keys by nothing else."""
-    key = str(attributes.get("KmsMasterKeyId", ""))
-    if not key or key.endswith("alias/aws/sqs"):
-        return ""
-    return str(read("kms", "DescribeKey", KeyId=key)["KeyMetadata"]["Arn"])
-
-
-def _first_loss(letters: Sequence[Letter], attributes: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
-    """When the first letter expires: SQS counts from when it was first sent, not from when it died."""
-    retention = states.number(attributes, "MessageRetentionPeriod")
-    sent = [letter.sent_at for letter in letters if letter.sent_at is not None]
-    if retention is None or not sent:
-        return ()
-    left = min(sent) + timedelta(seconds=retention) - now
-    return (f"the first of those looked at is lost in {max(0, left // timedelta(hours=1))} hours",)
-
-
-def _urgency(attributes: Mapping[str, Any], age: Series | Unread) -> Severity:
-    """
-    Severity 2 where a letter is lost within two days, else 3.
-
-    The metric counts from when a letter died, expiry from when it was sent: so at worst this says it late, never early.
-    """
-    retention = states.number(attributes, "MessageRetentionPeriod")
-    if retention is None or isinstance(age, Unread) or not age.points:
-        return Severity.SEV3
-    left = retention - age.points[-1][1]
-    return Severity.SEV2 if left < _SOON.total_seconds() else Severity.SEV3
-
-
-def _quarantine_went(notes: Mapping[str, Any] | None) -> tuple[Progress, str]:
-    if notes is None:
-        return Progress.AGAIN, _LOST
-    if notes["stored"] and notes["more"]:
-        return Progress.AGAIN, f"{notes['stored']} letters stored; there may be more"
-    return Progress.NEXT, f"{notes['stored']} letters stored"
 
 
 def _oldest(read: Reader, queue: Arn) -> datetime | None:
@@ -840,18 +566,8 @@ def _oldest(read: Reader, queue: Arn) -> datetime | None:
 def _end(state: _State, how: str, left: Mapping[str, int]) -> tuple[Progress, str]:
     """Everything was tried. What is still there does not go away by waiting for it."""
     if state.letters:
-        return Progress.STOP, f"{how}; {state.dead} are still there{': ' + _told(left) if left else ''}"
+        return Progress.STOP, f"{how}; {state.dead} are still there{': ' + told(left) if left else ''}"
     return (Progress.WAIT, f"{how}; {state.dead} cannot be seen") if state.dead else (Progress.NEXT, how)
-
-
-def _open_attempt(act: Actor, carrier: Carrier) -> None:
-    """Note, once an attempt, when it began and how much had been sent by then: what comes back is measured by that."""
-    number = len(act.incident.attempts)
-    if act.scratch.get("attempt", {}).get("number") != number:
-        began = act.incident.attempts[-1].started_at if number else act.now()
-        act.scratch["attempt"] = {"number": number, "at": began.isoformat(), "sent_before": carrier.sent_in_all}
-        for name in ("quarantine", "canary", "redrive"):
-            act.scratch.pop(name, None)
 
 
 # -- the calls of a plan ---------------------------------------------------------------------------------------------
@@ -938,10 +654,6 @@ def _cancel(act: Actor, step: Step) -> None:
 
 def _named(queues: Iterable[Arn]) -> str:
     return ", ".join(queue.name for queue in queues)
-
-
-def _told(left: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} x {why}" for why, count in sorted(left.items()))
 
 
 def _time(text: str | None, otherwise: datetime) -> datetime:

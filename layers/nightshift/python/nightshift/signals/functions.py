@@ -26,6 +26,7 @@ __all__ = ["function_pieces"]
 Located: TypeAlias = Mapping[ResourceRead, Arn]
 
 _KEPT = (
+    "DeadLetterConfig",
     "FunctionName",
     "LastModified",
     "LastUpdateStatus",
