@@ -73,6 +73,7 @@ def test_a_route_is_the_key_of_its_reading() -> None:
     assert Route.parse(str(flat)) == flat
     with pytest.raises(ValueError, match="not a pipeline"):
         Route.parse("arn:aws:s3:::raw-data/raw/")
+    assert [ROUTE.arn(side) for side in (ROUTE.raw, ROUTE.curated)] == ["arn:aws:s3:::raw-data", "arn:aws:s3:::curated"]
 
 
 def test_what_is_raw_and_not_curated_is_missing(cloud: Cloud) -> None:
