@@ -28,7 +28,12 @@ ABOUT = {
     "s3": "arn:aws:s3:::a-bucket/customers/",
     "cloudwatch": f"arn:aws:cloudwatch:{REGION}:123456789012:alarm:a",
     "lambda": f"arn:aws:lambda:{REGION}:123456789012:function:a",
+    "events": f"arn:aws:events:{REGION}:123456789012:rule/a",
+    "states": f"arn:aws:states:{REGION}:123456789012:stateMachine:a",
+    "s3.hours": "arn:aws:s3:::a-bucket/raw/%Y/%m/%d/%H/",
+    "s3.pipeline": "arn:aws:s3:::a-bucket/raw/*.json>b-bucket/made/*.parquet#86400d",
 }
+"""by the kind, or by the service"""
 NAMES = {
     "GetBucketNotificationConfiguration": "GetBucketNotification",
     "ListObjectVersions": "ListBucketVersions",
@@ -43,7 +48,7 @@ def one_of_each() -> list[Query]:
     return [
         queue_metric(queue("a"), "NumberOfMessagesDeleted", "Sum"),
         service_metric(service("api"), "CPUUtilization", "Average"),
-        *(ResourceRead(kind, ABOUT[kind.partition(".")[0]]) for kind in KINDS),
+        *(ResourceRead(kind, ABOUT.get(kind) or ABOUT[kind.partition(".")[0]]) for kind in KINDS),
     ]
 
 
@@ -77,6 +82,9 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.bucket("a-bucket", "customers/hts/CHG-1.json")
     cloud.answers["GetFunctionConfiguration"] = cloud.answers["GetFunctionConcurrency"] = lambda _: {}
     cloud.answers["GetPolicy"] = lambda _: {"Policy": "{}"}
+    cloud.answers["DescribeRule"] = lambda _: {"Name": "a"}
+    cloud.answers["DescribeStateMachine"] = lambda _: {"type": "STANDARD"}
+    cloud.answers["ListExecutions"] = lambda _: {"executions": []}
     used = set()
     for query in one_of_each():
         cloud.calls.clear()
