@@ -81,7 +81,8 @@ def reads_of_look(policy: Policy, place: Place) -> set[Grant]:
         if "sqs:ReceiveMessage" in remediation.reads:  # with the key of the queue that is looked into, and no other's
             found |= grants_for(["kms:Decrypt"], [Target(arn=target.arn, group="")], place, who=remediation.name)
     for arn in {arn for target in policy.targets for arn in (target.arn, *target.linked)}:
-        seen = [action for kind in signals.KINDS.values() if kind.names == arn.kind for action in kind.actions]
+        kinds = (kind for kind in signals.KINDS.values() if kind.names == arn.kind and not kind.alone)
+        seen = [action for kind in kinds for action in kind.actions]
         for action in (*seen, *surroundings.ACTIONS.get(arn.kind, ()), *surroundings.ACTIONS["*"]):
             found |= granted_reads(action, arn, place)
     return condense(found, place)

@@ -79,13 +79,15 @@ class Kind:
     """
     How one kind of resource is read. ``names`` is the :attr:`Arn.kind` that its keys must have.
 
-    ``timed``: what is read depends on when, which its pieces are told too.
+    ``timed``: what is read depends on when, which its pieces are told too. ``alone``: it is read of targets where a
+    query says so, and never of what they are linked to.
     """
 
     names: str
     actions: tuple[str, ...]
     pieces: Callable[..., Iterator[Piece[ResourceRead]]]
     timed: bool = False
+    alone: bool = False
 
     @property
     def service(self) -> str:
@@ -106,9 +108,9 @@ KINDS: Mapping[str, Kind] = {
         "lambda:function", ("lambda:GetFunctionConcurrency", "lambda:GetFunctionConfiguration"), function_pieces
     ),
     "lambda.mappings": Kind("lambda:function", ("lambda:ListEventSourceMappings",), mapping_pieces),
-    "lambda.policy": Kind("lambda:function", ("lambda:GetPolicy",), policy_pieces),
+    "lambda.policy": Kind("lambda:function", ("lambda:GetPolicy",), policy_pieces, alone=True),
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),
-    "s3.notifications": Kind("s3:bucket", ("s3:GetBucketNotification",), notification_pieces),
+    "s3.notifications": Kind("s3:bucket", ("s3:GetBucketNotification",), notification_pieces, alone=True),
     "s3.pipeline": Kind("s3:bucket", ("s3:ListBucket",), pipeline_pieces, timed=True),
     "states.machine": Kind(
         "states:stateMachine", ("states:DescribeStateMachine", "states:ListExecutions"), machine_pieces
