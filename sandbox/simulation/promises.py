@@ -233,7 +233,8 @@ def _moved_as_told(case: Case, incident: Incident) -> Iterator[str]:
 def _sent(call: Call) -> str:
     """The fingerprint of a letter that was sent home, or of an event that its function was given."""
     if call.name == "lambda.Invoke":
-        return fingerprint(bytes(call.params["Payload"]).decode())
+        payload = call.params["Payload"]
+        return fingerprint(payload if isinstance(payload, str) else bytes(payload).decode())
     return fingerprint(call.params["MessageBody"])
 
 

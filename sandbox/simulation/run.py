@@ -1099,7 +1099,6 @@ def _look(stage: Stage) -> None:
         found[pipeline.raw_arn] = not pipeline.late(LATE)
     for machine in stage.machines:
         found[machine.arn] = not machine.left
-        found[bucket.arn] = not bucket.stuck(stuck_for(stage))
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled

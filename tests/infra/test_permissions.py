@@ -103,13 +103,9 @@ def test_a_function_is_called_by_the_alias_that_is_named_and_looked_at_by_itself
 
 def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
-    examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE)}
+    examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, RULE)}
     for kind in signals.KINDS.values():
         arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)  # a prefix of a bucket
-    examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION, RULE)}
-    for kind in signals.KINDS.values():
-        listed = (signals.KINDS["s3.triggers"], signals.KINDS["s3.hours"])
-        arn = LISTED if kind in listed else examples.get(kind.names)
         assert arn is not None, f"no example of {kind.names} in this test"
         for action in kind.actions:
             assert granted_reads(action, arn, PLACE)

@@ -1160,6 +1160,8 @@ def asking(stores: Stores, claim: Claim) -> None:
     assert not stores.acknowledge(ONE.id, word, event=taken)
     assert not stores.acknowledge("absent", word, event=taken)
     assert stores.get(ONE.id).acknowledged == word
+    assert stores.remark(ONE.id, Event(START, "restored", "by eva"))
+    assert not stores.remark("absent", Event(START, "restored", "by eva"))
 
 
 def ending(stores: Stores, claim: Claim) -> None:

@@ -43,7 +43,9 @@ def test_the_version_is_said(desk: Desk) -> None:
 
 def test_the_commands_are_those_that_are_promised() -> None:
     """In the order in which a person meets them."""
-    promised = "demo simulate remediations validate discover scan explain health status incidents show leases"
+    promised = (
+        "demo simulate remediations validate discover scan explain health verify-change status incidents show leases"
+    )
     assert (*promised.split(), "approve", "deny", "ack", "pause", "resume", "quarantine") == COMMANDS
     assert tuple(GROUP.commands["quarantine"].commands) == ("list", "show", "restore", "discard")
 

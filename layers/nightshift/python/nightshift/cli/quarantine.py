@@ -22,6 +22,7 @@ from typing import Annotated, Any
 
 import typer
 
+from nightshift import strict_json
 from nightshift.aws import Aws
 from nightshift.cli import pages
 from nightshift.cli.context import Context, Declined, here
@@ -42,6 +43,7 @@ _LETTERS, _TRIGGERS, _NOTES = "letters/", "triggers/", "restored/"
 _SHOWN = 1_000  # objects that a list shows
 _BODY = 20_000  # characters of a body that are shown
 _VERSIONS = 1_000  # of one object, that are deleted for ever
+_LONGEST = 10_000_000  # bytes of a stored letter: a message of 1 MiB, escaped
 _PARTS = 4  # of a letter's or a trigger's key at least: what it is, whose, and its own name
 _TAKEN = frozenset({"412", "ConditionalRequestConflict", "PreconditionFailed"})
 """what S3 says where an object stands that must not, or is not any more what it was"""
@@ -143,8 +145,8 @@ def _kind(key: str) -> str:
 def _json(text: str) -> dict[str, Any]:
     """A JSON object; an empty one where it is none: whoever can write into the bucket can write anything."""
     try:
-        found = json_module.loads(text)
-    except (ValueError, RecursionError):
+        found = strict_json.loads(text, limit=_LONGEST)
+    except strict_json.NotStrict:
         return {}
     return found if isinstance(found, dict) else {}
 
