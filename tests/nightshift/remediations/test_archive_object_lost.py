@@ -138,7 +138,7 @@ class Eyes:
         }
 
     def pages(self, service: str, operation: str, key: str, /, *, limit: int, **params: Any) -> Iterator[Any]:
-        raise NotImplementedError
+        raise NotImplementedError  # it never asks: the test fails where it does
 
     def seen(self, *queries: Query) -> Readings:
         found = self.account.seen
@@ -146,13 +146,13 @@ class Eyes:
         return Readings(self.account.now, dict.fromkeys(queries, answer))
 
     def target(self, arn: str) -> Target | None:
-        raise NotImplementedError
+        raise NotImplementedError  # it never asks: the test fails where it does
 
     def targets(self) -> tuple[Target, ...]:
-        raise NotImplementedError
+        raise NotImplementedError  # it never asks: the test fails where it does
 
     def counters(self, target: Target, keys: Sequence[str]) -> dict[str, int]:
-        raise NotImplementedError
+        raise NotImplementedError  # it never asks: the test fails where it does
 
     def now(self) -> datetime:
         return self.account.now

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,6 +35,8 @@ from nightshift.model import (
 )
 from nightshift.remediation import Memory, Progress, Readings, Series, Unread
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
+
+from tests.nightshift.remediations.account import Store
 
 NOW = datetime(2026, 11, 19, 3, 0, tzinfo=UTC)
 OLD = NOW - timedelta(minutes=40)
@@ -202,25 +204,6 @@ class Eyes:
         return self.account.now
 
 
-class Store:
-    """The Memory."""
-
-    def __init__(self, counters: dict[str, int]) -> None:
-        self.counters = counters
-
-    def get(self, key: str) -> int:
-        return self.counters.get(key, 0)
-
-    def recall(self, keys: Iterable[str]) -> None:
-        """Nothing is gained by it here."""
-
-    def add(self, key: str, amount: int = 1, *, limit: int | None = None) -> bool:
-        if limit is not None and self.get(key) + amount > limit:
-            return False
-        self.counters[key] = self.get(key) + amount
-        return True
-
-
 class Hand:
     """The Actor."""
 
@@ -377,11 +360,12 @@ def test_the_only_customer_needs_no_name_in_an_entry() -> None:
         [entry(at=7)],
         [entry(at="yesterday")],
         [entry(at="2026-11-19T02:30:00")],
+        [entry(at="0001-01-01T00:00:00+14:00")],
         [entry(at=iso(NOW + timedelta(minutes=5)))],
         [entry(at=iso(OLD - timedelta(minutes=4)))],
         [entry(kind=None)],
     ],
-    ids=["whose", "nobody's", "case", "no text", "no time", "no zone", "to come", "just before", "which"],
+    ids=["whose", "nobody's", "case", "no text", "no time", "no zone", "no year", "to come", "just before", "which"],
 )
 def test_an_entry_that_may_be_about_it_is_neither_proof_nor_leave_to_send(entries: list[object]) -> None:
     """What can be read in two ways is for a person."""

@@ -115,12 +115,12 @@ def triggers_of(bucket: Arn, triggers: Triggers) -> ResourceRead:
     return ResourceRead("s3.triggers", f"{bucket}/{triggers.prefix}")
 
 
-def key_of(triggers: Triggers, change: str) -> str:
-    """Under what a change stands in the archive."""
-    return f"{triggers.archive}{change}.json"
+def key_of(archive: str, change: str) -> str:
+    """Under what a change stands in an archive, of which this is the prefix."""
+    return f"{archive}{change}.json"
 
 
 def change_of(triggers: Triggers, key: str) -> str:
     """The change that a key of the archive is about; empty where whatever lies there is none."""
     name = key.removeprefix(triggers.archive).removesuffix(".json")
-    return name if NAME.fullmatch(name) and key == key_of(triggers, name) else ""
+    return name if NAME.fullmatch(name) and key == key_of(triggers.archive, name) else ""

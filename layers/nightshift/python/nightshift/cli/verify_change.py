@@ -185,7 +185,7 @@ def _looked(
 
 def _archive(aws: Aws, bucket: Arn, triggers: Triggers, names: _Words, change: str) -> _Archive:
     try:
-        answer = aws.read("s3", "GetObject", Bucket=bucket.name, Key=key_of(triggers, change))
+        answer = aws.read("s3", "GetObject", Bucket=bucket.name, Key=key_of(triggers.archive, change))
     except Missing:
         return _Archive(None, "the archive has no object for it", missing=True)
     except AwsError as error:

@@ -193,7 +193,7 @@ class ArchiveBroken(ReportOnly, Words):
 
     def _judge(self, triggers: Triggers, change: str, said: Archived, standing: _Standing) -> Iterator[_Broken]:
         """What a change that can be read says too little of. Whose trigger stands is the trigger's business."""
-        key, waits = key_of(triggers, change), standing.of.get(change, frozenset())
+        key, waits = key_of(triggers.archive, change), standing.of.get(change, frozenset())
         if self._misses_its_meeting(said):
             yield _Broken(key, Fault.NO_MEETING)
         if not standing.whole:
@@ -249,9 +249,10 @@ class ArchiveBroken(ReportOnly, Words):
         gone = {each["Key"] for each in archive["Deleted"]}
         for each in listing["Oldest"]:
             customer, change = _named(triggers, each["Key"])
-            known = not change or key_of(triggers, change) in archive["Keys"] or key_of(triggers, change) in gone
+            key = key_of(triggers.archive, change)
+            known = not change or key in archive["Keys"] or key in gone
             if not known and now - each["LastModified"] > self.orphan:
-                yield _Broken(key_of(triggers, change), Fault.ORPHAN, (customer,))
+                yield _Broken(key, Fault.ORPHAN, (customer,))
 
     def _finding(self, target: Target, broken: Sequence[_Broken]) -> Finding:
         counts = Counter(each.fault for each in broken)

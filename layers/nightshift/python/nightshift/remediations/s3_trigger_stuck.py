@@ -24,14 +24,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 
 from pydantic import Field
 
-from nightshift import retelling, states, strict_json
-from nightshift.aws import LONGEST_BODY
+from nightshift import retelling, states
+from nightshift.archives import NAME, Words, key_of, understood
 from nightshift.errors import Missing, Refused, Rejected, Unreadable
 from nightshift.letters import SKEW
 from nightshift.model import (
@@ -65,9 +65,7 @@ from nightshift.wiring import Share, tells
 
 __all__ = ["S3TriggerStuck"]
 
-_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}"
-"""of a customer and of a change: what IAM reads as it stands, and an event carries as it stands"""
-_TRIGGER = re.compile(rf"({_NAME})/({_NAME})\.json")
+_TRIGGER = re.compile(rf"({NAME.pattern})/({NAME.pattern})\.json")
 _ORPHAN = timedelta(hours=1)  # a trigger that stands for so long is more than late (runbook 0, weekly maintenance)
 _NEAR = timedelta(minutes=5)  # how far a consumer's clock and S3's may be apart before an entry means nothing
 _LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
@@ -132,7 +130,7 @@ class _Doubt:
     advice: str
 
 
-class S3TriggerStuck(Remediation):
+class S3TriggerStuck(Remediation, Words):
     """Triggers in an S3 bucket that nobody processes, or that were processed and stay."""
 
     name: ClassVar[str] = "s3-trigger-stuck"
@@ -174,21 +172,6 @@ class S3TriggerStuck(Remediation):
     idempotent: bool = Field(
         default=False,
         description="whether a consumer that is told twice of one trigger mails once: nothing is sent again without it",
-    )
-    modifications: str = Field(
-        default="modifications", max_length=64, description="where the archive lists what was done"
-    )
-    type_field: str = Field(
-        default="modificationType", max_length=64, description="what says of an entry what was done"
-    )
-    processed: str = Field(
-        default="processed", max_length=64, description="what it says where the change was processed"
-    )
-    customer_field: str = Field(
-        default="", max_length=64, description="what says of an entry for whom; empty: nobody knows, nothing proves it"
-    )
-    timestamp_field: str = Field(
-        default="", max_length=64, description="what says of an entry when; empty: nobody knows, nothing proves it"
     )
 
     # -- seeing ----------------------------------------------------------------------------------------------------
@@ -300,7 +283,7 @@ class S3TriggerStuck(Remediation):
             )
         where = {"Bucket": bucket.name, "ExpectedBucketOwner": customer.queue.account}
         try:
-            archive = read("s3", "GetObject", Key=_archived(triggers.archive, trigger.change), **where)["Body"]
+            archive = read("s3", "GetObject", Key=key_of(triggers.archive, trigger.change), **where)["Body"]
         except Missing:
             return _unclear(trigger, _Doubt("the archive has no object for its change", _RESTORE))
         except Rejected as error:
@@ -365,26 +348,21 @@ class S3TriggerStuck(Remediation):
         """
         if not self.timestamp_field or not (self.customer_field or alone):
             return _Doubt("the configuration does not say where the archive names customer and time", _FIELDS)
-        try:
-            document = strict_json.loads(archive, limit=LONGEST_BODY)
-        except strict_json.NotStrict as error:
-            return _Doubt(f"the archive's object cannot be read: {error}", _RESTORE)
-        entries = document.get(self.modifications) if isinstance(document, Mapping) else None
-        if not isinstance(entries, list) or not all(isinstance(each, Mapping) for each in entries):
-            return _Doubt(f"the archive's object has no list {self.modifications}", _RESTORE)
+        said = understood(archive, self)
+        if isinstance(said, str):
+            return _Doubt(f"the archive's object cannot be read: {said}", _RESTORE)
         doubts = 0
-        for entry in entries:
-            if entry.get(self.type_field) != self.processed:
-                doubts += not isinstance(entry.get(self.type_field), str)
+        for entry in said.entries:
+            if entry.kind != self.processed:
+                doubts += entry.kind is None
                 continue
-            who = entry.get(self.customer_field) if self.customer_field else trigger.customer
+            who = entry.customer if self.customer_field else trigger.customer
             if who != trigger.customer:
-                doubts += not isinstance(who, str) or not who or who.casefold() == trigger.customer.casefold()
+                doubts += who is None or who.casefold() == trigger.customer.casefold()
                 continue
-            at = _time(entry.get(self.timestamp_field))
-            if at is not None and trigger.modified <= at <= now + SKEW:
-                return at
-            doubts += at is None or at > trigger.modified - _NEAR
+            if entry.at is not None and trigger.modified <= entry.at <= now + SKEW:
+                return entry.at
+            doubts += entry.at is None or entry.at > trigger.modified - _NEAR
         return (
             _Doubt(f"{doubts} entries of the archive's object may or may not be about it", _BY_HAND) if doubts else None
         )
@@ -535,7 +513,7 @@ class S3TriggerStuck(Remediation):
     def _proven_now(self, act: Actor, archive: Call, get: Call) -> bool | None:
         """What the archive proves now; None where it proves neither."""
         try:
-            body = act(archive, Key=_archived(archive.before["prefix"], get.before["change"]))["Body"]
+            body = act(archive, Key=key_of(archive.before["prefix"], get.before["change"]))["Body"]
         except Missing:
             return None
         proof = self._proof(body, _judged(get), alone=archive.before["alone"], now=act.now())
@@ -626,15 +604,6 @@ def _stands(read: Reader, call: Call) -> bool | None:
     return same
 
 
-def _time(said: object) -> datetime | None:
-    """A time that everybody reads alike: with its zone."""
-    try:
-        at = datetime.fromisoformat(said) if isinstance(said, str) else None
-    except ValueError:
-        return None
-    return at.astimezone(UTC) if at is not None and at.tzinfo is not None else None
-
-
 # -- the calls of a plan -----------------------------------------------------------------------------------------------
 
 _SEEN: Final = ("change", "customer", "etag", "modified", "queue", "size")
@@ -682,10 +651,6 @@ def _judged(get: Call) -> Trigger:
     seen = get.before
     modified = datetime.fromisoformat(seen["modified"])
     return Trigger(get.params["Key"], seen["etag"], modified, seen["size"], seen["customer"], seen["change"])
-
-
-def _archived(prefix: str, change: str) -> str:
-    return f"{prefix}{change}.json"
 
 
 def _stored(get: Call) -> str:
