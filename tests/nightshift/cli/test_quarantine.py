@@ -270,6 +270,21 @@ def test_where_sqs_did_not_say_the_configuration_does(apart: Desk) -> None:
     assert len(arrived(apart)) == 1
 
 
+def test_a_failed_event_of_a_function_goes_into_no_queue(apart: Desk) -> None:
+    """It never was in one: it is said whose it is, and what a person can do; nothing is sent, and it is not marked."""
+    put(apart, body=letter(attributes={}))
+    named = f'mode = "approve"\nfunction = "arn:aws:lambda:{REGION}:{ACCOUNT}:function:etl"'
+    apart.config.write_text(
+        apart.config.read_text(encoding="utf-8").replace('mode = "approve"', named), encoding="utf-8"
+    )
+    result = typed(apart, "restore", KEY, "--why", "x", "--yes")
+    assert result.exit_code == 1
+    assert "it is a failed event of arn:aws:lambda" in result.stderr
+    assert "lambda invoke" in result.stderr
+    assert arrived(apart) == []
+    assert answer(apart, "show", KEY)["restored"] is None
+
+
 @pytest.mark.parametrize(
     "changes",
     [

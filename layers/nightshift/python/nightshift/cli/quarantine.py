@@ -406,6 +406,11 @@ def _home(store: _Store, item: _Item) -> str:
     home = item.home
     if item.kind == "letter" and not home and store.deployment.policy is not None:
         target = store.deployment.policy.target(item.target)
+        if target is not None and target.function is not None:
+            raise Declined(
+                f"it is a failed event of {target.function}, and belongs into no queue",
+                "`show --body` has it; give it to the function by hand: aws lambda invoke --invocation-type Event",
+            )
         home = str(target.source) if target is not None and target.source is not None else ""
     if not home:
         raise Declined("which queue it came from is not known", "Name --config with the dead-letter queue's `source`")
