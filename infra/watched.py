@@ -3,20 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from constructs import Construct
 from nightshift.config import Policy
 from nightshift.errors import ConfigError
 from nightshift.model import Arn, Target
+from nightshift.remediations.s3_trigger_behind import S3TriggerBehind
 
 from infra.dashboards import SystemDashboard
 from infra.watching import QueueAlarms, QueueMetrics, ServiceAlarms, ServiceMetrics
+from infra.watching_base import Alarms
+from infra.watching_serverless import (
+    ClusterAlarms,
+    ClusterMetrics,
+    FunctionAlarms,
+    FunctionMetrics,
+    GraphAlarms,
+    GraphMetrics,
+    TableAlarms,
+    TableMetrics,
+    TriggerMetrics,
+)
 
 __all__ = ["MOST", "Watched"]
 
 MOST: Final = 300
 """alarms that one stack makes: CloudFormation takes 500 resources, and the rest of the stack is some of them"""
+_BY_NAME: Final[tuple[tuple[str, Callable[..., Alarms], Callable[[str], object]], ...]] = (
+    ("sqs:queue", QueueAlarms, QueueMetrics),
+    ("appsync:apis", GraphAlarms, GraphMetrics),
+    ("lambda:function", FunctionAlarms, FunctionMetrics),
+    ("dynamodb:table", TableAlarms, TableMetrics),
+    ("rds:cluster", ClusterAlarms, ClusterMetrics),
+)
+"""kinds of targets that CloudWatch knows by their names, with their alarms and metrics"""
 
 
 class Watched(Construct):
@@ -35,23 +57,27 @@ class Watched(Construct):
             if not asked:
                 continue
             system = Construct(self, group)
-            services = [
+            services: list[Alarms] = [
                 _of_service(system, target, shared=behind[str(target.load_balancer)] > 1)
                 for target in asked
                 if target.arn.kind == "ecs:service"
             ]
-            queues = [
-                QueueAlarms(system, target.arn.name, QueueMetrics(target.arn.name))
+            named = [
+                each(system, target.arn.name, metrics(target.arn.name))
                 for target in asked
-                if target.arn.kind == "sqs:queue"
+                for kind, each, metrics in _BY_NAME
+                if kind == target.arn.kind
             ]
-            made += sum(len(each.all) for each in (*services, *queues))
+            about = [*services, *named]
+            made += sum(len(each.all) for each in about)
+            customers = [each for target in asked if target.triggers for each in target.triggers.customers]
             SystemDashboard(
                 system,
                 "Dashboard",
                 dashboard_name=f"nightshift-{policy.name}-{group}",
-                services=services,
-                queues=queues,
+                about=about,
+                waiting=[QueueMetrics(each.queue.name) for each in customers],
+                triggers=TriggerMetrics(_counters(policy)) if customers else None,
             )
         if made > MOST:
             raise ConfigError(
@@ -73,6 +99,12 @@ def _of_service(scope: Construct, target: Target, *, shared: bool) -> ServiceAla
     except ValueError as error:
         raise ConfigError(f"{target.arn}: {error}", remedy="Correct its load_balancer and target_group") from None
     return ServiceAlarms(scope, f"{cluster}/{service}", metrics)
+
+
+def _counters(policy: Policy) -> str:
+    """The namespace in which systems count their own triggers: where the remediation that reads it looks."""
+    behind = policy.remediations.get(S3TriggerBehind.name)
+    return behind.namespace if isinstance(behind, S3TriggerBehind) else S3TriggerBehind().namespace
 
 
 def _name(arn: Arn | None) -> str | None:

@@ -437,8 +437,8 @@ class TargetTable(_Table):
     maintenance: _Maintenance = ()
     alarms: bool = Field(
         default=False,
-        description="of an ECS service or a dead-letter queue: whether the stack makes CloudWatch alarms for it, and a "
-        "dashboard for its system",
+        description="of a service, dead-letter queue, function, table, API or Aurora cluster: whether the stack makes "
+        "alarms for it, and a dashboard for its system; of a bucket of triggers: whether that dashboard shows them",
     )
 
 
@@ -1179,14 +1179,19 @@ def _check_events(target: Target, loc: Loc, problems: _Problems) -> None:
             problems.add(here, f"{source} is named already", "Keep one of them")
 
 
+_WATCHED = ("ecs:service", "sqs:queue", "lambda:function", "dynamodb:table", "appsync:apis", "rds:cluster", "s3:bucket")
+_KINDS = ", ".join(_WATCHED)
+
+
 def _check_alarms(target: Target, loc: Loc, problems: _Problems) -> None:
     """Alarms are made for what we know the metrics of, and for a queue only where messages in it are a failure."""
     if not target.alarms:
         return
     here = (*loc, "alarms")
-    if target.arn.kind not in ("ecs:service", "sqs:queue"):
-        remedy = "Remove it: the stack makes them for ecs:service and sqs:queue"
-        problems.add(here, f"there are no alarms for the kind {target.arn.kind}", remedy)
+    if target.arn.kind not in _WATCHED:
+        problems.add(here, f"there are no alarms for the kind {target.arn.kind}", f"Remove it: there are for {_KINDS}")
+    elif target.arn.kind == "s3:bucket" and target.triggers is None:
+        problems.add(here, "has no triggers beside it", "Remove it: a bucket is drawn where it holds triggers")
     elif target.arn.kind == "sqs:queue" and target.source is None:
         problems.add(here, "has no source beside it", "Name the queue whose dead letters it holds, or remove it")
 
