@@ -31,14 +31,6 @@ __all__ = ["MOST", "Watched"]
 
 MOST: Final = 300
 """alarms that one stack makes: CloudFormation takes 500 resources, and the rest of the stack is some of them"""
-_BY_NAME: Final[tuple[tuple[str, Callable[..., Alarms], Callable[[str], object]], ...]] = (
-    ("sqs:queue", QueueAlarms, QueueMetrics),
-    ("appsync:apis", GraphAlarms, GraphMetrics),
-    ("lambda:function", FunctionAlarms, FunctionMetrics),
-    ("dynamodb:table", TableAlarms, TableMetrics),
-    ("rds:cluster", ClusterAlarms, ClusterMetrics),
-)
-"""kinds of targets that CloudWatch knows by their names, with their alarms and metrics"""
 
 
 class Watched(Construct):
@@ -63,9 +55,9 @@ class Watched(Construct):
                 if target.arn.kind == "ecs:service"
             ]
             named = [
-                each(system, target.arn.name, metrics(target.arn.name))
+                each(system, target.arn.resource.replace("/", "-"), metrics(target.arn))
                 for target in asked
-                for kind, each, metrics in _BY_NAME
+                for kind, each, metrics in _BY_KIND
                 if kind == target.arn.kind
             ]
             about = [*services, *named]
@@ -107,6 +99,22 @@ def _counters(policy: Policy) -> str:
     return behind.namespace if isinstance(behind, S3TriggerBehind) else S3TriggerBehind().namespace
 
 
+def _table(arn: Arn) -> TableMetrics:
+    """A table, or one index of it: each is a target of its own."""
+    table, _, index = arn.resource.removeprefix("table/").partition("/index/")
+    return TableMetrics(table, (index,), whole=False) if index else TableMetrics(table)
+
+
 def _name(arn: Arn | None) -> str | None:
     """What CloudWatch calls a load balancer or a target group: ``app/name/id``, ``targetgroup/name/id``."""
     return arn.resource.removeprefix("loadbalancer/") if arn is not None else None
+
+
+_BY_KIND: Final[tuple[tuple[str, Callable[..., Alarms], Callable[[Arn], object]], ...]] = (
+    ("sqs:queue", QueueAlarms, lambda arn: QueueMetrics(arn.name)),
+    ("appsync:apis", GraphAlarms, lambda arn: GraphMetrics(arn.name)),
+    ("lambda:function", FunctionAlarms, lambda arn: FunctionMetrics(arn.name)),
+    ("dynamodb:table", TableAlarms, _table),
+    ("rds:cluster", ClusterAlarms, lambda arn: ClusterMetrics(arn.name)),
+)
+"""kinds of targets besides services, with their alarms and metrics"""

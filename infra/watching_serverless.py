@@ -84,10 +84,15 @@ class FunctionMetrics:
 
 @dataclass(frozen=True)
 class TableMetrics:
-    """The metrics of one DynamoDB table and of its global secondary indexes. Raises ValueError for a wrong name."""
+    """
+    The metrics of one DynamoDB table and of its global secondary indexes. Raises ValueError for a wrong name.
+
+    ``whole`` says whether the table itself is meant, too.
+    """
 
     table_name: str
     indexes: tuple[str, ...] = ()
+    whole: bool = True
 
     def __post_init__(self) -> None:
         checked("table_name", self.table_name)
@@ -97,7 +102,7 @@ class TableMetrics:
     @property
     def parts(self) -> tuple[str | None, ...]:
         """The table itself, then each index: what is throttled of one is not counted for the other."""
-        return (None, *self.indexes)
+        return (*((None,) if self.whole else ()), *self.indexes)
 
     def throttled(self, index: str | None = None) -> cloudwatch.MathExpression:
         """Reads and writes that were refused in a minute."""

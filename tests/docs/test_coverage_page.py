@@ -92,8 +92,6 @@ UNCORRECTED = {
     "environment-of-one",
     "graphql-status",
     "provisioned-parameters",
-    "sum-called-percent",
-    "throttled-requests",
     "versions-minus-two",
 }
 """wrong commands that nothing shows yet"""

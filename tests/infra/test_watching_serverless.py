@@ -78,6 +78,7 @@ def shown(template: Template) -> set[tuple[str, str]]:
     return {(namespace, name) for namespace, name, _ in drawn(template)}
 
 
+@pytest.mark.corrects("throttled-requests")
 def test_every_metric_is_one_that_aws_publishes(theirs: Template) -> None:
     """A table's throttling is counted for the table and for each index apart; a table's ThrottledRequests is not."""
     measured = [each[:3] for alarm in alarms(theirs).values() for each in parts(alarm).values()]
@@ -136,6 +137,7 @@ def test_a_call_that_was_turned_away_is_no_invocation(
     assert rate(dict(zip(("throttles", "invocations"), seen, strict=True)), NOON) == percent
 
 
+@pytest.mark.corrects("sum-called-percent")
 @pytest.mark.scenario("1.28", "alarms")
 def test_an_apis_errors_are_its_own_and_a_share(theirs: Template) -> None:
     """Five 4XX are five wrong requests of callers, not "error rate exceeds 5 %"."""
@@ -148,6 +150,7 @@ def test_an_apis_errors_are_its_own_and_a_share(theirs: Template) -> None:
     assert rate({"requests": None, "failed": None}, NOON) == 0
 
 
+@pytest.mark.corrects("throttled-requests")
 @pytest.mark.scenario("1.28", "alarms")
 def test_throttling_ends_in_the_alarm_too(theirs: Template) -> None:
     """An alarm on AWS/DynamoDB ignores missing data: what is computed with FILL has data in every minute."""
@@ -155,6 +158,14 @@ def test_throttling_ends_in_the_alarm_too(theirs: Template) -> None:
         refused = formula(expression(alarms(theirs)[f"opendata-pulse-hot-aggregates/{what}"]))
         assert refused({"reads": 7, "writes": 5}, NOON) == 12
         assert refused({"reads": None, "writes": None}, NOON) == 0
+
+
+def test_an_index_that_is_watched_by_itself_has_its_own_alarm(tmp_path: Path) -> None:
+    """A table and each of its indexes are targets of their own."""
+    stack = Theirs(tmp_path)
+    TableAlarms(stack, "Index", TableMetrics("hot", ("by-station",), whole=False))
+    [name] = alarms(stack.template())
+    assert name == "hot/by-station-throttled"
 
 
 def test_a_busy_database_that_can_still_grow_is_no_alarm(theirs: Template) -> None:
