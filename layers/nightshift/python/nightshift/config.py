@@ -172,6 +172,19 @@ class Notify(_Table):
     severities: dict[Severity, Recipients] = Field(
         default={}, description="[notify.severities.SEV1] to SEV4: who else is told of these"
     )
+    digests: tuple[Literal["weekly", "monthly"], ...] = Field(
+        default=(), max_length=2, description="which digests are sent: of each whole week, of each calendar month"
+    )
+    reports_at: str = Field(
+        default="07:00",
+        pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        description='from when on scheduled reports are sent, UTC, as in "07:00"',
+    )
+
+    @property
+    def reports(self) -> bool:
+        """Whether anything is sent by the clock."""
+        return bool(self.digests)
 
 
 class SeverityTable(_Table):
