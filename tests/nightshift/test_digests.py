@@ -102,7 +102,7 @@ def page(digest: Digest) -> str:
 
 
 @pytest.mark.parametrize(
-    ("every", "now", "name", "since", "days"),
+    "every, now, name, since, days",
     [
         (Every.WEEKLY, datetime(2026, 3, 9, tzinfo=UTC), "2026-W10", MONDAY, 7),
         (Every.WEEKLY, datetime(2026, 3, 8, 23, 59, tzinfo=UTC), "2026-W09", MONDAY - timedelta(days=7), 7),
@@ -160,7 +160,7 @@ def test_what_is_open_is_counted_as_that() -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "recurring"), [((0, 1, 2), True), ((0, 1), False), ((0, 3.5, 6.9), True), ((0, 0, 0), True)]
+    "days, recurring", [((0, 1, 2), True), ((0, 1), False), ((0, 3.5, 6.9), True), ((0, 0, 0), True)]
 )
 def test_three_in_a_week_call_for_the_root_cause(days: tuple[float, ...], recurring: bool) -> None:
     """The same on the same target; also where nothing was done, and it only came back."""
@@ -308,7 +308,7 @@ def test_an_average_is_what_was_summed_over_what_was_counted() -> None:
     assert (age.value, age.before, age.good) == (110.0, 50.0, True)
 
 
-@pytest.mark.parametrize(("failed", "share", "good"), [(None, 100.0, True), (1.0, 99.0, False), (0.5, 99.497, True)])
+@pytest.mark.parametrize("failed, share, good", [(None, 100.0, True), (1.0, 99.0, False), (0.5, 99.497, True)])
 def test_the_share_that_succeeded(failed: float | None, share: float, good: bool) -> None:
     """What failed is not counted where nothing failed; more than 99 % is asked for, not 99."""
     by = {"ArchiveUpdateSuccess": points(99.0), "ArchiveUpdateFailure": points() if failed is None else points(failed)}
@@ -344,7 +344,7 @@ def test_more_than_anybody_reads_is_not_measured_and_that_is_said() -> None:
     assert (len(those), left) == (4 * MOST_MEASURED, 10)
 
 
-# -- the runbooks' lists -------------------------------------------------------------------------------------------------
+# -- the runbooks' lists -------------------------------------------------------------------------------------------
 
 
 def verdicts(digest: Digest, every: Every = Every.WEEKLY, policy: Any = POLICY) -> dict[str, str]:
@@ -356,7 +356,7 @@ DEAD = "Dead-letter queues near zero"
 
 
 @pytest.mark.parametrize(
-    ("value", "verdict"), [(0.0, "good"), (1.0, "bad"), (None, "unknown")], ids=["empty", "one", "unknown"]
+    "value, verdict", [(0.0, "good"), (1.0, "bad"), (None, "unknown")], ids=["empty", "one", "unknown"]
 )
 def test_a_line_with_a_limit_is_judged(value: float | None, verdict: str) -> None:
     """Unknown is not good."""
