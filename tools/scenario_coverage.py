@@ -21,7 +21,23 @@ TITLES = {
     "0.4": "Triggers come faster than they go",
     "0.2": "Triggers that stand for more than a quarter of an hour",
     "0.6": "How far one change got",
+    "0.14": "Weekly: trigger age, archive updates, dead-letter queues",
     "0.15": "Audit the archive",
+    "0.16": "Weekly and monthly: capacity, durations, slow customers, cost (told; nothing is resized)",
+    "0.17": "Monthly security audit (findings that exist; the audit is a person's)",
+    "0.18": "P1 to P4: response and escalation times",
+    "0.20": "After an incident: what happened when (root cause and prevention are for people)",
+    "0.26": "Escalation path",
+    "1.1": "Severity 1 to 4: response times",
+    "1.21": "First word: what is wrong, how bad, when the next one comes",
+    "1.25": "After the fix: validated, and what was temporary is taken back",
+    "1.26": "Review: the timeline (the review is for people)",
+    "1.27": "Initial, update and resolved notices, every half hour",
+    "2.17": "Weekly: alarms, provider updates, security groups, cost",
+    "2.18": "Monthly: secrets, documentation, access, restoring (reminders)",
+    "2.19": "Quarterly: penetration test, disaster recovery, capacity, procedures (reminders)",
+    "3.2": "Log queries, as evidence",
+    "3.17": "P1 to P4, and the rule of 30 minutes",
     "0.23": "Deleted or corrupt object of the archive; a prefix that was deleted",
     "3.16": "Put a version of an S3 object back",
     "0.8": "Stuck trigger: process it once more",
@@ -70,7 +86,19 @@ TITLES = {
     "4.12": "Maintenance window, change freeze",
 }
 """the runbooks' scenarios, by their number in the reference (runbook.row)"""
-SPINE = {"alarms", "calendar", "escalation", "health", "registry", "severities", "storm", "verify-change"}
+SPINE = {
+    "alarms",
+    "calendar",
+    "digest",
+    "escalation",
+    "health",
+    "registry",
+    "severities",
+    "storm",
+    "timeline",
+    "updates",
+    "verify-change",
+}
 """what stands for a scenario though it is no remediation: parts of the spine, which all remediations share"""
 _HEAD = """# Coverage
 

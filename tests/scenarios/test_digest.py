@@ -17,6 +17,7 @@ from sandbox.deployment import Deployment
 from sandbox.mailbox import Mail
 from sandbox.scenes import DLQ, Stage, configuration, failures
 from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, archive_configuration
 from sandbox.world import World
 
 SUNDAY = datetime(2026, 11, 22, 20, 0, tzinfo=UTC)
@@ -105,6 +106,22 @@ def test_a_halted_nightshift_tells_its_week_all_the_same() -> None:
         stage.nightshift.pause("enough", hard=True)
         until_monday(stage)
         assert len(digests(stage)) == 1
+
+
+@pytest.mark.scenario("0.15", "digest")
+def test_the_archives_audit_stands_on_the_weekly_list() -> None:
+    """Of a bucket of triggers: what the week's audit found, and no trigger that was left standing."""
+    with World(SUNDAY, thin=True) as world:
+        system = TransientTrigger(world)
+        audit = f'[remediations.archive-broken]\n{FIELDS}customers_field = "customers"\n'
+        with Deployment(world, archive_configuration(system, audit)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            stage.minutes(5)
+            page = render_digest(figures(stage), nightshift.policy)
+            assert "Archive: every change has its entries and its meeting (0.15): unknown" in page
+            assert "archive-broken: 0 incidents ended" in page
+            assert "Average trigger age below 5 minutes (0.14): unknown" in page
 
 
 def test_what_could_not_be_published_is_told_a_quarter_of_an_hour_later() -> None:

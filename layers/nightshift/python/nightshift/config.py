@@ -199,8 +199,8 @@ class SeverityTable(_Table):
     )
     escalate_after: Annotated[timedelta, Field(strict=False, ge=timedelta(0), le=LONGEST)] | None = Field(
         default=None,
-        description="when the first level of [[escalation]] is told, from when a person is wanted; PT0S is at once; the "
-        "response time when not said",
+        description="when the first level of [[escalation]] is told, counted from when a person is wanted; PT0S is at "
+        "once, the response time when not said",
     )
     update_every: _Duration | None = Field(
         default=None,

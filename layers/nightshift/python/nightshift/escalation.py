@@ -2,8 +2,8 @@
 Who is told next, and when people hear again, while nobody says that they are on it. Pure.
 
 An incident wants a person from when it asks, or from when it has ended and needs one. The first level is told when the
-severity's time for that has passed since (its response time where nothing else is said), each following one after its own ``after``, or another response time. Each is
-told once; an acknowledgement ends it.
+severity's time for that has passed since (its response time where nothing else is said), each following one after its
+own ``after``, or another response time. Each is told once; an acknowledgement ends it.
 
 Those who were told first hear of it again every so often, where their severity says how often: at most once in each
 span of that length since a person is wanted, however late or doubled our looks are, and for so long at most. What was
