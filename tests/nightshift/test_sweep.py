@@ -415,8 +415,8 @@ def test_what_stays_sick_is_taken_up_after_a_day(account: Account) -> None:
 class Rare(Toy):
     """Looked at now and then."""
 
-    every: ClassVar[timedelta] = timedelta(minutes=20)
-    again: ClassVar[timedelta] = timedelta(days=7)
+    turn: ClassVar[timedelta] = timedelta(minutes=20)
+    retold: ClassVar[timedelta] = timedelta(days=7)
     steady: ClassVar[bool] = True
 
 
@@ -454,7 +454,7 @@ def test_what_stays_as_it_was_told_is_told_afresh_after_so_long_and_no_sooner(ac
 
 
 def test_what_says_something_else_than_was_told_is_told_at_once(account: Account) -> None:
-    """It got worse: people know of the old trouble only. What is not steady is told of after a day, whatever it says."""
+    """It got worse, and people know of the old trouble only. Where figures move by themselves, a day must pass."""
     for remediation, ends in ((Rare, 2), (Toy, 1)):
         name = remediation.__name__
         night = Night(account, remediation(advises=("mend it",)), account.queue(name, delay=5))

@@ -47,7 +47,6 @@ __all__ = [
     "ReportOnly",
     "Series",
     "Unread",
-    "Upkeep",
 ]
 
 
@@ -229,9 +228,9 @@ class Remediation(BaseModel, ABC):
     """the tag (with the value "enabled") without which a person is asked, whatever the modes allow; none: no tag"""
     freeze_safe: ClassVar[bool] = False
     """whether it may act in a change freeze: a cure that leaves neither code nor settings changed"""
-    every: ClassVar[timedelta] = timedelta(minutes=1)
+    turn: ClassVar[timedelta] = timedelta(minutes=1)
     """how often the sweep looks: what changes in days is not read every minute; an open incident looks as all do"""
-    again: ClassVar[timedelta] = timedelta(hours=24)
+    retold: ClassVar[timedelta] = timedelta(hours=24)
     """after how long a target that stays sick is told of afresh"""
     steady: ClassVar[bool] = False
     """whether a symptom reads the same for as long as it is the same: then one that reads otherwise is told at once"""
@@ -380,16 +379,3 @@ class ReportOnly(Remediation):
         """Nothing was ever called, so nothing is known of a call that a record claims."""
         del read, call, since
         return Outcome.UNKNOWN
-
-
-class Upkeep(ReportOnly):
-    """
-    What people keep up, and forget: it goes wrong over days, and nothing fails until it does.
-
-    Looked at once an hour, told once, and again when it says something else or a week has passed. So a symptom names
-    dates and no ages: it must read the same tomorrow.
-    """
-
-    every: ClassVar[timedelta] = timedelta(hours=1)
-    again: ClassVar[timedelta] = timedelta(days=7)
-    steady: ClassVar[bool] = True

@@ -160,7 +160,7 @@ class Sweep:
                 continue
             pointer = pointers.get(_names(look))
             if pointer is not None and pointer.state == "quiet":
-                if now - pointer.since < look.remediation.again and not self._changed(look, look.seen, pointer):
+                if now - pointer.since < look.remediation.retold and not self._changed(look, look.seen, pointer):
                     self._still_sick(pointer)
                     continue
                 self._incidents.forget(pointer)
@@ -447,7 +447,7 @@ def _in_turn(target: Target, remediation: Remediation, now: datetime) -> bool:
     Each pair has a minute of its own, always the same: so no sweep reads all of them at once, and a sweep that was left
     out costs one turn.
     """
-    turns = max(1, int(remediation.every / timedelta(minutes=1)))
+    turns = max(1, int(remediation.turn / timedelta(minutes=1)))
     digest = hashlib.sha256(f"{remediation.name}|{target.arn}".encode()).digest()
     return (int(now.timestamp()) // 60 + int.from_bytes(digest[:4], "big")) % turns == 0
 
