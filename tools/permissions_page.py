@@ -24,10 +24,13 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "permissions.md"
 
 WHY = {
-    "acm:DescribeCertificate": "is what a listener shows to clients valid?",
+    "acm:DescribeCertificate": "is what a listener shows to clients valid? When does a registered certificate end?",
+    "acm:ListTagsForCertificate": "is the certificate's stack being changed right now? Then it is told later",
     "application-autoscaling:DescribeScalableTargets": "does autoscaling scale the service, and within which limits?",
     "application-autoscaling:DescribeScalingPolicies": "would autoscaling use a higher limit?",
     "application-autoscaling:RegisterScalableTarget": "the cure where autoscaling is at its maximum: a higher one",
+    "cloudformation:ContinueUpdateRollback": "the cure, once a person has said yes: continue a rollback that failed",
+    "cloudformation:DescribeStackEvents": "what failed in a stack, and whether our own call began anything",
     "cloudformation:DescribeStacks": "is the target's stack being changed right now? Then nothing is done",
     "cloudtrail:LookupEvents": "who has disabled or enabled the rule? Who may have meant it is asked",
     "cloudwatch:DescribeAlarms": "is the alarm raised, and what does it watch?",
@@ -93,6 +96,8 @@ WHY = {
     "s3:ListBucketVersions": "what stands in an archive, what was lately deleted, and which versions there are of it",
     "s3:PutObject": "poison and triggers are stored, before they are deleted; a lost object of an archive is put back",
     "s3:ListBucket": "does S3 answer at all? Which triggers, raw files and hours stand, what was set apart?",
+    "secretsmanager:DescribeSecret": "when was a secret rotated, and when should it have been? Never its value",
+    "secretsmanager:ListSecretVersionIds": "since when has it had its value?",
     "sns:Publish": "people are told",
     "sqs:CancelMessageMoveTask": "the undo of a move",
     "sqs:ChangeMessageVisibility": "a letter that stays is shown to others again",

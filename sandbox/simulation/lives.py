@@ -56,6 +56,7 @@ _EXECUTIONS = "execution-failed"
 _LOST = "archive-object-lost"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
+_ROLLBACK = "stack-rollback-failed"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -77,6 +78,7 @@ _BY_SCENE = {
     "object broken": _LOST,
     "rule disabled": _DISABLED,
     "hours lost": _HOURS_MISSING,
+    "rollback fails": _ROLLBACK,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
@@ -86,6 +88,7 @@ _REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecu
 _COPIES = "s3.CopyObject"
 _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
 _INVOKES = "lambda.Invoke"
+_CONTINUES = "cloudformation.ContinueUpdateRollback"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -121,6 +124,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
     _LOST: dict(_SOON),
     _DISABLED: {**_SOON},
     _HOURS_MISSING: {**_SOON},
+    _ROLLBACK: {**_SOON},
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
     _TRAFFIC: _SOON,
     _BROKEN: _SOON,
@@ -245,6 +249,11 @@ def _scheduled(**more: Any) -> Story:
 def _hours(count: int, *, never: int = 0, **more: Any) -> Story:
     scenes = (_at(0.1, "hours lost", count, never),)
     return _told(_HOURS_MISSING, scenes, {}, {"documents": 0, "schedules": 1, **more})
+
+
+def _unrolled(*scenes: Scene, mended: int = 1, role: int = 1, **more: Any) -> Story:
+    begins = _at(0.1, "rollback fails", mended, role)
+    return _told(_ROLLBACK, (begins, *scenes), {}, {"documents": 0, "stacks": 1, **more})
 
 
 def _failed(
@@ -378,6 +387,12 @@ LIVES: tuple[Life, ...] = (
     Life("hours that are missing", _hours(2), (_FIXED,), (_ASKS_FOR,)),
     Life("hours that fail", _hours(3, never=2), (_ESCALATED,), (_ASKS_FOR,)),
     Life("hours, only watched", _hours(1, mode="observe"), (_REFUSED,), (), (_ASKS_FOR,)),
+    # stacks
+    Life("rollback that is continued", _unrolled(answer="yes"), (_FIXED,), (_CONTINUES,)),
+    Life("rollback that fails again", _unrolled(mended=0, answer="yes"), (_ESCALATED,), (_CONTINUES,)),
+    Life("rollback that is not continued", _unrolled(answer="no"), (_REFUSED,), (), (_CONTINUES,)),
+    Life("rollback without a role", _unrolled(role=0), (_ESCALATED,), (), (_CONTINUES,)),
+    Life("rollback, only watched", _unrolled(mode="observe"), (_REFUSED,), (), (_CONTINUES,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

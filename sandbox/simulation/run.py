@@ -26,11 +26,13 @@ from nightshift.engine import Engine
 from nightshift.model import Incident, Phase, SwitchState
 from nightshift.remediation import Remediation
 from nightshift.remediations import REMEDIATIONS
+from nightshift.stacks import ROLLBACK_FAILED
 from nightshift.sweep import Sweep
 
 from sandbox.clock import NeverHappened
 from sandbox.deployment import Deployment
 from sandbox.fakes.autoscaling import DIMENSION
+from sandbox.fakes.stacks import Stack
 from sandbox.images import Behaviour
 from sandbox.ledger import fingerprint
 from sandbox.queues import setting
@@ -43,6 +45,7 @@ from sandbox.simulation.story import SETTLE, START, Scene, Story
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
+from sandbox.systems.ecs_system import OPT_IN
 from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
@@ -73,6 +76,7 @@ DAY = 86_400
 ARCHIVE = "archive-object-lost"
 DISABLED, HOURS = "schedule-disabled", "hours-missing"
 EVENTS = "lambda-dlq-backlog"
+ROLLBACKS = "stack-rollback-failed"
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -104,6 +108,7 @@ class Systems:
     machines: list[DocumentProcessing]
     schedules: list[Ingestion]
     functions: list[EtlFunction]
+    stacks: list[Stack]
 
     def whose(self, remediation: str) -> Sized:
         """Those that a remediation may look at."""
@@ -118,6 +123,7 @@ class Systems:
             DISABLED: self.schedules,
             HOURS: self.schedules,
             EVENTS: self.functions,
+            ROLLBACKS: self.stacks,
         }
         return found.get(remediation, self.queues)
 
@@ -247,6 +253,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
         schedules = [_ingestion(world, number) for number in range(story.schedules)]
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
+        stacks = [_stack(world, number) for number in range(story.stacks)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
@@ -262,6 +269,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             machines=machines,
             schedules=schedules,
             functions=functions,
+            stacks=stacks,
         )
         toml = configuration(story, world, systems)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
@@ -376,6 +384,13 @@ def _bucket(world: World, number: int, *, wired: bool, versioned: bool) -> Trans
     return system
 
 
+def _stack(world: World, number: int) -> Stack:
+    """A stack with a role of its own."""
+    stack = world.stacks.add(f"Api{number}Stack", role=f"arn:aws:iam::{world.account}:role/deploys")
+    stack.tags |= OPT_IN
+    return stack
+
+
 def _ingestion(world: World, number: int) -> Ingestion:
     """An ingestion that runs every five minutes."""
     system = Ingestion(world, f"-i{number}", period=timedelta(minutes=5))
@@ -438,6 +453,10 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     parts += [
         f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode, more=of_events)}\n'
         for number, system in enumerate(systems.functions)
+    ]
+    parts += [
+        f'[[systems]]\nname = "stack-{number}"\n[[systems.targets]]\narn = "{stack.arn}"\nmode = "{story.mode}"\n'
+        for number, stack in enumerate(systems.stacks)
     ]
     loans = systems.loans
     if loans.names:
@@ -802,6 +821,19 @@ def _hours_lost(stage: Stage, scene: Scene) -> None:
     system.never |= set(lost[:never])
 
 
+def _rollback_fails(stage: Stage, scene: Scene) -> None:
+    """
+    An update of a stack cannot be rolled back; ``numbers``: whether what failed is mended, and whether it has a role.
+
+    It is mended at once: who says yes does so because of that.
+    """
+    mended, role = scene.numbers
+    stack = stage.stacks[scene.which % len(stage.stacks)]
+    stage.world.stacks.fail_rollback(stack.name)
+    stack.mended = bool(mended)
+    stack.role = stack.role if role else ""
+
+
 def _failed_events(stage: Stage, scene: Scene) -> None:
     """
     A function has failed at events for good, as after an outage.
@@ -1103,6 +1135,7 @@ def _look(stage: Stage) -> None:
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
+    found |= {stack.arn: stack.status.endswith("_COMPLETE") for stack in stage.stacks}
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -1202,6 +1235,10 @@ def _heal_work(stage: Stage) -> None:
         ingestion.never.clear()
         for hour in ingestion.holes:
             ingestion.store(hour)
+    for stack in stage.stacks:
+        stack.mended = True
+        if stack.status == ROLLBACK_FAILED:
+            stage.world.stacks.set_status(stack.name, "UPDATE_COMPLETE")
     for pipeline in stage.pipelines:
         pipeline.forgets = False
         pipeline.lose_no_more()
@@ -1239,6 +1276,7 @@ _SCENES: dict[str, Any] = {
     "work slows more": _work_slows_more,
     "letters forgotten": _letters_forgotten,
     "set timeout": _set_timeout,
+    "rollback fails": _rollback_fails,
     "failed events": _failed_events,
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,

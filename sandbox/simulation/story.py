@@ -142,6 +142,7 @@ class Story:
     machines: int = 0  # state machines
     schedules: int = 0  # ingestions that a rule starts
     functions: int = 0  # functions with a queue for their failed events
+    stacks: int = 0  # stacks that CloudFormation updates
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

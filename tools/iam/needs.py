@@ -399,9 +399,18 @@ _KEY_SAYS_NOTHING: Said = ((_QUEUE_CONTEXT, None), (_VIA, None))
 
 OPERATIONS: Mapping[str, Rule] = {
     "acm.DescribeCertificate": _plain("acm:DescribeCertificate", lambda params, _: str(params["CertificateArn"])),
+    "acm.ListTagsForCertificate": _plain("acm:ListTagsForCertificate", lambda params, _: str(params["CertificateArn"])),
     "application-autoscaling.DescribeScalableTargets": _plain("application-autoscaling:DescribeScalableTargets"),
     "application-autoscaling.DescribeScalingPolicies": _plain("application-autoscaling:DescribeScalingPolicies"),
     "application-autoscaling.RegisterScalableTarget": _limits,
+    "cloudformation.ContinueUpdateRollback": lambda params, account: [
+        (
+            "cloudformation:ContinueUpdateRollback",
+            _stack(params, account),
+            (("cloudformation:RoleArn", params.get("RoleARN")),),
+        )
+    ],
+    "cloudformation.DescribeStackEvents": _plain("cloudformation:DescribeStackEvents", _stack),
     "cloudformation.DescribeStacks": _plain("cloudformation:DescribeStacks", _stack),
     "cloudtrail.LookupEvents": _plain("cloudtrail:LookupEvents"),
     "cloudwatch.DescribeAlarms": _plain("cloudwatch:DescribeAlarms"),
@@ -467,6 +476,10 @@ OPERATIONS: Mapping[str, Rule] = {
     "s3.ListObjectVersions": _versions_listed,
     "s3.ListObjectsV2": _listed,
     "s3.PutObject": _plain("s3:PutObject", _object),
+    "secretsmanager.DescribeSecret": _plain("secretsmanager:DescribeSecret", lambda params, _: str(params["SecretId"])),
+    "secretsmanager.ListSecretVersionIds": _plain(
+        "secretsmanager:ListSecretVersionIds", lambda params, _: str(params["SecretId"])
+    ),
     "sns.Publish": _plain("sns:Publish", lambda params, _: str(params["TopicArn"]), "sns"),
     "sqs.CancelMessageMoveTask": _cancel_move,
     "sqs.ChangeMessageVisibility": _plain("sqs:ChangeMessageVisibility", _queue),

@@ -110,6 +110,15 @@ _SHAPES = {
     "sqs:queue": (re.compile(r"[\w-]{1,80}|[\w-]{1,75}\.fifo", re.ASCII), "<queue name>"),
     "states:stateMachine": (re.compile(r"stateMachine:[\w.+=@-]{1,80}", re.ASCII), "stateMachine:<name>"),
     "s3:bucket": (re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII), "<bucket>"),
+    "secretsmanager:secret": (
+        re.compile(r"secret:[\w/+=.@-]{1,512}-[A-Za-z0-9]{6}", re.ASCII),
+        "secret:<name>-<six characters>",
+    ),
+    "cloudformation:stack": (
+        re.compile(r"stack/[A-Za-z][A-Za-z0-9-]{0,127}/[\w-]{1,64}", re.ASCII),
+        "stack/<name>/<id>",
+    ),
+    "acm:certificate": (re.compile(r"certificate/[\w-]{1,64}", re.ASCII), "certificate/<id>"),
 }
 """
 What the last part of an ARN looks like, for the kinds we know: an ECS ARN without its cluster (the format before 2019)
@@ -458,6 +467,12 @@ class TargetTable(_Table):
         description="of a Lambda function: the S3 buckets, EventBridge rules and SNS topics that call it, and the "
         "queues, streams and tables that an event source mapping reads for it",
     )
+    rotate_within: PositiveInt | None = Field(
+        default=None,
+        le=3650,
+        description="of a secret: after how many days it should have another value, if not after as many as "
+        "secret-rotation-overdue says",
+    )
     maintenance: _Maintenance = ()
     alarms: bool = Field(
         default=False,
@@ -737,6 +752,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"letters": [rule.model_dump(mode="json") for rule in target.letters]} if target.letters else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
+        **({"rotate_within": target.rotate_within} if target.rotate_within is not None else {}),
         **({"alarms": True} if target.alarms else {}),
         "maintenance": list(target.maintenance),
         **({"dns": {"zone": target.dns.zone, "name": target.dns.name}} if target.dns else {}),
@@ -1167,6 +1183,9 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_pipeline(target, loc, problems)
     _check_schedule(target, loc, problems)
     _check_letters(target, loc, problems)
+    if target.rotate_within is not None and target.arn.kind != "secretsmanager:secret":
+        remedy = "Remove it: only secrets (secretsmanager:secret) have one"
+        problems.add((*loc, "rotate_within"), f"a target of kind {target.arn.kind} has no rotate_within", remedy)
     if target.dns is not None and target.load_balancer is None:
         problems.add(
             (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
