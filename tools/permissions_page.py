@@ -70,6 +70,8 @@ WHY = {
     "events:DescribeRule": "is the rule enabled?",
     "events:EnableRule": "the cure: the schedule starts its function again",
     "events:ListTagsForResource": "has the rule opted in, is it protected, is it meant to be disabled?",
+    "lambda:GetAccountSettings": "how much concurrency has the account to spare?",
+    "lambda:PutFunctionConcurrency": "the cure: more of a function's calls may run at once, for a while",
     "lambda:GetFunctionConcurrency": "has somebody switched the consumer off?",
     "lambda:GetFunctionConfiguration": "does AWS say that the function has failed, and how long may a call take?",
     "lambda:GetPolicy": "may S3, EventBridge or SNS still call the function?",

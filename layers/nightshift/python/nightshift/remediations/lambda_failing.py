@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from nightshift import states
+from nightshift import states, turned_away
 from nightshift.errors import Refused
 from nightshift.model import (
     Alternative,
@@ -46,14 +46,13 @@ from nightshift.signals import function_metric
 
 __all__ = ["LambdaFailing"]
 
-_HALF = timedelta(minutes=5)
 _MINUTES = 10  # two halves
 _SOME = 20  # calls in five minutes of which a percentile says something
 _LONGEST = 900  # seconds that a call may take: AWS's limit
 _LARGEST = 10_240  # MB of memory: AWS's limit
 _FULL = 90.0  # per cent of its memory
 _STILL = 2  # minutes with calls, the newest, in one of which some still failed
-_THROTTLED_MINUTES = 3  # of the last five
+_LENDS = "lambda-throttled"  # which may lend it more, or tells people itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +153,14 @@ class LambdaFailing(ReportOnly):
         )
 
     def _throttles(self, calls: Series, throttles: Series, now: datetime) -> _Fault | None:
-        """What is turned away counts neither as a call nor as an error."""
-        _, lately = _halves(throttles, now)
-        minutes = sum(value > 0 for at, value in throttles.points if at >= _end(now) - _HALF)
-        asked = lately + _halves(calls, now)[1]
-        percent = 100 * lately / asked if asked else 0.0
-        if minutes < _THROTTLED_MINUTES or percent <= self.throttle_percent:
+        lately = turned_away.since(calls, throttles, now)
+        if not lately.lasts(self.throttle_percent):
             return None
         return _Fault(
             "throttles",
-            f"{lately:.0f} of {asked:.0f} calls were turned away in 5 minutes",
+            f"{lately.text} in 5 minutes",
             Severity.SEV2,
-            Signal("throttled calls", round(percent, 1), self.throttle_percent, "5 minutes", "%"),
+            Signal("throttled calls", round(lately.percent, 1), self.throttle_percent, "5 minutes", "%"),
         )
 
     def _slow(self, function: Mapping[str, Any], calls: Series, slowest: Series, now: datetime) -> _Fault | None:
@@ -207,6 +202,7 @@ class LambdaFailing(ReportOnly):
             ),
             rejected=(Alternative("somebody stopped it", "its reserved concurrency is not 0"),),
             advice=_advice(target.arn, function, fault, timed_out=timed_out, full=full, changed=changed),
+            whose=_LENDS if fault.what == "throttles" else "",
         )
 
     def _changed(self, function: Mapping[str, Any], now: datetime) -> datetime | None:
@@ -246,14 +242,9 @@ def _memory(arn: Arn) -> MetricQuery:
     return MetricQuery("LambdaInsights", "memory_utilization", (("function_name", arn.name),), "Maximum", 60, _MINUTES)
 
 
-def _end(now: datetime) -> datetime:
-    """Where the last whole minute ends that is not too new to be complete."""
-    return (now - timedelta(minutes=1)).replace(second=0, microsecond=0)
-
-
 def _halves(series: Series, now: datetime) -> tuple[float, float]:
     """The sums of the five minutes before the last five, and of the last five."""
-    middle = _end(now) - _HALF
+    middle = turned_away.end(now) - turned_away.WINDOW
     older = sum(value for at, value in series.points if at < middle)
     return older, series.total - older
 
