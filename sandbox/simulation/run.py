@@ -46,6 +46,7 @@ from sandbox.systems.document_processing import DocumentProcessing, processing_t
 from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
+from sandbox.systems.pulse_functions import PulseFunctions, functions_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -73,6 +74,9 @@ DAY = 86_400
 ARCHIVE = "archive-object-lost"
 DISABLED, HOURS = "schedule-disabled", "hours-missing"
 EVENTS = "lambda-dlq-backlog"
+THROTTLED = "lambda-throttled"
+RESERVED = 10
+"""what is reserved for a function, until somebody sets another value"""
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -104,6 +108,7 @@ class Systems:
     machines: list[DocumentProcessing]
     schedules: list[Ingestion]
     functions: list[EtlFunction]
+    lambdas: PulseFunctions | None
 
     def whose(self, remediation: str) -> Sized:
         """Those that a remediation may look at."""
@@ -118,6 +123,7 @@ class Systems:
             DISABLED: self.schedules,
             HOURS: self.schedules,
             EVENTS: self.functions,
+            THROTTLED: self.lambdas.all if self.lambdas else (),
         }
         return found.get(remediation, self.queues)
 
@@ -247,6 +253,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
         schedules = [_ingestion(world, number) for number in range(story.schedules)]
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
+        names = [f"pulse-{number}" for number in range(story.lambdas)]
+        lambdas = PulseFunctions(world, *names) if names else None
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
@@ -262,6 +270,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             machines=machines,
             schedules=schedules,
             functions=functions,
+            lambdas=lambdas,
         )
         toml = configuration(story, world, systems)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
@@ -283,6 +292,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             system.offer(1)
         for function in functions:
             function.per_minute = 1
+        if lambdas is not None:
+            lambdas.has_a_past()
         for api in apis:
             api.ecs_stops_replacing()
             api.requests(60)
@@ -438,6 +449,10 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.functions)
     ]
+    lambdas = systems.lambdas
+    if lambdas is not None:
+        of_lambdas = (functions_target(lambdas, name, mode=story.mode) for name in lambdas.all)
+        parts.append(f'[[systems]]\nname = "pulse"\n{"".join(of_lambdas)}\n')
     loans = systems.loans
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
@@ -817,6 +832,26 @@ def _failed_events(stage: Stage, scene: Scene) -> None:
     system.queue_closed = bool(closed)
 
 
+def _calls_come_in(stage: Stage, scene: Scene) -> None:
+    """More calls of a function are asked for than are reserved for it; ``numbers``: how many a minute."""
+    if stage.lambdas is not None:
+        list(stage.lambdas.all.values())[scene.which].asks = scene.numbers[0]
+
+
+def _account_is_small(stage: Stage, scene: Scene) -> None:
+    """The account may run no more at once than this."""
+    if stage.lambdas is not None:
+        stage.lambdas.limit = scene.numbers[0]
+
+
+def _reserve(stage: Stage, scene: Scene) -> None:
+    """A person reserves another number for a function; 0 stops it."""
+    if stage.lambdas is not None:
+        function = list(stage.lambdas.all.values())[scene.which]
+        stage.note("reserve", stage.lambdas.arn(function.name), value=scene.numbers[0])
+        function.reserved = scene.numbers[0]
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -1099,6 +1134,8 @@ def _look(stage: Stage) -> None:
         found[pipeline.raw_arn] = not pipeline.late(LATE)
     for machine in stage.machines:
         found[machine.arn] = not machine.left
+    if stage.lambdas is not None:
+        found |= {stage.lambdas.arn(each.name): stage.lambdas.well(each) for each in stage.lambdas.all.values()}
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
@@ -1194,6 +1231,8 @@ def _heal_work(stage: Stage) -> None:
     for function in stage.functions:
         function.source_down = function.queue_closed = False
         function.fails_at.clear()
+    for each in stage.lambdas.all.values() if stage.lambdas is not None else ():
+        each.asks = 60
     for machine in stage.machines:
         machine.up(INDEX)
     for ingestion in stage.schedules:
@@ -1239,6 +1278,9 @@ _SCENES: dict[str, Any] = {
     "letters forgotten": _letters_forgotten,
     "set timeout": _set_timeout,
     "failed events": _failed_events,
+    "calls come in": _calls_come_in,
+    "account is small": _account_is_small,
+    "reserve by hand": _reserve,
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,

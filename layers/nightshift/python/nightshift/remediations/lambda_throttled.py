@@ -291,7 +291,7 @@ class LambdaThrottled(Remediation):
         reserved, peak = function.get(_RESERVED), max(at_once.last(minutes(_CALM)), default=0.0)
         if isinstance(reserved, int) and peak >= reserved * _REACHED > 0:
             return self._sick(target, f"{peak:.0f} of {reserved} that may ran at once", before.signals)
-        return seen
+        return Healthy(f"nothing was turned away in {minutes(_CALM)} minutes, and at most {peak:.0f} ran at once")
 
     def still_ours(self, read: Reader, plan: Plan) -> bool | None:
         """Whether what we reserved is still reserved: also 0 is somebody's value, and stays."""
