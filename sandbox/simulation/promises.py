@@ -652,9 +652,11 @@ def _tasks_returned(case: Case) -> Iterator[str]:
 
 
 def _concurrency_returned(case: Case) -> Iterator[str]:
-    """The same of what is reserved for a function: one that somebody has stopped stays so, and the others have enough."""
+    """The same of what is reserved for a function: one that somebody has stopped stays so."""
     lambdas, humans = case.played.stage.lambdas, case.played.stage.humans
-    for function in lambdas.all.values() if lambdas is not None else ():
+    if lambdas is None:
+        return
+    for function in lambdas.all.values():
         arn = lambdas.arn(function.name)
         human = [
             each.value

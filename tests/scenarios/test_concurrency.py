@@ -171,7 +171,7 @@ def test_a_loan_that_does_not_help_is_given_back_and_handed_over_once() -> None:
     ],
     ids=["AWS's minimum and a margin", "what others use", "a step"],
 )
-def test_no_more_is_lent_than_the_others_can_spare(has: dict[str, int], lent: int) -> None:
+def test_no_more_is_lent_than_the_others_can_spare(has: dict[str, Any], lent: int) -> None:
     """AWS's hundred and fifty more stay without a reservation, and what others use, and fifty more."""
     with night(tables=f"{TABLE}ceiling = 1000\n", **has) as on:
         on.etl.asks = round(BURST * (on.etl.reserved or 0) / 10)
@@ -181,7 +181,7 @@ def test_no_more_is_lent_than_the_others_can_spare(has: dict[str, int], lent: in
 
 @pytest.mark.scenario("1.7", THROTTLED)
 @pytest.mark.parametrize("has", [{"limit": 160}, {"limit": 110}, {"others": 950}])
-def test_where_the_account_has_none_to_spare_its_quota_is_told(has: dict[str, int]) -> None:
+def test_where_the_account_has_none_to_spare_its_quota_is_told(has: dict[str, Any]) -> None:
     """And who could give some away."""
     with night(**has) as on:
         on.etl.asks = BURST
@@ -248,6 +248,17 @@ def test_a_function_without_a_reservation_is_told_with_the_accounts_quota() -> N
         on.etl.asks = BURST
         on.told("the account's concurrency is used up, by it or by others", "L-B99A9384")
         assert on.etl.reserved is None
+
+
+@pytest.mark.scenario("1.23", THROTTLED)
+def test_where_nothing_is_used_up_provisioned_concurrency_is_told_with_what_it_costs() -> None:
+    """It is paid for as long as it stands: nothing that is lent without a person."""
+    with night(reserved=None) as on:
+        on.etl.too_fast = 30
+        on.told(
+            "neither a reservation nor the account's concurrency is used up", "provisioned concurrency, at AWS's price"
+        )
+        assert "never to $LATEST" in on.mail
 
 
 @pytest.mark.scenario("1.7", THROTTLED)

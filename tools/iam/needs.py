@@ -445,6 +445,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _function),
     "lambda.GetPolicy": _plain("lambda:GetPolicy", _function),
     "lambda.Invoke": _plain("lambda:InvokeFunction", _invoked),
+    "lambda.ListAliases": _plain("lambda:ListAliases", _function),
     "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
     "lambda.PutFunctionConcurrency": _plain("lambda:PutFunctionConcurrency", _function),

@@ -76,7 +76,7 @@ class Eyes:
 
     def _answer(self, query: Query) -> Any:
         if not isinstance(query, MetricQuery):
-            assert (query.kind, query.key) == ("lambda.function", str(FUNCTION))
+            assert (query.kind, query.key.rpartition(":")[2]) == ("lambda.function", "etl")
             return self.function
         values = {
             "Invocations": self.calls,
@@ -180,7 +180,8 @@ def test_a_function_that_somebody_has_stopped_is_no_symptom() -> None:
 @pytest.mark.parametrize("part", ["function", "calls", "throttles"])
 def test_what_cannot_be_read_is_unknown(part: str) -> None:
     """Never a zero."""
-    assert detect(eyes(**{part: LOST})) == Unknown(LOST.reason)
+    other: dict[str, Any] = {part: LOST}
+    assert detect(eyes(**other)) == Unknown(LOST.reason)
 
 
 def test_a_function_that_does_not_exist_is_unknown() -> None:
@@ -302,8 +303,9 @@ def test_three_parts_with_calls_are_enough_to_know_how_long_they_took() -> None:
 @pytest.mark.parametrize("part", ["at_once", "errors", "before", "took", "used"])
 def test_what_cannot_be_read_is_not_lent_to(part: str) -> None:
     """Unreadable: it is asked again."""
+    other: dict[str, Any] = {part: LOST}
     with pytest.raises(Unreadable):
-        diagnose(eyes(**{part: LOST}))
+        diagnose(eyes(**other))
 
 
 # -- what is told ------------------------------------------------------------------------------------------------------
@@ -335,6 +337,26 @@ def test_a_function_without_a_reservation_is_only_told(used: float, text: str) -
     assert text in found.cause
     assert any("L-B99A9384" in line for line in found.advice)
     assert "at most 10 ran at once; none are reserved for it" in found.evidence
+
+
+@pytest.mark.parametrize(
+    "region, memory, price",
+    [
+        ("eu-west-1", 512, "about $0.0083 an hour for each"),
+        ("eu-central-1", 512, "at AWS's price"),
+        ("eu-west-1", None, "at AWS's price"),
+    ],
+)
+def test_provisioned_concurrency_is_told_with_its_price_where_that_is_known(
+    region: str, memory: int | None, price: str
+) -> None:
+    """By the size of the function, and for each call that it would be ready for."""
+    arn = Arn.parse(str(FUNCTION).replace("eu-central-1", region))
+    function = {"FunctionName": "etl"} | ({} if memory is None else {"MemorySize": memory})
+    on = eyes(function=function)
+    found = CURE.diagnose(cast("Reader", on), Target(arn, "group"), FINDING)
+    assert f"provisioned concurrency, {price} for as long as it stands" in found.advice[1]
+    assert "never to $LATEST" in found.advice[1]
 
 
 @pytest.mark.parametrize(

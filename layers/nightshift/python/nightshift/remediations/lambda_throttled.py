@@ -31,7 +31,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from nightshift import states, turned_away
+from nightshift import prices, states, turned_away
 from nightshift.errors import Refused
 from nightshift.model import (
     Alternative,
@@ -166,7 +166,7 @@ class LambdaThrottled(Remediation):
         reserved = function.get(_RESERVED)
         ran = f"at most {peak:.0f} ran at once"
         if not isinstance(reserved, int):
-            return _of_account(read, arn, (finding.symptom, f"{ran}; none are reserved for it"))
+            return _of_account(read, arn, function, (finding.symptom, f"{ran}; none are reserved for it"))
         evidence = (finding.symptom, f"{ran}; reserved are {reserved}")
         if peak < reserved * _REACHED:
             return _of_something_else(read, arn, reserved, evidence)
@@ -368,7 +368,7 @@ def _reserve(arn: Arn, value: int, *, before: int, stops: bool = False) -> Call:
 # -- what only people can cure -----------------------------------------------------------------------------------------
 
 
-def _of_account(read: Reader, arn: Arn, evidence: tuple[str, ...]) -> Diagnosis:
+def _of_account(read: Reader, arn: Arn, function: Mapping[str, Any], evidence: tuple[str, ...]) -> Diagnosis:
     """It shares what is left of the account's with others, and there is none for it alone to be lent."""
     unreserved, used = _pool(read)
     pool = f"{unreserved} of the account's are not reserved, of which {used:.0f} ran at once"
@@ -377,7 +377,23 @@ def _of_account(read: Reader, arn: Arn, evidence: tuple[str, ...]) -> Diagnosis:
         return Diagnosis(str(arn), cause, (*evidence, pool), advice=_no_more(arn))
     cause = f"calls of {arn.name} are turned away, and neither a reservation nor the account's concurrency is used up"
     advice = ("look whether more come in at once than Lambda starts: 1,000 more each ten seconds, for each function",)
-    return Diagnosis(str(arn), cause, (*evidence, pool), advice=(*advice, *_no_more(arn)))
+    return Diagnosis(str(arn), cause, (*evidence, pool), advice=(*advice, _provisioned(arn, function), *_no_more(arn)))
+
+
+def _provisioned(arn: Arn, function: Mapping[str, Any]) -> str:
+    """
+    What is started before calls come, and is paid for as long as it stands: for a person to decide.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/provisioned-concurrency.html
+    """
+    memory, gib = function.get("MemorySize"), prices.per_hour(arn.region, "lambda-provisioned-gib")
+    price = (
+        f"about ${gib * memory / 1024:.4f} an hour for each" if gib and isinstance(memory, int) else "at AWS's price"
+    )
+    return (
+        f"where it is known when they come: provisioned concurrency, {price} for as long as it stands, calls or not. "
+        f"It is given to a version or an alias of {arn.name} that its callers name, never to $LATEST: by hand"
+    )
 
 
 def _of_something_else(read: Reader, arn: Arn, reserved: int, evidence: tuple[str, ...]) -> Diagnosis:
