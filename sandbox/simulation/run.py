@@ -445,8 +445,9 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         f'[[systems]]\nname = "ingestion-{number}"\n{schedule_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.schedules)
     ]
+    of_events = f"remediations = {json.dumps([EVENTS])}\n"  # and not of the one that stands in for all that lend
     parts += [
-        f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode)}\n'
+        f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode, more=of_events)}\n'
         for number, system in enumerate(systems.functions)
     ]
     lambdas = systems.lambdas

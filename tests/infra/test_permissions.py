@@ -284,6 +284,7 @@ def test_what_may_be_allowed_everywhere_has_no_resource_in_aws(action: str) -> N
     assert all(definition(each).reads for each in UNDIVIDED)
 
 
+@pytest.mark.corrects("domain-snapshots")
 @pytest.mark.parametrize("action", sorted({*_SCOPES, *WORST, *(each for each in NEVER if "*" not in each)}))
 def test_every_action_that_is_named_is_one_of_awss(action: str) -> None:
     """A slip of the pen would grant, deny or describe nothing."""

@@ -20,7 +20,8 @@ from sandbox.scenes import NIGHT, failures
 from sandbox.systems.pulse_functions import PulseFunction, PulseFunctions, functions_configuration
 from sandbox.world import World
 
-THROTTLED, FAILING = "lambda-throttled", "lambda-failing"
+THROTTLED = "lambda-throttled"
+FAILING = "lambda-failing"
 BURST = 390
 """calls a minute, of two seconds each: of ten at once three hundred are run"""
 TABLE = f'[remediations.{THROTTLED}]\nmode = "auto"\n'
@@ -251,6 +252,7 @@ def test_a_function_without_a_reservation_is_told_with_the_accounts_quota() -> N
 
 
 @pytest.mark.scenario("1.23", THROTTLED)
+@pytest.mark.corrects("provisioned-parameters")
 def test_where_nothing_is_used_up_provisioned_concurrency_is_told_with_what_it_costs() -> None:
     """It is paid for as long as it stands: nothing that is lent without a person."""
     with night(reserved=None) as on:

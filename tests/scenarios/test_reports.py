@@ -264,6 +264,8 @@ OLD = {"Name": "old", "FunctionVersion": "3", "RevisionId": "77aa"}
 
 @pytest.mark.scenario("1.18", FAILING)
 @pytest.mark.scenario("1.20", FAILING)
+@pytest.mark.corrects("versions-minus-two")
+@pytest.mark.corrects("environment-of-one")
 def test_an_alias_whose_calls_fail_is_told_with_the_command_that_points_it_elsewhere() -> None:
     """To which version is for whoever deploys to say; an alias that nobody calls is not to be moved."""
     with watched(FAILING, FUNCTION) as on:
