@@ -127,6 +127,7 @@ _WHAT = {
     "sweep": "every minute: looks at everything, opens incidents, hands out work",
     "alarm": "the one that strangers can wake: it can only put work on the queue",
     "tick": "looks at one target, moves one incident; to act it takes a write role",
+    "digest": "every quarter of an hour: sends the reports that the clock asks for; reads records and figures",
 }
 
 _HEAD = f"""# Permissions

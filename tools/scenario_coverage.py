@@ -35,11 +35,12 @@ SPINE = {
     "escalation",
     "health",
     "leases",
-    "notices",
+    "maintenance",
     "registry",
     "severities",
     "storm",
     "timeline",
+    "updates",
     "verify-change",
 }
 """what stands for a scenario though it is no remediation: parts of the spine, which all remediations share"""

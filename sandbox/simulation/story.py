@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 
 from sandbox.simulation.nemesis import Death, Denial, Fault, Weather
 
@@ -265,8 +266,8 @@ def _worked(dice: Random, story: Story) -> tuple[Story, list[Scene]]:
         rows = _QUICK.format(**numbers).replace('patience = "PT5M"', 'patience = "PT10M"') + own
         systems = "schedules" if kind in {"rules", "hours"} else kind
         count = 1 if kind == "pipelines" else count  # there is one in a world
-        settings = {**story.settings, f"remediations.{name}": rows}
-        story = replace(story, settings=settings, **{systems: count})
+        more: dict[str, Any] = {systems: count}
+        story = replace(story, settings={**story.settings, f"remediations.{name}": rows}, **more)
         for _ in range(dice.randrange(1, 2 + count * story.trouble // (25 * 60))):
             at, which = story.warm_up + dice.randrange(0, story.trouble - 10 * 60), dice.randrange(count)
             scenes.append(_of_work(dice, dice.choice(causes), at, which))

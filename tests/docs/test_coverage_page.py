@@ -86,7 +86,5 @@ WAITING = {
 
 UNCORRECTED = {
     "graphql-status",
-    "sum-called-percent",
-    "throttled-requests",
 }
 """wrong commands that nothing shows yet"""

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -262,6 +262,7 @@ def nights() -> tuple[Night, ...]:
                 *releases,
                 _play_executions(),
                 _play_reports(),
+                _play_digest(),
             )
         finally:
             logging.disable(logging.NOTSET)
@@ -583,6 +584,23 @@ def _play_reports() -> Night:
                 wires.forbid("events.amazonaws.com")
                 stage.until(lambda: len(world.mail) == 4)  # noqa: PLR2004 - one report each
             return recorded("reports", stage, steps, words={SIGN_INS: "ALARM", BUCKET: "BUCKET"})
+
+
+def _play_digest() -> Night:
+    """The last minutes of a Sunday: something ends, and is told of again in the week's digest."""
+    with World(datetime(2026, 11, 22, 23, 40, tzinfo=UTC)) as world:
+        system = DocumentManagement(world)
+        asked = '[notify]\ndigests = ["weekly"]\nreports_at = "00:00"\n'
+        toml = configuration(system, mode="observe", settings=_SETTINGS).replace("[notify]\n", asked)
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            system.offer(6)
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(6)
+                stage.outage(minutes=3, letters=3)
+                stage.until(lambda: any(each.attributes["transition"] == "digest" for each in world.mail))
+            return recorded("digest", stage, steps)
 
 
 @contextmanager

@@ -172,6 +172,19 @@ class Notify(_Table):
     severities: dict[Severity, Recipients] = Field(
         default={}, description="[notify.severities.SEV1] to SEV4: who else is told of these"
     )
+    digests: tuple[Literal["weekly", "monthly"], ...] = Field(
+        default=(), max_length=2, description="which digests are sent: of each whole week, of each calendar month"
+    )
+    reports_at: str = Field(
+        default="07:00",
+        pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        description='from when on scheduled reports are sent, UTC, as in "07:00"',
+    )
+
+    @property
+    def reports(self) -> bool:
+        """Whether anything is sent by the clock."""
+        return bool(self.digests)
 
 
 class SeverityTable(_Table):
@@ -183,6 +196,17 @@ class SeverityTable(_Table):
     respond_within: _Duration | None = Field(
         default=None,
         description="how soon somebody must say that they are on it; 15 minutes for SEV1, then 1, 4 and 24 hours",
+    )
+    escalate_after: Annotated[timedelta, Field(strict=False, ge=timedelta(0), le=LONGEST)] | None = Field(
+        default=None,
+        description="when the first level of [[escalation]] is told, counted from when a person is wanted; PT0S is at "
+        "once, the response time when not said",
+    )
+    update_every: _Duration | None = Field(
+        default=None,
+        ge=timedelta(minutes=5),
+        description="how often people hear what has changed while nobody says that they are on it; not at all when "
+        "not said",
     )
 
 
@@ -437,8 +461,8 @@ class TargetTable(_Table):
     maintenance: _Maintenance = ()
     alarms: bool = Field(
         default=False,
-        description="of an ECS service or a dead-letter queue: whether the stack makes CloudWatch alarms for it, and a "
-        "dashboard for its system",
+        description="of a service, dead-letter queue, function, table, API or Aurora cluster: whether the stack makes "
+        "alarms for it, and a dashboard for its system; of a bucket of triggers: whether that dashboard shows them",
     )
 
 
@@ -539,6 +563,22 @@ class Policy:
         """How soon somebody must say that they are on an incident of that severity."""
         said = self.severities.get(severity)
         return (said.respond_within if said else None) or RESPOND_WITHIN[severity]
+
+    def escalate_after(self, severity: Severity) -> timedelta:
+        """How long after a person is wanted the first level is told that nobody has said anything."""
+        said = self.severities.get(severity)
+        after = said.escalate_after if said else None
+        return self.respond_within(severity) if after is None else after
+
+    def update_every(self, severity: Severity) -> timedelta | None:
+        """How often people hear of an incident of that severity while it waits for one of them; None for not at all."""
+        said = self.severities.get(severity)
+        return said.update_every if said else None
+
+    @cached_property
+    def reminds(self) -> bool:
+        """Whether anybody hears again of what has ended."""
+        return bool(self.escalation) or any(each.update_every for each in self.severities.values())
 
 
 def role_name(deployment: str, region: str, remediation: str) -> str:
@@ -1179,14 +1219,19 @@ def _check_events(target: Target, loc: Loc, problems: _Problems) -> None:
             problems.add(here, f"{source} is named already", "Keep one of them")
 
 
+_WATCHED = ("ecs:service", "sqs:queue", "lambda:function", "dynamodb:table", "appsync:apis", "rds:cluster", "s3:bucket")
+_KINDS = ", ".join(_WATCHED)
+
+
 def _check_alarms(target: Target, loc: Loc, problems: _Problems) -> None:
     """Alarms are made for what we know the metrics of, and for a queue only where messages in it are a failure."""
     if not target.alarms:
         return
     here = (*loc, "alarms")
-    if target.arn.kind not in ("ecs:service", "sqs:queue"):
-        remedy = "Remove it: the stack makes them for ecs:service and sqs:queue"
-        problems.add(here, f"there are no alarms for the kind {target.arn.kind}", remedy)
+    if target.arn.kind not in _WATCHED:
+        problems.add(here, f"there are no alarms for the kind {target.arn.kind}", f"Remove it: there are for {_KINDS}")
+    elif target.arn.kind == "s3:bucket" and target.triggers is None:
+        problems.add(here, "has no triggers beside it", "Remove it: a bucket is drawn where it holds triggers")
     elif target.arn.kind == "sqs:queue" and target.source is None:
         problems.add(here, "has no source beside it", "Name the queue whose dead letters it holds, or remove it")
 

@@ -95,7 +95,7 @@ class Sweep:
         brake = self._brake(looks, answered(readings), pointers, now)
         opened = self._follow(looks, pointers, brake, now)
         due = dict(self._incidents.due(now + AHEAD))
-        if self.policy.escalation:
+        if self.policy.reminds:
             due |= self._incidents.reminders(now + AHEAD)
         swept = Swept(
             at=now,
