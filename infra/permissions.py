@@ -571,6 +571,7 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:GetPolicy": _of("lambda:function", "arn"),
     "lambda:GetFunctionConcurrency": _function_itself(*_SERVICE),
     "lambda:InvokeFunction": _of("lambda:function", "function"),
+    "lambda:ListAliases": _function_itself(*_SERVICE),
     "lambda:ListTags": _function_itself(*_SERVICE),
     "lambda:GetFunctionConfiguration": _function_itself(*_SERVICE),
     "lambda:ListVersionsByFunction": _of("lambda:function", *_SERVICE),

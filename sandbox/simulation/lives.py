@@ -57,6 +57,7 @@ _LOST = "archive-object-lost"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
 _ROLLBACK = "stack-rollback-failed"
+_THROTTLED = "lambda-throttled"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -67,6 +68,7 @@ _BY_SCENE = {
     "work slows": _TUNE,
     "letters forgotten": _TUNE,
     "failed events": _EVENTS,
+    "calls come in": _THROTTLED,
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
@@ -87,7 +89,7 @@ _DELETES, _RAISES = "s3.DeleteObject", _LENDS
 _REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecution"
 _COPIES = "s3.CopyObject"
 _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
-_INVOKES = "lambda.Invoke"
+_INVOKES, _RESERVES = "lambda.Invoke", "lambda.PutFunctionConcurrency"
 _CONTINUES = "cloudformation.ContinueUpdateRollback"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
@@ -129,6 +131,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
     _TRAFFIC: _SOON,
     _BROKEN: _SOON,
     _TUNE: {**_SOON, "patience": "PT20M", "least": 8, "processing_metric": WORK},
+    _THROTTLED: {**_SOON, "patience": "PT12M", "lease": "PT20M"},
     _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
 }
 """of those that look at one thing alone"""
@@ -267,6 +270,11 @@ def _failed(
     return _told(_EVENTS, (begins, *scenes), has or {}, {"documents": 0, "functions": 1 + which, **more})
 
 
+def _turned_away(*scenes: Scene, asks: int = 390, lambdas: int = 1, **more: Any) -> Story:
+    begin = (_at(2.1, "calls come in", asks, which=which) for which in range(lambdas))
+    return _told(_THROTTLED, (*begin, *scenes), {}, {"documents": 0, "lambdas": lambdas, **more})
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -318,6 +326,15 @@ LIVES: tuple[Life, ...] = (
     Life("tasks, and money for one of two", _short(_at(0.1, "busy", 30 * 60, 112, which=1), documents=2, tables={"limits": {**_FAST["limits"], "dollars_per_day": 0.015}}), (_FIXED, _RECOVERED), (_SCALES,), (_LIMITS,)),
     Life("higher maximum that helps", _short(_at(0.05, "autoscaled")), (_FIXED,), (_LIMITS,), (_SCALES,)),
     Life("higher maximum that does not help", _short(_at(0.05, "autoscaled"), has={"cured": 20}), (_REVERTED,), (_LIMITS,), (_SCALES,)),
+    # concurrency
+    Life("concurrency that helps", _turned_away(), (_FIXED,), (_RESERVES,)),
+    Life("concurrency that does not help", _turned_away(asks=1200), (_REVERTED,), (_RESERVES,)),
+    Life("concurrency, and somebody reserves", _turned_away(_at(20, "reserve by hand", 30)), (_FIXED,), (_RESERVES,)),
+    Life("concurrency, and somebody stops it", _turned_away(_at(20, "reserve by hand", 0)), (_FIXED,), (_RESERVES,)),
+    Life("concurrency, approved", _turned_away(mode="approve", answer="yes"), (_FIXED,), (_RESERVES,)),
+    Life("concurrency, only watched", _turned_away(mode="observe"), (_REFUSED,), (), (_RESERVES,)),
+    Life("concurrency, and none to spare", _turned_away(_at(0.1, "account is small", 160)), (_ESCALATED,), (), (_RESERVES,)),
+    Life("concurrency, enough for one of two", _turned_away(_at(0.1, "account is small", 175), lambdas=2), (_ESCALATED, _FIXED), (_RESERVES,)),
     # releases
     Life("release that is rolled back", _released(), (_FIXED,), ("ecs.UpdateService",), ("ecs.StopServiceDeployment",)),
     Life("release that is stopped under way", _released(crashes=1), (_FIXED,), ("ecs.StopServiceDeployment",), ("ecs.UpdateService",)),

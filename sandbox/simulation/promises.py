@@ -32,7 +32,7 @@ from sandbox.seam import Call
 from sandbox.simulation.hub import Running
 from sandbox.simulation.loan import LENT, ORIGINAL
 from sandbox.simulation.nemesis import Fault
-from sandbox.simulation.run import CAPACITY, LATE, TASKS, TRIGGERS, WIRES, Human, Played, Stage, stuck_for
+from sandbox.simulation.run import CAPACITY, LATE, RESERVED, TASKS, TRIGGERS, WIRES, Human, Played, Stage, stuck_for
 from sandbox.systems.transient_trigger import TransientTrigger, readable
 from sandbox.trail import Event as TrailEvent
 
@@ -57,6 +57,7 @@ _EXPECTED = {"Crash", "Fenced", "StoreUnavailable", "Unsent"}
 """what a tick or a sweep may end with: it is taken up again"""
 _LIMITS = "application-autoscaling.RegisterScalableTarget"
 _CONTINUES = "cloudformation.ContinueUpdateRollback"
+_RESERVES = "lambda.PutFunctionConcurrency"
 _ONCE = {
     _CONTINUES,
     "ecs.UpdateService",
@@ -66,6 +67,7 @@ _ONCE = {
     "sqs.SetQueueAttributes",
     "sqs.StartMessageMoveTask",
     _LIMITS,
+    _RESERVES,
 }
 """writes of which an attempt makes at most one"""
 _RAISED = {"VisibilityTimeout", "MessageRetentionPeriod"}
@@ -653,12 +655,13 @@ def loans_returned(case: Case) -> Iterator[str]:
         yield f"{name} is left at {now}; {right} is right"
     if CAPACITY in case.played.story.settings:
         yield from _tasks_returned(case)
+    yield from _concurrency_returned(case)
 
 
-def _overlooked(case: Case, human: Human) -> bool:
-    """Whether a person set it between our look and our raise: SQS has no condition for that, and nobody can know."""
+def _overlooked(case: Case, human: Human, name: str = "sqs.SetQueueAttributes") -> bool:
+    """Whether a person set it between our look and our raise: AWS has no condition for that, and nobody can know."""
     return any(
-        call.name == "sqs.SetQueueAttributes"
+        call.name == name
         and not _takes_back(case, call)
         and _owner(call) == human.subject
         and case.invocation(call).started_ms <= human.at_ms < call.notes["effect_ms"]
@@ -676,6 +679,24 @@ def _tasks_returned(case: Case) -> Iterator[str]:
         told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == arn)
         if now != right and not told:
             yield f"{arn} is left at {now} tasks; {right} is right"
+
+
+def _concurrency_returned(case: Case) -> Iterator[str]:
+    """The same of what is reserved for a function: one that somebody has stopped stays so."""
+    lambdas, humans = case.played.stage.lambdas, case.played.stage.humans
+    if lambdas is None:
+        return
+    for function in lambdas.all.values():
+        arn = lambdas.arn(function.name)
+        human = [
+            each.value
+            for each in humans
+            if each.what == "reserve" and each.subject == arn and not _overlooked(case, each, _RESERVES)
+        ]
+        right = (human or [RESERVED])[-1]
+        told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == arn)
+        if function.reserved != right and not told:
+            yield f"{arn} is left with {function.reserved} reserved; {right} is right"
 
 
 def only_raised(case: Case) -> Iterator[str]:
@@ -864,6 +885,8 @@ def _takes_back(case: Case, call: Call) -> bool:
     if call.name == "sqs.SetQueueAttributes":
         lent = {case.played.stage.loans.arn(name) for name in case.played.stage.loans.names}
         return _resource(call) in lent and call.params["Attributes"].get("VisibilityTimeout") != LENT
+    if call.name == _RESERVES:
+        return int(call.params["ReservedConcurrentExecutions"]) == RESERVED
     wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
     before = [each for each in case.by_incident[call.principal.name] if each.number < call.number]
     earlier = [each.params.get("desiredCount", each.params.get("MaxCapacity")) for each in before]

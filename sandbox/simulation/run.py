@@ -49,6 +49,7 @@ from sandbox.systems.ecs_system import OPT_IN
 from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
+from sandbox.systems.pulse_functions import PulseFunctions, functions_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -77,6 +78,9 @@ ARCHIVE = "archive-object-lost"
 DISABLED, HOURS = "schedule-disabled", "hours-missing"
 EVENTS = "lambda-dlq-backlog"
 ROLLBACKS = "stack-rollback-failed"
+THROTTLED = "lambda-throttled"
+RESERVED = 10
+"""what is reserved for a function, until somebody sets another value"""
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -109,6 +113,7 @@ class Systems:
     schedules: list[Ingestion]
     functions: list[EtlFunction]
     stacks: list[Stack]
+    lambdas: PulseFunctions | None
 
     def whose(self, remediation: str) -> Sized:
         """Those that a remediation may look at."""
@@ -124,6 +129,7 @@ class Systems:
             HOURS: self.schedules,
             EVENTS: self.functions,
             ROLLBACKS: self.stacks,
+            THROTTLED: self.lambdas.all if self.lambdas else (),
         }
         return found.get(remediation, self.queues)
 
@@ -254,6 +260,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         schedules = [_ingestion(world, number) for number in range(story.schedules)]
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
         stacks = [_stack(world, number) for number in range(story.stacks)]
+        names = [f"pulse-{number}" for number in range(story.lambdas)]
+        lambdas = PulseFunctions(world, *names) if names else None
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
@@ -270,6 +278,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             schedules=schedules,
             functions=functions,
             stacks=stacks,
+            lambdas=lambdas,
         )
         toml = configuration(story, world, systems)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
@@ -291,6 +300,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             system.offer(1)
         for function in functions:
             function.per_minute = 1
+        if lambdas is not None:
+            lambdas.has_a_past()
         for api in apis:
             api.ecs_stops_replacing()
             api.requests(60)
@@ -458,6 +469,10 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         f'[[systems]]\nname = "stack-{number}"\n[[systems.targets]]\narn = "{stack.arn}"\nmode = "{story.mode}"\n'
         for number, stack in enumerate(systems.stacks)
     ]
+    lambdas = systems.lambdas
+    if lambdas is not None:
+        of_lambdas = (functions_target(lambdas, name, mode=story.mode) for name in lambdas.all)
+        parts.append(f'[[systems]]\nname = "pulse"\n{"".join(of_lambdas)}\n')
     loans = systems.loans
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
@@ -850,6 +865,26 @@ def _failed_events(stage: Stage, scene: Scene) -> None:
     system.queue_closed = bool(closed)
 
 
+def _calls_come_in(stage: Stage, scene: Scene) -> None:
+    """More calls of a function are asked for than are reserved for it; ``numbers``: how many a minute."""
+    if stage.lambdas is not None:
+        list(stage.lambdas.all.values())[scene.which].asks = scene.numbers[0]
+
+
+def _account_is_small(stage: Stage, scene: Scene) -> None:
+    """The account may run no more at once than this."""
+    if stage.lambdas is not None:
+        stage.lambdas.limit = scene.numbers[0]
+
+
+def _reserve(stage: Stage, scene: Scene) -> None:
+    """A person reserves another number for a function; 0 stops it."""
+    if stage.lambdas is not None:
+        function = list(stage.lambdas.all.values())[scene.which]
+        stage.note("reserve", stage.lambdas.arn(function.name), value=scene.numbers[0])
+        function.reserved = scene.numbers[0]
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -1132,6 +1167,8 @@ def _look(stage: Stage) -> None:
         found[pipeline.raw_arn] = not pipeline.late(LATE)
     for machine in stage.machines:
         found[machine.arn] = not machine.left
+    if stage.lambdas is not None:
+        found |= {stage.lambdas.arn(each.name): stage.lambdas.well(each) for each in stage.lambdas.all.values()}
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
@@ -1228,6 +1265,8 @@ def _heal_work(stage: Stage) -> None:
     for function in stage.functions:
         function.source_down = function.queue_closed = False
         function.fails_at.clear()
+    for each in stage.lambdas.all.values() if stage.lambdas is not None else ():
+        each.asks = 60
     for machine in stage.machines:
         machine.up(INDEX)
     for ingestion in stage.schedules:
@@ -1278,6 +1317,9 @@ _SCENES: dict[str, Any] = {
     "set timeout": _set_timeout,
     "rollback fails": _rollback_fails,
     "failed events": _failed_events,
+    "calls come in": _calls_come_in,
+    "account is small": _account_is_small,
+    "reserve by hand": _reserve,
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,

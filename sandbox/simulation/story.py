@@ -143,6 +143,7 @@ class Story:
     schedules: int = 0  # ingestions that a rule starts
     functions: int = 0  # functions with a queue for their failed events
     stacks: int = 0  # stacks that CloudFormation updates
+    lambdas: int = 0  # functions that share an account's concurrency: these or the ones before
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

@@ -54,13 +54,9 @@ WAITING = {
     "1.15",
     "1.16",
     "1.17",
-    "1.18",
     "1.19",
-    "1.20",
     "1.21",
     "1.22",
-    "1.23",
-    "1.25",
     "1.26",
     "1.27",
     "1.28",
@@ -89,9 +85,6 @@ WAITING = {
 """scenarios that nothing covers yet"""
 
 UNCORRECTED = {
-    "environment-of-one",
     "graphql-status",
-    "provisioned-parameters",
-    "versions-minus-two",
 }
 """wrong commands that nothing shows yet"""

@@ -449,12 +449,15 @@ OPERATIONS: Mapping[str, Rule] = {
     "kms.DescribeKey": lambda params, account: [
         ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
     ],
+    "lambda.GetAccountSettings": _plain("lambda:GetAccountSettings"),
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
     "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _function),
     "lambda.GetPolicy": _plain("lambda:GetPolicy", _function),
     "lambda.Invoke": _plain("lambda:InvokeFunction", _invoked),
+    "lambda.ListAliases": _plain("lambda:ListAliases", _function),
     "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
+    "lambda.PutFunctionConcurrency": _plain("lambda:PutFunctionConcurrency", _function),
     "route53.ListResourceRecordSets": _plain("route53:ListResourceRecordSets", _zone),
     "logs.GetQueryResults": _plain("logs:GetQueryResults", _log_of_query),
     "logs.StartQuery": _plain(

@@ -43,6 +43,7 @@ from sandbox.systems.document_processing import DocumentProcessing, processing_t
 from sandbox.systems.etl import Etl, pipeline_configuration
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.ingestion import Ingestion, schedule_configuration
+from sandbox.systems.pulse_functions import PulseFunctions, functions_configuration
 from sandbox.systems.queue_service import WORK, tuning_configuration
 from sandbox.systems.transient_trigger import (
     FIELDS,
@@ -258,6 +259,7 @@ def nights() -> tuple[Night, ...]:
                 _play_archive(),
                 _play_schedule(),
                 _play_events(),
+                _play_concurrency(),
                 *releases,
                 _play_executions(),
                 _play_reports(),
@@ -435,6 +437,27 @@ def _play_events() -> Night:
                 stage.until_settled()
             words = {etl.dlq.name: "DLQ", f"function:{etl.name}": "function:FUNCTION"}
             return recorded("events", stage, steps, words=words)
+
+
+def _play_concurrency() -> Night:
+    """A function's reservation is used up, and the answer to what is lent is lost; later that is not the limit."""
+    with World(NIGHT, thin=True) as world:
+        system, functions = DocumentManagement(world), PulseFunctions(world)
+        functions.has_a_past()
+        tables = '[remediations.lambda-throttled]\nmode = "auto"\nlease = "PT30M"\n'
+        with Deployment(world, functions_configuration(functions, tables=tables)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(5)
+                functions.etl.asks = 390
+                world.faults.add(Kind.TIMEOUT_AFTER, "lambda.PutFunctionConcurrency", times=1)
+                stage.until(lambda: nightshift.all)
+                stage.until_settled()
+                functions.etl.asks, functions.etl.too_fast = 60, 30
+                stage.until(lambda: world.trail.of("lambda.ListEventSourceMappings"))
+                stage.until_settled()
+            return recorded("concurrency", stage, steps, words={f"function:{functions.etl.name}": "function:FUNCTION"})
 
 
 def _play_answers() -> Night:

@@ -467,8 +467,9 @@ class Engine:
             why = f"only people can cure what is left: {diagnosis.cause}"
             return self._held(case, incident, Refusal("diagnosis", why), continuing=True)
         spoken = refusals(self._facts(case, incident, _nothing(incident), continuing=False), NOT_NOW)
-        if spoken:
-            return self._held(case, incident, spoken[0])
+        wait = spoken[0] if spoken else self._of_another(case.target, diagnosis)
+        if wait is not None:
+            return self._held(case, incident, wait)
         notes = dict(incident.scratch)
         try:
             diagnosis = case.remediation.detail(case.reading, case.target, diagnosis, notes)
@@ -479,6 +480,13 @@ class Engine:
         plan = incident.plan if incident.attempts else None  # what was tried before stays told
         incident = replace(incident, diagnosis=diagnosis, plan=plan, severity=finding.severity, refusal=None)
         return self._close(case, incident, Close(Verdict.ESCALATED, f"only people can cure this: {diagnosis.cause}"))
+
+    def _of_another(self, target: Target, diagnosis: Diagnosis) -> Refusal | None:
+        """A cause that another remediation looks after on this very target: it is cured, or told, there."""
+        other = self.policy.remediations.get(diagnosis.whose)
+        if other is None or not other.takes(target):
+            return None
+        return waits_for((f"{diagnosis.cause}: {other.name} looks after that", str(target.arn)))
 
     def _off_again(self, case: _Case, incident: Incident) -> Refusal | None:
         """

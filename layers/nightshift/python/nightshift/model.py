@@ -419,7 +419,8 @@ class Diagnosis:
     that move by themselves), because the plan's hash is made from it.
 
     ``advice`` is what people should do, what helps most first. A cause with advice is one that only people can cure:
-    nothing is planned for it, and the incident ends ``escalated`` with what was found.
+    nothing is planned for it, and the incident ends ``escalated`` with what was found. ``whose`` names another
+    remediation that looks after that cause: where it does so on this target, people hear of it from there alone.
     """
 
     target: str
@@ -428,6 +429,7 @@ class Diagnosis:
     rejected: tuple[Alternative, ...] = ()
     facts: Mapping[str, Json] = field(default_factory=dict)
     advice: tuple[str, ...] = ()
+    whose: str = ""
 
 
 # -- what to do ----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from nightshift.remediations.execution_failed import ExecutionFailed
 from nightshift.remediations.hours_missing import HoursMissing
 from nightshift.remediations.lambda_dlq_backlog import LambdaDlqBacklog
 from nightshift.remediations.lambda_failing import LambdaFailing
+from nightshift.remediations.lambda_throttled import LambdaThrottled
 from nightshift.remediations.pipeline_backlog import PipelineBacklog
 from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.s3_trigger_behind import S3TriggerBehind
@@ -40,6 +41,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsCapacityShort,  # more tasks of what hangs or leaks are no cure
     EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
     EcsErrorsHigh,  # and this is only told
+    LambdaThrottled,  # messages of which a function's calls are turned away come back, and die
     VisibilityTimeoutShort,  # messages that come back too early die, and are no use to redrive
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
     ArchiveObjectLost,  # without a change's object nothing is known of its triggers
