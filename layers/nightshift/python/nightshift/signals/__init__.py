@@ -28,10 +28,12 @@ from nightshift.signals.machines import machine_pieces
 from nightshift.signals.metrics import metric_pieces
 from nightshift.signals.names import (
     alarm_name,
+    api_metric,
     balancer_metric,
     function_metric,
     group_metric,
     machine_metric,
+    pool_metric,
     queue_arn,
     queue_metric,
     queue_url,
@@ -39,6 +41,7 @@ from nightshift.signals.names import (
     service_metric,
     split_rule_arn,
     split_service_arn,
+    table_metric,
 )
 from nightshift.signals.pipelines import pipeline_pieces
 from nightshift.signals.queues import attribute_pieces, exists_pieces
@@ -57,6 +60,7 @@ __all__ = [
     "Kind",
     "actions",
     "alarm_name",
+    "api_metric",
     "answered",
     "balancer_metric",
     "commonest",
@@ -64,6 +68,7 @@ __all__ = [
     "gather",
     "group_metric",
     "machine_metric",
+    "pool_metric",
     "queue_arn",
     "queue_metric",
     "queue_url",
@@ -71,6 +76,7 @@ __all__ = [
     "service_metric",
     "split_rule_arn",
     "split_service_arn",
+    "table_metric",
 ]
 
 
