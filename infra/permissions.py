@@ -45,8 +45,8 @@ ANYWHERE: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingActivities": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingPolicies": "AWS has no resource type for it",
-    "appsync:CreateApiCache": "AWS has no resource type for an API's cache; the one API is in the plan, and checked there",
-    "appsync:DeleteApiCache": "AWS has no resource type for an API's cache; the one API is in the plan, and checked there",
+    "appsync:CreateApiCache": "AWS has no resource type for an API's cache; which API it is, the guardrails check",
+    "appsync:DeleteApiCache": "AWS has no resource type for an API's cache; which API it is, the guardrails check",
     "appsync:GetApiCache": "AWS has no resource type for an API's cache",
     "appsync:ListResolvers": "AWS has no resource type for listing resolvers",
     "cloudtrail:LookupEvents": "AWS has no resource type for looking events up",
@@ -153,8 +153,8 @@ WORST: Mapping[str, str] = {
         "Set any limits of any scaled service of this account, and so its number of tasks, or suspend its autoscaling"
     ),
     "appsync:CreateApiCache": (
-        "Give any GraphQL API of this account that has no cache a cache of any size, which costs money by the hour, and "
-        "may show one user what another one asked for"
+        "Give any GraphQL API of this account that has no cache one of any size, which costs money by the hour and may "
+        "show one user what another one asked for"
     ),
     "appsync:DeleteApiCache": "Take any cache of a GraphQL API of this account away: all its load falls on the tables",
     "dynamodb:DeleteItem": "Make Nightshift forget an incident, a lease or a budget, and so act more often than it may",

@@ -37,7 +37,19 @@ from nightshift import strict_json
 from nightshift.calendar import Calendar, Dates, Freeze, Window, zone
 from nightshift.errors import ConfigError
 from nightshift.letters import Rule
-from nightshift.model import Arn, Cache, Customer, DnsRecord, Hours, Mode, Pipeline, Schedule, Severity, Target, Triggers
+from nightshift.model import (
+    Arn,
+    Cache,
+    Customer,
+    DnsRecord,
+    Hours,
+    Mode,
+    Pipeline,
+    Schedule,
+    Severity,
+    Target,
+    Triggers,
+)
 from nightshift.remediation import Remediation
 
 __all__ = [

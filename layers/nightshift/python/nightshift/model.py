@@ -458,9 +458,10 @@ class Call:
 
     ``params`` are fixed: the call is made with exactly these. ``free`` names parameters whose values are known only
     when the call is made (a receipt handle, a body); any other parameter is refused. ``times`` bounds how often it may
-    be made. ``resource`` is the ARN that it is about, and that IAM checks (but see :attr:`checked`). ``grants`` is what AWS does in our name while serving the call, as
-    (action, ARN) pairs: permission it needs besides its own. ``before`` is what was there. ``stops`` marks a call that
-    only stops or takes back what we did ourselves: it stays allowed while the kill switch is ``paused``.
+    be made. ``resource`` is the ARN that it is about, and that IAM checks (but see :attr:`checked`). ``grants`` is what
+    AWS does in our name while serving the call, as (action, ARN) pairs: permission it needs besides its own. ``before``
+    is what was there. ``stops`` marks a call that only stops or takes back what we did ourselves: it stays allowed
+    while the kill switch is ``paused``.
     """
 
     service: str

@@ -158,11 +158,14 @@ class AppsyncSlow(Remediation):
     def diagnose(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
         arn = target.arn
         api = read("appsync", "GetGraphqlApi", apiId=arn.name)["graphqlApi"]
-        evidence = (finding.symptom, f"who asks is known by {_authorized(api)}")
+        evidence: tuple[str, ...] = (finding.symptom, f"who asks is known by {_authorized(api)}")
         failing = self._failing(read, target, evidence) or self._throttled(read, target, evidence)
         if failing is not None:
             return failing
-        evidence = (*evidence, *(f"{needed.name}, which it stands on, is not throttled" for needed in target.depends_on))
+        evidence = (
+            *evidence,
+            *(f"{needed.name}, which it stands on, is not throttled" for needed in target.depends_on),
+        )
         there = _cache(read, arn)
         if there is not None:
             return self._cached(read, target, there, evidence)
@@ -192,9 +195,7 @@ class AppsyncSlow(Remediation):
                 continue
             said = f"{needed.name}, which it stands on, is throttled: {count:.0f} times in {_LATELY} minutes"
             if read.now() < self._since(read, target) + self.turn:
-                raise Refused(
-                    "dependency", said, numbers={"throttles": count}, retry_after=_SOON, link=str(needed)
-                )
+                raise Refused("dependency", said, numbers={"throttles": count}, retry_after=_SOON, link=str(needed))
             what = "capacity" if needed.kind == "dynamodb:table" else "concurrency"
             return Diagnosis(
                 str(target.arn),
@@ -213,9 +214,7 @@ class AppsyncSlow(Remediation):
         began = None if isinstance(parts, Unknown) else serving.onset(parts, self.milliseconds, self.requests)
         return began or read.now()
 
-    def _cached(
-        self, read: Reader, target: Target, there: Mapping[str, Any], evidence: tuple[str, ...]
-    ) -> Diagnosis:
+    def _cached(self, read: Reader, target: Target, there: Mapping[str, Any], evidence: tuple[str, ...]) -> Diagnosis:
         """A cache that is there is somebody's: it is told what there is to say of it."""
         name, status, behavior = target.arn.name, there.get("status"), there.get("apiCachingBehavior")
         if status in {"CREATING", "DELETING", "MODIFYING"}:
@@ -259,10 +258,12 @@ class AppsyncSlow(Remediation):
             (*evidence, f"{len(fields)} fields of Query have a resolver, none with caching: {shown}"),
             rejected=(Alternative("what it stands on", "no table or function that is named is throttled"),),
             advice=(
-                "set up caching where much is asked and little changes, in the code that the API is deployed from: a ttl, "
-                "and as keys all that the answer depends on, who asks among it where answers differ by that",
-                f"see the resolvers: aws appsync list-resolvers --api-id {name} --type-name Query (read only); an "
-                "update-resolver that names its caching alone may take the rest away",
+                (
+                    "in the code that the API is deployed from, set up caching where much is asked and little changes: "
+                    "a ttl, and as keys all that an answer depends on, who asks among it where answers differ by that"
+                ),
+                f"see the resolvers: aws appsync list-resolvers --api-id {name} --type-name Query (read only)",
+                "never use update-resolver for it: what names its caching alone may take the rest of a resolver away",
             ),
         )
 
@@ -275,8 +276,10 @@ class AppsyncSlow(Remediation):
                 (*evidence, f"none is made: {_undeclared(target, cache)}"),
                 advice=(
                     "look at which resolvers are slow: the API's enhanced metrics and its log at field level say so",
-                    "where much is asked and little changes, let it be kept: say what (`cache`), that whoever asks may see "
-                    "it (`public`) and what the API stands on (`depends_on`), and a cache is proposed the next time",
+                    (
+                        "where much is asked and little changes, let it be kept: say what (`cache`), that whoever asks "
+                        "may see it (`public`) and what the API stands on (`depends_on`); then a cache is proposed"
+                    ),
                 ),
             )
         if cache.behavior == "per-resolver" and (idle := self._idle(read, target, evidence)) is not None:
@@ -325,9 +328,9 @@ class AppsyncSlow(Remediation):
             summary=f"give {arn.name} a small cache for {minutes(self.lease)} minutes, which holds: {facts['holds']}",
             steps=(Step("cache", (make,), settle=timedelta(minutes=2), undo=(back,), why="let it answer from memory"),),
             risk=(
-                f"high: answers may be {facts['ttl']} seconds old, and an answer that depends on more than what is asked "
-                "and who asks (a header, say) is given to whoever asks the same; the cache costs money by the hour, and "
-                "when it goes all the load comes back at once"
+                f"high: answers may be {facts['ttl']} seconds old; one that depends on more than what is asked and who "
+                "asks (a header, say) is given to whoever asks the same; it costs money by the hour, and when it goes "
+                "all the load comes back at once"
             ),
             undo_by_hand=f"aws appsync delete-api-cache --api-id {arn.name}",
             cost_per_hour=prices.per_hour(arn.region, "appsync-cache-small") if dollars is None else dollars,

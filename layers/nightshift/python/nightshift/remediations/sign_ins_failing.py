@@ -72,6 +72,12 @@ _TRIGGERS = (
 """the triggers without which nobody signs in"""
 
 
+_ELSE = (
+    "change a client only where it is deployed from: update-user-pool-client sets whatever it does not name back to "
+    "its default"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class _Cause:
     """What explains it, and what people should do about it."""
@@ -185,8 +191,7 @@ class SignInsFailing(ReportOnly):
             evidence=(*evidence, *(f"beside that, {each.text}" for each in others)),
             advice=(
                 *dict.fromkeys(each.advice for each in found),
-                "change a client only where it is deployed from: update-user-pool-client sets whatever it does not name "
-                "back to its default",
+                _ELSE,
                 *_flush(target),
             ),
         )
@@ -195,7 +200,10 @@ class SignInsFailing(ReportOnly):
         self, now: datetime, pool: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any] | None]
     ) -> Iterator[_Cause]:
         """Whatever was changed lately."""
-        named = {"the pool": pool, **{f"client {client}": each for client, each in settings.items() if each is not None}}
+        named = {
+            "the pool": pool,
+            **{f"client {client}": each for client, each in settings.items() if each is not None},
+        }
         for what, each in named.items():
             at, made = each.get("LastModifiedDate"), each.get("CreationDate")
             if isinstance(at, datetime) and at != made and at >= now - self.suspect:
@@ -244,8 +252,8 @@ def _of_quota(read: Reader, target: Target) -> Iterator[_Cause]:
         [turned_away] = states.sums(read, pool_metric(target.arn, client, "SignInThrottles", "Sum", _LATELY))
         if turned_away:
             yield _Cause(
-                f"Cognito turned {turned_away:.0f} sign-ins through client {client} away in {_LATELY} minutes: they are "
-                "more than the account's quota",
+                f"Cognito turned {turned_away:.0f} sign-ins through client {client} away in {_LATELY} minutes, for "
+                "there were more than the account's quota",
                 "find out who signs in so often; if all of that is meant, ask for a higher quota (Service Quotas)",
             )
 
@@ -321,7 +329,11 @@ def _shown(client: str, set_to: Mapping[str, Any]) -> str:
     units = set_to.get("TokenValidityUnits") or {}
     spans = [
         f"{word} token {set_to[f'{kind}TokenValidity']} {units.get(f'{kind}Token', default)}"
-        for kind, word, default in (("Access", "access", "hours"), ("Id", "id", "hours"), ("Refresh", "refresh", "days"))
+        for kind, word, default in (
+            ("Access", "access", "hours"),
+            ("Id", "id", "hours"),
+            ("Refresh", "refresh", "days"),
+        )
         if set_to.get(f"{kind}TokenValidity")
     ]
     return f"client {client} allows {flows}; valid: {', '.join(spans) or 'as long as is the default'}"
@@ -331,8 +343,9 @@ def _flush(target: Target) -> tuple[str, ...]:
     """AppSync's cache keeps answers by who asked: it may go on giving what an identity of before was to see."""
     if target.api is None:
         return ()
-    return (
-        "where the API has a cache that keeps what an identity of before was refused or given, flush it once, and while "
-        "its tables carry less than half of what they can: all the load comes back at once (aws appsync "
-        f"flush-api-cache --api-id {target.api.name}, a write)",
+    advice = (
+        "where the API has a cache that keeps what somebody was given or refused before, flush it once, and while its "
+        "tables carry less than half of what they can: all the load comes back at once (aws appsync flush-api-cache "
+        f"--api-id {target.api.name}, a write)"
     )
+    return (advice,)

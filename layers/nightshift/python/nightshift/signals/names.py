@@ -115,9 +115,7 @@ def api_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: i
     return MetricQuery("AWS/AppSync", metric, (("GraphQLAPIId", arn.name),), stat, period, minutes)
 
 
-def pool_metric(
-    arn: Arn, client: str, metric: str, stat: str, minutes: int = 15, *, period: int = 300
-) -> MetricQuery:
+def pool_metric(arn: Arn, client: str, metric: str, stat: str, minutes: int = 15, *, period: int = 300) -> MetricQuery:
     """
     A metric of one client of a Cognito user pool.
 
