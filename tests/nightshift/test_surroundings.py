@@ -171,3 +171,20 @@ def test_what_is_watched() -> None:
     assert deployments_to_watch(QUEUE) == (READ,)
     assert deployments_to_watch(Target(SERVICE, "system")) == (READ,)
     assert deployments_to_watch(replace(QUEUE, consumer=None)) == ()
+
+
+@pytest.mark.parametrize(
+    "arn, answer",
+    [
+        (f"arn:aws:appsync:{REGION}:{ACCOUNT}:apis/a1", {"tags": {"a": "b"}}),
+        (f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{REGION}_A", {"Tags": {"a": "b"}}),
+    ],
+)
+def test_tags_of_an_api_and_of_a_user_pool(
+    account: Account, monkeypatch: pytest.MonkeyPatch, arn: str, answer: dict[str, Any]
+) -> None:
+    """As name to value; none is none."""
+    monkeypatch.setattr(account.aws, "read", lambda *_, **__: answer)
+    assert tags_of(account.aws, Arn.parse(arn)) == {"a": "b"}
+    monkeypatch.setattr(account.aws, "read", lambda *_, **__: {})
+    assert tags_of(account.aws, Arn.parse(arn)) == {}
