@@ -115,6 +115,8 @@ _REMEDY_DURATION = (
 )
 
 _SHAPES = {
+    "appsync:apis": (re.compile(r"apis/[a-z0-9]{1,64}", re.ASCII), "apis/<API id>"),
+    "cognito-idp:userpool": (re.compile(r"userpool/[\w-]{1,55}", re.ASCII), "userpool/<pool id>"),
     "cloudwatch:alarm": (re.compile(r"alarm:[!-~]{1,255}", re.ASCII), "alarm:<alarm name>"),
     "events:rule": (re.compile(r"rule/([\w.-]{1,256}/)?[\w.-]{1,64}", re.ASCII), "rule/<name> or rule/<bus>/<name>"),
     "ecs:service": (re.compile(r"service/[\w-]{1,255}/[\w-]{1,255}", re.ASCII), "service/<cluster>/<service>"),
