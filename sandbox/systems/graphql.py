@@ -48,7 +48,7 @@ class ApiCache:
 class GraphQl:
     """The API of one environment."""
 
-    def __init__(self, world: World, env: str = "") -> None:
+    def __init__(self, world: World, env: str = "", *, takes: timedelta = timedelta(minutes=6)) -> None:
         self.world = world
         self.id = f"opendatapulse{env}graphqlapi"
         self.table = f"opendata-pulse{env}-hot-aggregates"
@@ -59,7 +59,7 @@ class GraphQl:
         self.repeats = 0.9  # of the requests, those that were asked lately
         self.failing = 0.0  # share of the requests
         self.throttles = ""  # "table", "index" or "function": who turns away what is too much
-        self.takes = timedelta(minutes=6)  # what AWS needs to make a cache
+        self.takes = takes  # what AWS needs to make a cache
         self.cannot = False  # whether AWS fails to
         self.resolvers = {"getAirQualityData": False, "listSuburbs": False}  # field -> whether it is set up to cache
         self.cache: ApiCache | None = None

@@ -166,7 +166,10 @@ def test_fewer_are_not(latency: list[float]) -> None:
 
 def test_too_few_requests_tell_nothing() -> None:
     """Where it was slow before, it is not known whether it still is; where nobody asked at all, nothing happened."""
-    assert isinstance(detect(Eyes(requests=[500.0, 99.0, 500.0])), Unknown)
+    assert isinstance(detect(Eyes(requests=[500.0, 500.0, 99.0])), Unknown)
+    assert isinstance(detect(Eyes(requests=[99.0, 500.0, 99.0])), Unknown)
+    assert isinstance(detect(Eyes(requests=[99.0, 99.0, 500.0])), Healthy)  # it is not yet slow for long
+    assert isinstance(detect(Eyes(requests=[500.0, 99.0, 99.0], latency=[QUICK] * 3)), Healthy)
     quiet = detect(Eyes(requests=[99.0] * 3))
     assert isinstance(quiet, Healthy)
     assert quiet.idle
@@ -175,6 +178,20 @@ def test_too_few_requests_tell_nothing() -> None:
     busy = detect(Eyes(latency=[QUICK] * 3))
     assert isinstance(busy, Healthy)
     assert not busy.idle
+
+
+def test_what_is_slow_again_has_not_recovered() -> None:
+    """It is not sick before it was slow for a quarter of an hour, and not well either."""
+
+    def recovered(on: Eyes) -> Observation:
+        return CURE.recovered(TARGET, found(Eyes()), on.seen(*CURE.watch(TARGET)))
+
+    assert isinstance(recovered(Eyes(latency=[SLOW, QUICK, SLOW])), Unknown)
+    assert isinstance(recovered(Eyes(requests=[99.0, 99.0, 500.0])), Unknown)
+    assert isinstance(recovered(Eyes(latency=[SLOW, SLOW, QUICK])), Healthy)
+    assert isinstance(recovered(Eyes()), Sick)
+    assert isinstance(recovered(Eyes(requests=[99.0] * 3)), Healthy)
+    assert recovered(Eyes(latency=Unread("no"))) == Unknown("no")
 
 
 @pytest.mark.parametrize("on", [Eyes(latency=Unread("throttled")), Eyes(requests=Unread("throttled"))])
@@ -403,6 +420,8 @@ def test_three_quick_parts_prove_it() -> None:
     assert "takes up to 3000 ms on average, and took 3000 ms before" in slow.finding.symptom
     assert isinstance(verified(Eyes(latency=[QUICK] * 3, requests=[500.0, 500.0, 50.0])), Unknown)
     assert verified(Eyes(latency=Unread("no"))) == Unknown("no")
+    unseen = Finding(CURE.name, str(PULSE), "cannot be seen")  # nothing was measured when it was opened
+    assert isinstance(CURE.verify(TARGET, unseen, Eyes(latency=[QUICK] * 3).seen(*CURE.watch(TARGET))), Healthy)
     barely = found(Eyes(latency=[2100.0] * 3))
     seen = Eyes(latency=[1700.0] * 3).seen(*CURE.watch(TARGET))
     assert isinstance(CURE.verify(TARGET, barely, seen), Sick)

@@ -20,7 +20,7 @@ goes first, with its own incident; where it is throttled for long, people are to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
@@ -124,14 +124,22 @@ class AppsyncSlow(Remediation):
         told = self._told(parts)
         if not told:
             return Healthy(f"too few requests to tell: fewer than {self.requests} in five minutes", idle=True)
-        slow = [value > self.milliseconds for value in told]
-        if all(slow) and len(told) == _PARTS:
+        if len(told) == _PARTS and min(told) > self.milliseconds:
             return Sick(self._finding(target, parts, told))
-        if all(slow):
-            return Unknown("answers took too long, and too few were given to tell whether they still do")
+        if told[-1] > self.milliseconds and not self._told(parts[-1:]):
+            return Unknown("answers took too long, and too few were given since to tell whether they still do")
         return Healthy(f"answers take {told[-1]:.0f} ms on average")
 
-    def _told(self, parts: tuple[Part, ...]) -> list[float]:
+    def recovered(self, target: Target, before: Finding, after: Readings) -> Observation:
+        """What is slow still is not well because it was not for all of a quarter of an hour."""
+        del before
+        seen, parts = self.detect(target, after), _parts(target.arn, after, _WINDOW)
+        told = () if isinstance(parts, Unknown) else self._told(parts)
+        if isinstance(seen, Healthy) and told and told[-1] > self.milliseconds:
+            return Unknown("answers take too long, and have not done so for a quarter of an hour")
+        return seen
+
+    def _told(self, parts: Sequence[Part]) -> list[float]:
         """What the newest parts say that had enough requests."""
         return [part.value for part in parts[-_PARTS:] if part.value is not None and part.requests >= self.requests]
 
@@ -387,7 +395,7 @@ class AppsyncSlow(Remediation):
         told = self._told(parts)
         if len(told) < _PARTS:
             return Unknown("cannot be judged yet: too few requests")
-        was = before.signals[0].value
+        was = next((signal.value for signal in before.signals), float(self.milliseconds))  # first it could not be seen
         if max(told) > min(self.milliseconds, _BETTER * was):
             symptom = f"{target.arn.name} takes up to {max(told):.0f} ms on average, and took {was:.0f} ms before"
             return Sick(Finding(self.name, str(target.arn), symptom, before.signals, severity=before.severity))
