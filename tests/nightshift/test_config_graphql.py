@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from nightshift.config import ConfigErrors, Policy, from_json, load_toml, parse_toml, to_json
+from nightshift.events import Alarm, alarm_targets
 from nightshift.model import Arn, Cache
 
 HEAD = """
@@ -100,3 +101,18 @@ def test_the_example_of_the_runbook_declares_what_is_safe() -> None:
     assert api.cache is not None
     assert api.cache.public
     assert pool.api == api.arn
+
+
+def test_an_alarm_about_an_api_is_about_whoever_opens_it_too() -> None:
+    """What an API refuses may be its pool's doing; another one's is not."""
+    [api], [pool] = parsed(FULL).targets, parsed(POOL + CLIENTS + OPENS).targets
+    [alone] = parsed(POOL + CLIENTS).targets
+    every = (api, pool, alone)
+    for dimensions, found in (
+        ({"GraphQLAPIId": "a1"}, (api, pool)),
+        ({"GraphQLAPIId": "a2"}, ()),
+        ({"UserPool": "A", "UserPoolClient": "x"}, (pool, alone)),
+        ({"UserPool": "B"}, ()),
+    ):
+        alarm = Alarm(name="a", arn="x", state="ALARM", dimensions=(dimensions,))
+        assert alarm_targets([alarm], every) == found
