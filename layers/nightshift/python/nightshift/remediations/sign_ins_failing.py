@@ -312,7 +312,7 @@ def _parts(client: str, pair: tuple[MetricQuery, MetricQuery], seen: Readings) -
 
 def _client(read: Reader, pool: str, client: str) -> Mapping[str, Any] | None:
     """
-    A client's settings; None where it is gone. Its secret is among what AWS answers, and is not looked at.
+    A client's settings; None where it is gone. Its secret is among them: nothing is told of them but what is named.
 
     Source: https://docs.aws.amazon.com/cognito-user-identity-pools/latest/APIReference/API_DescribeUserPoolClient.html
     """
@@ -320,7 +320,8 @@ def _client(read: Reader, pool: str, client: str) -> Mapping[str, Any] | None:
         answer = read("cognito-idp", "DescribeUserPoolClient", UserPoolId=pool, ClientId=client)
     except Missing:
         return None
-    return {name: value for name, value in answer["UserPoolClient"].items() if name != "ClientSecret"}
+    found: Mapping[str, Any] = answer["UserPoolClient"]
+    return found
 
 
 def _shown(client: str, set_to: Mapping[str, Any]) -> str:
