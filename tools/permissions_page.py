@@ -35,7 +35,7 @@ WHY = {
     "appsync:ListResolvers": "is any resolver set up to use a cache?",
     "appsync:ListTagsForResource": "has the API opted in, is it protected, and is its stack being changed right now?",
     "cognito-idp:DescribeUserPool": "which triggers has the pool, can it send messages, and when was it changed?",
-    "cognito-idp:DescribeUserPoolClient": "how may people sign in? Of its secret, which AWS answers too, nothing is told",
+    "cognito-idp:DescribeUserPoolClient": "how may people sign in? Of its secret, which AWS answers, nothing is told",
     "cognito-idp:ListTagsForResource": "is the pool's stack being changed right now? Then it is told later",
     "cloudformation:DescribeStacks": "is the target's stack being changed right now? Then nothing is done",
     "cloudtrail:LookupEvents": "who has disabled or enabled the rule? Who may have meant it is asked",
