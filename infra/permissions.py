@@ -130,6 +130,8 @@ NEVER: Mapping[str, str] = {
     "s3:DeleteBucket": "destroys what was set apart",
     "s3:DeleteObject": "destroys what was set apart",
     "s3:DeleteObjectVersion": "destroys what was set apart",
+    "secretsmanager:GetSecretValue": "reads somebody's secret",
+    "secretsmanager:RotateSecret": "could lock out whoever uses a secret",
     "sns:DeleteTopic": "silences the reports",
     "sqs:DeleteQueue": "destroys every message in it",
     "sqs:PurgeQueue": "destroys every message in a queue",
@@ -157,6 +159,10 @@ WORST: Mapping[str, str] = {
         "show one user what another one asked for"
     ),
     "appsync:DeleteApiCache": "Take any cache of a GraphQL API of this account away: all its load falls on the tables",
+    "cloudformation:ContinueUpdateRollback": (
+        "Continue the failed rollback of a registered stack, with its own role, and have it skip what could not be "
+        "rolled back"
+    ),
     "dynamodb:DeleteItem": "Make Nightshift forget an incident, a lease or a budget, and so act more often than it may",
     "dynamodb:PutItem": "Invent or overwrite incidents; never the kill switch, which is denied by its key",
     "dynamodb:UpdateTable": "Take a registered table's capacity away, or buy as much as the account may have",
@@ -481,9 +487,15 @@ def _executions(target: Target, place: Place) -> Iterable[tuple[str, Conditions]
 
 
 def _stacks(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
-    """Which stack owns a target is in its tags, which are read at that moment: any of this account and Region."""
-    del target
-    yield place.arn("cloudformation", "stack/*"), ()
+    """Which stack owns a target is in its tags, which are read at that moment: any, where it is not one itself."""
+    itself = target.arn.kind == "cloudformation:stack"
+    yield str(target.arn) if itself else place.arn("cloudformation", "stack/*"), ()
+
+
+def _continued(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The stack itself, with the role that it has: whoever may name another one could have it act with that."""
+    for stack, _ in _of("cloudformation:stack", "arn")(target, place):
+        yield stack, (("Null", "cloudformation:RoleArn", "true"),)
 
 
 def _repositories(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
@@ -501,7 +513,8 @@ def _passed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
 
 
 def _certificates(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
-    """Which certificates the listeners of a load balancer show is read at that moment: any of this account's."""
+    """One that is a target; what the listeners of a load balancer show is read at that moment: any of this account."""
+    yield from _of("acm:certificate", "arn")(target, place)
     if target.load_balancer is not None:
         yield place.arn("acm", "certificate/*"), ()
 
@@ -546,6 +559,13 @@ _SCOPES: Mapping[str, Scope] = {
     "s3:GetEncryptionConfiguration": _of("s3:bucket", "arn"),
     # -- what stands around a target
     "cloudformation:DescribeStacks": _stacks,
+    # -- what people keep up
+    "acm:ListTagsForCertificate": _of("acm:certificate", "arn"),
+    "cloudformation:ContinueUpdateRollback": _continued,
+    "cloudformation:DescribeStackEvents": _of("cloudformation:stack", "arn"),
+    "secretsmanager:DescribeSecret": _of("secretsmanager:secret", "arn"),
+    "secretsmanager:ListSecretVersionIds": _of("secretsmanager:secret", "arn"),
+    # -- whatever stands around a target
     "cloudwatch:ListTagsForResource": _of("cloudwatch:alarm", "arn"),
     "ecs:ListTagsForResource": _of("ecs:service", *_SERVICE),
     "sqs:ListQueueTags": _of("sqs:queue", "arn"),

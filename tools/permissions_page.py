@@ -24,7 +24,8 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "permissions.md"
 
 WHY = {
-    "acm:DescribeCertificate": "is what a listener shows to clients valid?",
+    "acm:DescribeCertificate": "is what a listener shows to clients valid? When does a registered certificate end?",
+    "acm:ListTagsForCertificate": "is the certificate's stack being changed right now? Then it is told later",
     "application-autoscaling:DescribeScalableTargets": "does autoscaling scale the service, and within which limits?",
     "application-autoscaling:DescribeScalingPolicies": "would autoscaling use a higher limit?",
     "application-autoscaling:RegisterScalableTarget": "the cure where autoscaling is at its maximum: a higher one",
@@ -37,6 +38,8 @@ WHY = {
     "cognito-idp:DescribeUserPool": "which triggers has the pool, can it send messages, and when was it changed?",
     "cognito-idp:DescribeUserPoolClient": "how may people sign in? Of its secret, which AWS answers, nothing is told",
     "cognito-idp:ListTagsForResource": "is the pool's stack being changed right now? Then it is told later",
+    "cloudformation:ContinueUpdateRollback": "the cure, once a person has said yes: continue a rollback that failed",
+    "cloudformation:DescribeStackEvents": "what failed in a stack, and whether our own call began anything",
     "cloudformation:DescribeStacks": "is the target's stack being changed right now? Then nothing is done",
     "cloudtrail:LookupEvents": "who has disabled or enabled the rule? Who may have meant it is asked",
     "cloudwatch:DescribeAlarms": "is the alarm raised, and what does it watch?",
@@ -102,6 +105,8 @@ WHY = {
     "s3:ListBucketVersions": "what stands in an archive, what was lately deleted, and which versions there are of it",
     "s3:PutObject": "poison and triggers are stored, before they are deleted; a lost object of an archive is put back",
     "s3:ListBucket": "does S3 answer at all? Which triggers, raw files and hours stand, what was set apart?",
+    "secretsmanager:DescribeSecret": "when was a secret rotated, and when should it have been? Never its value",
+    "secretsmanager:ListSecretVersionIds": "since when has it had its value?",
     "sns:Publish": "people are told",
     "sqs:CancelMessageMoveTask": "the undo of a move",
     "sqs:ChangeMessageVisibility": "a letter that stays is shown to others again",
@@ -133,6 +138,7 @@ _WHAT = {
     "sweep": "every minute: looks at everything, opens incidents, hands out work",
     "alarm": "the one that strangers can wake: it can only put work on the queue",
     "tick": "looks at one target, moves one incident; to act it takes a write role",
+    "digest": "every quarter of an hour: sends the reports that the clock asks for; reads records and figures",
 }
 
 _HEAD = f"""# Permissions

@@ -57,6 +57,7 @@ _LOST = "archive-object-lost"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
 _GRAPHS = "appsync-slow"
+_ROLLBACK = "stack-rollback-failed"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -79,6 +80,7 @@ _BY_SCENE = {
     "rule disabled": _DISABLED,
     "hours lost": _HOURS_MISSING,
     "api busy": _GRAPHS,
+    "rollback fails": _ROLLBACK,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
@@ -89,6 +91,7 @@ _COPIES = "s3.CopyObject"
 _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
 _INVOKES = "lambda.Invoke"
 _CACHES, _DROPS = "appsync.CreateApiCache", "appsync.DeleteApiCache"
+_CONTINUES = "cloudformation.ContinueUpdateRollback"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -125,6 +128,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
     _DISABLED: {**_SOON},
     _HOURS_MISSING: {**_SOON},
     _GRAPHS: {**_SOON, "patience": "PT22M", "lease": "PT30M", "cache_dollars_per_hour": 1},
+    _ROLLBACK: {**_SOON},
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
     _TRAFFIC: _SOON,
     _BROKEN: _SOON,
@@ -254,6 +258,11 @@ def _hours(count: int, *, never: int = 0, **more: Any) -> Story:
 def _graph(*scenes: Scene, of: tuple[int, int, int] = (90, 0, 0), **more: Any) -> Story:
     """Of an API that is asked too much: what is asked again, whether AWS cannot make a cache, its table's throttling."""
     return _told(_GRAPHS, (_at(0.1, "api busy", *of), *scenes), {}, {"documents": 0, "graphs": 1, **more})
+
+
+def _unrolled(*scenes: Scene, mended: int = 1, role: int = 1, **more: Any) -> Story:
+    begins = _at(0.1, "rollback fails", mended, role)
+    return _told(_ROLLBACK, (begins, *scenes), {}, {"documents": 0, "stacks": 1, **more})
 
 
 def _failed(
@@ -395,6 +404,12 @@ LIVES: tuple[Life, ...] = (
     Life("cache, denied", _graph(answer="no"), (_REFUSED,), (), (_CACHES,)),
     Life("cache, only watched", _graph(mode="observe"), (_REFUSED,), (), (_CACHES,)),
     Life("cache, not for a throttled table", _graph(of=(90, 0, 20 * 60)), (_RECOVERED,), (), (_CACHES,)),
+    # stacks
+    Life("rollback that is continued", _unrolled(answer="yes"), (_FIXED,), (_CONTINUES,)),
+    Life("rollback that fails again", _unrolled(mended=0, answer="yes"), (_ESCALATED,), (_CONTINUES,)),
+    Life("rollback that is not continued", _unrolled(answer="no"), (_REFUSED,), (), (_CONTINUES,)),
+    Life("rollback without a role", _unrolled(role=0), (_ESCALATED,), (), (_CONTINUES,)),
+    Life("rollback, only watched", _unrolled(mode="observe"), (_REFUSED,), (), (_CONTINUES,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

@@ -26,11 +26,13 @@ from nightshift.engine import Engine
 from nightshift.model import Incident, Phase, SwitchState
 from nightshift.remediation import Remediation
 from nightshift.remediations import REMEDIATIONS
+from nightshift.stacks import ROLLBACK_FAILED
 from nightshift.sweep import Sweep
 
 from sandbox.clock import NeverHappened
 from sandbox.deployment import Deployment
 from sandbox.fakes.autoscaling import DIMENSION
+from sandbox.fakes.stacks import Stack
 from sandbox.images import Behaviour
 from sandbox.ledger import fingerprint
 from sandbox.queues import setting
@@ -43,6 +45,7 @@ from sandbox.simulation.story import SETTLE, START, Scene, Story
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
+from sandbox.systems.ecs_system import OPT_IN
 from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.graphql import GraphQl, graphql_target
@@ -75,6 +78,7 @@ ARCHIVE = "archive-object-lost"
 DISABLED, HOURS = "schedule-disabled", "hours-missing"
 EVENTS = "lambda-dlq-backlog"
 GRAPHS = "appsync-slow"
+ROLLBACKS = "stack-rollback-failed"
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -107,6 +111,7 @@ class Systems:
     schedules: list[Ingestion]
     graphs: list[GraphQl]
     functions: list[EtlFunction]
+    stacks: list[Stack]
 
     def whose(self, remediation: str) -> Sized:
         """Those that a remediation may look at."""
@@ -122,6 +127,7 @@ class Systems:
             HOURS: self.schedules,
             GRAPHS: self.graphs,
             EVENTS: self.functions,
+            ROLLBACKS: self.stacks,
         }
         return found.get(remediation, self.queues)
 
@@ -252,6 +258,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         schedules = [_ingestion(world, number) for number in range(story.schedules)]
         graphs = [GraphQl(world, f"g{number}", takes=timedelta(minutes=2)) for number in range(story.graphs)]
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
+        stacks = [_stack(world, number) for number in range(story.stacks)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
@@ -268,6 +275,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             schedules=schedules,
             graphs=graphs,
             functions=functions,
+            stacks=stacks,
         )
         toml = configuration(story, world, systems)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
@@ -382,6 +390,13 @@ def _bucket(world: World, number: int, *, wired: bool, versioned: bool) -> Trans
     return system
 
 
+def _stack(world: World, number: int) -> Stack:
+    """A stack with a role of its own."""
+    stack = world.stacks.add(f"Api{number}Stack", role=f"arn:aws:iam::{world.account}:role/deploys")
+    stack.tags |= OPT_IN
+    return stack
+
+
 def _ingestion(world: World, number: int) -> Ingestion:
     """An ingestion that runs every five minutes."""
     system = Ingestion(world, f"-i{number}", period=timedelta(minutes=5))
@@ -440,13 +455,18 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         f'[[systems]]\nname = "ingestion-{number}"\n{schedule_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.schedules)
     ]
+    of_events = f"remediations = {json.dumps([EVENTS])}\n"  # and not of the one that stands in for all that lend
     parts += [
         f'[[systems]]\nname = "graph-{number}"\n{graphql_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.graphs)
     ]
     parts += [
-        f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode)}\n'
+        f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode, more=of_events)}\n'
         for number, system in enumerate(systems.functions)
+    ]
+    parts += [
+        f'[[systems]]\nname = "stack-{number}"\n[[systems.targets]]\narn = "{stack.arn}"\nmode = "{story.mode}"\n'
+        for number, stack in enumerate(systems.stacks)
     ]
     loans = systems.loans
     if loans.names:
@@ -835,6 +855,19 @@ def _hours_lost(stage: Stage, scene: Scene) -> None:
     system.never |= set(lost[:never])
 
 
+def _rollback_fails(stage: Stage, scene: Scene) -> None:
+    """
+    An update of a stack cannot be rolled back; ``numbers``: whether what failed is mended, and whether it has a role.
+
+    It is mended at once: who says yes does so because of that.
+    """
+    mended, role = scene.numbers
+    stack = stage.stacks[scene.which % len(stage.stacks)]
+    stage.world.stacks.fail_rollback(stack.name)
+    stack.mended = bool(mended)
+    stack.role = stack.role if role else ""
+
+
 def _failed_events(stage: Stage, scene: Scene) -> None:
     """
     A function has failed at events for good, as after an outage.
@@ -1137,6 +1170,7 @@ def _look(stage: Stage) -> None:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
     found |= {system.arn: system.healthy for system in stage.graphs}
+    found |= {stack.arn: stack.status.endswith("_COMPLETE") for stack in stage.stacks}
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -1209,6 +1243,8 @@ def _heal(stage: Stage) -> None:
         api.leak_memory(0)
         api.target_group.failing.clear()
     _heal_work(stage)
+    for graph in stage.graphs:
+        graph.busy(200)
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:
@@ -1226,8 +1262,6 @@ def _heal_work(stage: Stage) -> None:
             bucket.route(*bucket.lines)
         for key in bucket.triggers:
             bucket.remove(f"customers/{key}")
-    for graph in stage.graphs:
-        graph.busy(200)
     for function in stage.functions:
         function.source_down = function.queue_closed = False
         function.fails_at.clear()
@@ -1238,6 +1272,10 @@ def _heal_work(stage: Stage) -> None:
         ingestion.never.clear()
         for hour in ingestion.holes:
             ingestion.store(hour)
+    for stack in stage.stacks:
+        stack.mended = True
+        if stack.status == ROLLBACK_FAILED:
+            stage.world.stacks.set_status(stack.name, "UPDATE_COMPLETE")
     for pipeline in stage.pipelines:
         pipeline.forgets = False
         pipeline.lose_no_more()
@@ -1275,6 +1313,7 @@ _SCENES: dict[str, Any] = {
     "work slows more": _work_slows_more,
     "letters forgotten": _letters_forgotten,
     "set timeout": _set_timeout,
+    "rollback fails": _rollback_fails,
     "failed events": _failed_events,
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,

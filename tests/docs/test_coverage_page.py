@@ -2,7 +2,7 @@
 
 from nightshift.remediations import REMEDIATIONS
 
-from tools.scenario_coverage import OUT_OF_SCOPE, PAGE, SPINE, TITLES, covered, marks, page
+from tools.scenario_coverage import OUT_OF_SCOPE, PAGE, SPINE, TITLES, corrected, covered, marks, page
 
 
 def test_the_coverage_page_is_current() -> None:
@@ -13,6 +13,11 @@ def test_the_coverage_page_is_current() -> None:
 def test_every_scenario_has_its_tests_or_a_reason() -> None:
     """A row that loses its last test fails here; so does a scenario that is added and covered by nothing."""
     assert {scenario for scenario, by in covered().items() if not by} - OUT_OF_SCOPE.keys() == WAITING
+
+
+def test_every_wrong_command_of_the_runbooks_has_its_test() -> None:
+    """What must not be copied is shown not to be."""
+    assert {wrong for wrong, tests in corrected().items() if not tests} == UNCORRECTED
 
 
 def test_what_is_left_alone_is_a_scenario() -> None:
@@ -78,3 +83,11 @@ WAITING = {
     "3.18",
 }
 """scenarios that nothing covers yet"""
+
+UNCORRECTED = {
+    "environment-of-one",
+    "graphql-status",
+    "provisioned-parameters",
+    "versions-minus-two",
+}
+"""wrong commands that nothing shows yet"""

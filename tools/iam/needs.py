@@ -403,6 +403,7 @@ _KEY_SAYS_NOTHING: Said = ((_QUEUE_CONTEXT, None), (_VIA, None))
 
 OPERATIONS: Mapping[str, Rule] = {
     "acm.DescribeCertificate": _plain("acm:DescribeCertificate", lambda params, _: str(params["CertificateArn"])),
+    "acm.ListTagsForCertificate": _plain("acm:ListTagsForCertificate", lambda params, _: str(params["CertificateArn"])),
     "application-autoscaling.DescribeScalableTargets": _plain("application-autoscaling:DescribeScalableTargets"),
     "application-autoscaling.DescribeScalingPolicies": _plain("application-autoscaling:DescribeScalingPolicies"),
     "application-autoscaling.RegisterScalableTarget": _limits,
@@ -419,6 +420,14 @@ OPERATIONS: Mapping[str, Rule] = {
     "cognito-idp.ListTagsForResource": _plain(
         "cognito-idp:ListTagsForResource", lambda params, _: str(params["ResourceArn"])
     ),
+    "cloudformation.ContinueUpdateRollback": lambda params, account: [
+        (
+            "cloudformation:ContinueUpdateRollback",
+            _stack(params, account),
+            (("cloudformation:RoleArn", params.get("RoleARN")),),
+        )
+    ],
+    "cloudformation.DescribeStackEvents": _plain("cloudformation:DescribeStackEvents", _stack),
     "cloudformation.DescribeStacks": _plain("cloudformation:DescribeStacks", _stack),
     "cloudtrail.LookupEvents": _plain("cloudtrail:LookupEvents"),
     "cloudwatch.DescribeAlarms": _plain("cloudwatch:DescribeAlarms"),
@@ -484,6 +493,10 @@ OPERATIONS: Mapping[str, Rule] = {
     "s3.ListObjectVersions": _versions_listed,
     "s3.ListObjectsV2": _listed,
     "s3.PutObject": _plain("s3:PutObject", _object),
+    "secretsmanager.DescribeSecret": _plain("secretsmanager:DescribeSecret", lambda params, _: str(params["SecretId"])),
+    "secretsmanager.ListSecretVersionIds": _plain(
+        "secretsmanager:ListSecretVersionIds", lambda params, _: str(params["SecretId"])
+    ),
     "sns.Publish": _plain("sns:Publish", lambda params, _: str(params["TopicArn"]), "sns"),
     "sqs.CancelMessageMoveTask": _cancel_move,
     "sqs.ChangeMessageVisibility": _plain("sqs:ChangeMessageVisibility", _queue),

@@ -274,7 +274,8 @@ class Target:
     clients, and ``api`` is what their tokens open. ``triggers`` (of a bucket) says what stands in it,
     ``events_from`` (of a function) who must be able to call it, or must be read for it;
     ``pipeline`` (of a bucket) what is made of it, and by whom,
-    ``schedule`` (of a rule) what it starts, and what that leaves where.
+    ``schedule`` (of a rule) what it starts, and what that leaves where, ``rotate_within`` (of a secret) after how many
+    days it should have another value.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
     """
@@ -302,6 +303,7 @@ class Target:
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()
+    rotate_within: int | None = None
     maintenance: tuple[str, ...] = ()
     alarms: bool = False
 
@@ -354,7 +356,8 @@ class ResourceRead:
     ``s3.pipeline`` = raw objects without a curated one, where what is raw and what is curated is part of the ARN,
     ``s3.archive`` = what was lately written or deleted under a prefix,
     ``states.machine`` = a state machine with its newest executions, ``events.rule`` = DescribeRule,
-    ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN.
+    ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN,
+    ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values.
     """
 
     kind: str

@@ -8,6 +8,7 @@ from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
 from nightshift.remediations.appsync_slow import AppsyncSlow
 from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
+from nightshift.remediations.certificate_expiring import CertificateExpiring
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
@@ -24,8 +25,11 @@ from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.s3_trigger_behind import S3TriggerBehind
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
 from nightshift.remediations.schedule_disabled import ScheduleDisabled
+from nightshift.remediations.secret_rotation_overdue import SecretRotationOverdue
 from nightshift.remediations.sign_ins_failing import SignInsFailing
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
+from nightshift.remediations.stack_rollback_failed import StackRollbackFailed
+from nightshift.remediations.stack_stuck import StackStuck
 from nightshift.remediations.visibility_timeout_short import VisibilityTimeoutShort
 
 __all__ = ["REMEDIATIONS"]
@@ -54,6 +58,10 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     LambdaFailing,
     S3AccessDenied,
     SignInsFailing,
+    StackRollbackFailed,  # what people have changed, and only they know to be mended
+    StackStuck,
+    CertificateExpiring,
+    SecretRotationOverdue,
     AlarmRaised,  # what nobody can cure here is told last
 )
 """All of them, in the order in which a person would fix them. What a configuration does not name is not deployed."""

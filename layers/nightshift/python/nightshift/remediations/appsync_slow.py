@@ -90,7 +90,7 @@ class AppsyncSlow(Remediation):
         default=2000, le=30_000, description="milliseconds that answers may take on average"
     )
     requests: PositiveInt = Field(default=100, description="requests in five minutes that it takes to tell")
-    turn: timedelta = Field(
+    causes_turn: timedelta = Field(
         default=timedelta(minutes=30),
         le=timedelta(hours=3),
         description="what a throttled table or function gets for its own incident before people are told here",
@@ -202,7 +202,7 @@ class AppsyncSlow(Remediation):
             if not count:
                 continue
             said = f"{needed.name}, which it stands on, is throttled: {count:.0f} times in {_LATELY} minutes"
-            if read.now() < self._since(read, target) + self.turn:
+            if read.now() < self._since(read, target) + self.causes_turn:
                 raise Refused("dependency", said, numbers={"throttles": count}, retry_after=_SOON, link=str(needed))
             what = "capacity" if needed.kind == "dynamodb:table" else "concurrency"
             return Diagnosis(
