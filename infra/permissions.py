@@ -45,6 +45,10 @@ ANYWHERE: Mapping[str, str] = {
     "application-autoscaling:DescribeScalableTargets": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingActivities": "AWS has no resource type for it",
     "application-autoscaling:DescribeScalingPolicies": "AWS has no resource type for it",
+    "appsync:CreateApiCache": "AWS has no resource type for an API's cache; which API it is, the guardrails check",
+    "appsync:DeleteApiCache": "AWS has no resource type for an API's cache; which API it is, the guardrails check",
+    "appsync:GetApiCache": "AWS has no resource type for an API's cache",
+    "appsync:ListResolvers": "AWS has no resource type for listing resolvers",
     "cloudtrail:LookupEvents": "AWS has no resource type for looking events up",
     "cloudwatch:DescribeAlarms": "AWS leaves composite alarms out for whoever may not describe all of them",
     "cloudwatch:GetMetricData": "AWS has no resource type for metrics",
@@ -102,9 +106,15 @@ WILDCARDS: Mapping[str, str] = {
 NEVER: Mapping[str, str] = {
     "application-autoscaling:DeleteScalingPolicy": "ends somebody's autoscaling",
     "application-autoscaling:DeregisterScalableTarget": "ends somebody's autoscaling, with all its policies",
+    "appsync:DeleteGraphqlApi": "takes down what is looked after",
+    "appsync:TagResource": "as ecs:TagResource",
+    "appsync:UntagResource": "as ecs:UntagResource",
+    "appsync:UpdateResolver": "changes what an API answers",
     "cloudformation:DeleteStack": "takes down what is looked after",
     "cloudtrail:DeleteTrail": "ends the record of what was done",
     "cloudtrail:StopLogging": "ends the record of what was done",
+    "cognito-idp:AdminSetUserPassword": "would sign in as somebody else",
+    "cognito-idp:UpdateUserPoolClient": "sets whatever it does not name back to its default",
     "dynamodb:DeleteTable": "destroys records",
     "ecs:DeleteService": "takes down what is looked after",
     "ecs:TagResource": "a service that could tag could give itself leave to touch a target",
@@ -144,6 +154,11 @@ WORST: Mapping[str, str] = {
     "application-autoscaling:RegisterScalableTarget": (
         "Set any limits of any scaled service of this account, and so its number of tasks, or suspend its autoscaling"
     ),
+    "appsync:CreateApiCache": (
+        "Give any GraphQL API of this account that has no cache one of any size, which costs money by the hour and may "
+        "show one user what another one asked for"
+    ),
+    "appsync:DeleteApiCache": "Take any cache of a GraphQL API of this account away: all its load falls on the tables",
     "cloudformation:ContinueUpdateRollback": (
         "Continue the failed rollback of a registered stack, with its own role, and have it skip what could not be "
         "rolled back"
@@ -444,6 +459,14 @@ def _any_key(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     yield place.arn("kms", "key/*"), ()
 
 
+def _api(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """A GraphQL API: the target itself, or what a user pool's tokens open."""
+    del place
+    for arn in (target.arn, target.api):
+        if arn is not None and arn.kind == "appsync:apis":
+            yield str(arn), ()
+
+
 def _function_logs(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     for arn in _named(target, _SERVICE):
         if arn.kind == "lambda:function":
@@ -591,6 +614,12 @@ _SCOPES: Mapping[str, Scope] = {
     # -- DynamoDB
     "dynamodb:DescribeTable": _of("dynamodb:table", "arn"),
     "dynamodb:UpdateTable": _of("dynamodb:table", "arn"),
+    # -- AppSync and Cognito
+    "appsync:GetGraphqlApi": _api,
+    "appsync:ListTagsForResource": _of("appsync:apis", "arn"),
+    "cognito-idp:DescribeUserPool": _of("cognito-idp:userpool", "arn"),
+    "cognito-idp:DescribeUserPoolClient": _of("cognito-idp:userpool", "arn"),
+    "cognito-idp:ListTagsForResource": _of("cognito-idp:userpool", "arn"),
     # -- EventBridge
     "events:DescribeRule": _of("events:rule", "arn"),
     "events:DisableRule": _of("events:rule", "arn"),

@@ -56,6 +56,7 @@ _EXECUTIONS = "execution-failed"
 _LOST = "archive-object-lost"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
+_GRAPHS = "appsync-slow"
 _ROLLBACK = "stack-rollback-failed"
 _THROTTLED = "lambda-throttled"
 _BY_SCENE = {
@@ -80,6 +81,7 @@ _BY_SCENE = {
     "object broken": _LOST,
     "rule disabled": _DISABLED,
     "hours lost": _HOURS_MISSING,
+    "api busy": _GRAPHS,
     "rollback fails": _ROLLBACK,
 }
 """which scene begins whose life, where the first does not say it"""
@@ -90,6 +92,7 @@ _REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecu
 _COPIES = "s3.CopyObject"
 _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
 _INVOKES, _RESERVES = "lambda.Invoke", "lambda.PutFunctionConcurrency"
+_CACHES, _DROPS = "appsync.CreateApiCache", "appsync.DeleteApiCache"
 _CONTINUES = "cloudformation.ContinueUpdateRollback"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
@@ -126,6 +129,7 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
     _LOST: dict(_SOON),
     _DISABLED: {**_SOON},
     _HOURS_MISSING: {**_SOON},
+    _GRAPHS: {**_SOON, "patience": "PT22M", "lease": "PT30M", "cache_dollars_per_hour": 1},
     _ROLLBACK: {**_SOON},
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
     _TRAFFIC: _SOON,
@@ -252,6 +256,11 @@ def _scheduled(**more: Any) -> Story:
 def _hours(count: int, *, never: int = 0, **more: Any) -> Story:
     scenes = (_at(0.1, "hours lost", count, never),)
     return _told(_HOURS_MISSING, scenes, {}, {"documents": 0, "schedules": 1, **more})
+
+
+def _graph(*scenes: Scene, of: tuple[int, int, int] = (90, 0, 0), **more: Any) -> Story:
+    """Of an API that is asked too much: what is asked again, whether AWS cannot make a cache, its table's throttling."""
+    return _told(_GRAPHS, (_at(0.1, "api busy", *of), *scenes), {}, {"documents": 0, "graphs": 1, **more})
 
 
 def _unrolled(*scenes: Scene, mended: int = 1, role: int = 1, **more: Any) -> Story:
@@ -404,6 +413,14 @@ LIVES: tuple[Life, ...] = (
     Life("hours that are missing", _hours(2), (_FIXED,), (_ASKS_FOR,)),
     Life("hours that fail", _hours(3, never=2), (_ESCALATED,), (_ASKS_FOR,)),
     Life("hours, only watched", _hours(1, mode="observe"), (_REFUSED,), (), (_ASKS_FOR,)),
+    # caches
+    Life("cache that cures", _graph(answer="yes"), (_FIXED,), (_CACHES, _DROPS)),
+    Life("cache that does not help", _graph(of=(0, 0, 0), answer="yes"), (_REVERTED,), (_CACHES, _DROPS)),
+    Life("cache that cannot be made", _graph(of=(90, 1, 0), answer="yes"), (_REVERTED,), (_CACHES, _DROPS)),
+    Life("cache that somebody changes", _graph(_at(38, "cache changed"), answer="yes"), (_FIXED,), (_CACHES,), (_DROPS,)),
+    Life("cache, denied", _graph(answer="no"), (_REFUSED,), (), (_CACHES,)),
+    Life("cache, only watched", _graph(mode="observe"), (_REFUSED,), (), (_CACHES,)),
+    Life("cache, not for a throttled table", _graph(of=(90, 0, 20 * 60)), (_RECOVERED,), (), (_CACHES,)),
     # stacks
     Life("rollback that is continued", _unrolled(answer="yes"), (_FIXED,), (_CONTINUES,)),
     Life("rollback that fails again", _unrolled(mended=0, answer="yes"), (_ESCALATED,), (_CONTINUES,)),

@@ -48,6 +48,7 @@ from sandbox.systems.document_processing import DocumentProcessing, processing_t
 from sandbox.systems.ecs_system import OPT_IN
 from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.etl_function import EtlFunction, etl_target
+from sandbox.systems.graphql import GraphQl, graphql_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
 from sandbox.systems.pulse_functions import PulseFunctions, functions_target
 from sandbox.systems.queue_service import QueueService
@@ -77,6 +78,7 @@ DAY = 86_400
 ARCHIVE = "archive-object-lost"
 DISABLED, HOURS = "schedule-disabled", "hours-missing"
 EVENTS = "lambda-dlq-backlog"
+GRAPHS = "appsync-slow"
 ROLLBACKS = "stack-rollback-failed"
 THROTTLED = "lambda-throttled"
 RESERVED = 10
@@ -111,6 +113,7 @@ class Systems:
     pipelines: list[Etl]
     machines: list[DocumentProcessing]
     schedules: list[Ingestion]
+    graphs: list[GraphQl]
     functions: list[EtlFunction]
     stacks: list[Stack]
     lambdas: PulseFunctions | None
@@ -127,6 +130,7 @@ class Systems:
             EXECUTIONS: self.machines,
             DISABLED: self.schedules,
             HOURS: self.schedules,
+            GRAPHS: self.graphs,
             EVENTS: self.functions,
             ROLLBACKS: self.stacks,
             THROTTLED: self.lambdas.all if self.lambdas else (),
@@ -258,6 +262,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         account = state_machines(world)
         machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
         schedules = [_ingestion(world, number) for number in range(story.schedules)]
+        graphs = [GraphQl(world, f"g{number}", takes=timedelta(minutes=2)) for number in range(story.graphs)]
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
         stacks = [_stack(world, number) for number in range(story.stacks)]
         names = [f"pulse-{number}" for number in range(story.lambdas)]
@@ -276,6 +281,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             pipelines=pipelines,
             machines=machines,
             schedules=schedules,
+            graphs=graphs,
             functions=functions,
             stacks=stacks,
             lambdas=lambdas,
@@ -461,6 +467,10 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         for number, system in enumerate(systems.schedules)
     ]
     of_events = f"remediations = {json.dumps([EVENTS])}\n"  # and not of the one that stands in for all that lend
+    parts += [
+        f'[[systems]]\nname = "graph-{number}"\n{graphql_target(system, mode=story.mode)}\n'
+        for number, system in enumerate(systems.graphs)
+    ]
     parts += [
         f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode, more=of_events)}\n'
         for number, system in enumerate(systems.functions)
@@ -828,6 +838,30 @@ def _rule_disabled(stage: Stage, scene: Scene) -> None:
     stage.schedules[scene.which % len(stage.schedules)].disable()
 
 
+def _api_busy(stage: Stage, scene: Scene) -> None:
+    """
+    An API is asked for twice what its table carries, for good.
+
+    ``numbers``: per cent of that which is asked again and again, whether AWS can make a cache, and for how many seconds
+    the table turns away what is too much (it is then given more).
+    """
+    repeats, cannot, throttled = scene.numbers
+    system = stage.graphs[scene.which % len(stage.graphs)]
+    system.repeats, system.cannot = repeats / 100, bool(cannot)
+    system.throttles = "table" if throttled else ""
+    system.busy()
+    if throttled:
+        _later(stage, throttled, partial(setattr, system, "carries", 1000))
+
+
+def _cache_changed(stage: Stage, scene: Scene) -> None:
+    """A person changes an API's cache, if it has one: it is theirs from then on."""
+    system = stage.graphs[scene.which % len(stage.graphs)]
+    if system.cache is not None:
+        stage.note("cache", system.arn)
+        system.change_cache(ttl=60)
+
+
 def _hours_lost(stage: Stage, scene: Scene) -> None:
     """Of so many hours, three hours ago, there is nothing; ``numbers``: how many, and how many can never be fetched."""
     count, never = scene.numbers
@@ -1172,6 +1206,7 @@ def _look(stage: Stage) -> None:
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
+    found |= {system.arn: system.healthy for system in stage.graphs}
     found |= {stack.arn: stack.status.endswith("_COMPLETE") for stack in stage.stacks}
     for name in stage.loans.names:
         _look_at_loan(stage, name)
@@ -1245,6 +1280,8 @@ def _heal(stage: Stage) -> None:
         api.leak_memory(0)
         api.target_group.failing.clear()
     _heal_work(stage)
+    for graph in stage.graphs:
+        graph.busy(200)
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:
@@ -1337,6 +1374,8 @@ _SCENES: dict[str, Any] = {
     "object broken": _object_broken,
     "rule disabled": _rule_disabled,
     "hours lost": _hours_lost,
+    "api busy": _api_busy,
+    "cache changed": _cache_changed,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

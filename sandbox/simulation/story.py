@@ -141,6 +141,7 @@ class Story:
     pipelines: int = 0  # 0 or 1: there is one in a world
     machines: int = 0  # state machines
     schedules: int = 0  # ingestions that a rule starts
+    graphs: int = 0  # GraphQL APIs
     functions: int = 0  # functions with a queue for their failed events
     stacks: int = 0  # stacks that CloudFormation updates
     lambdas: int = 0  # functions that share an account's concurrency: these or the ones before

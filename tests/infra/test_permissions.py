@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from nightshift import signals, surroundings
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Customer, DnsRecord, Hours, Pipeline, Schedule, Target, Triggers
+from nightshift.model import Arn, Call, Customer, DnsRecord, Hours, Pipeline, Schedule, Target, Triggers
 from nightshift.pipelines import Route
 from nightshift.remediations import REMEDIATIONS
 
@@ -59,6 +59,10 @@ RULE = Target(
     group="g",
     schedule=Schedule(FUNCTION.arn, timedelta(hours=1), hours=Hours(CHANGES, "raw/%Y/%m/%d/%H/")),
 )
+API = Target(arn=Arn.parse("arn:aws:appsync:eu-central-1:111122223333:apis/a1"), group="g")
+POOL = Target(
+    arn=Arn.parse("arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_A"), group="g", api=API.arn
+)
 SECRET, STACK, CERTIFICATE = (
     Target(arn=Arn.parse(f"arn:aws:{each}"), group="g")
     for each in (
@@ -92,7 +96,7 @@ PIPELINE = Target(
 def test_every_action_that_a_remediation_declares_has_a_resource(remediation: type) -> None:
     """Adding an action without saying on what it is allowed fails here, not at three in the morning."""
     declared = {*remediation.reads, *remediation.writes, *remediation.delegates}  # type: ignore[attr-defined]
-    every = (DLQ, EVENTS, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, TRIGGERS, PIPELINE, RULE, *KEPT_UP)
+    every = (DLQ, EVENTS, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, TRIGGERS, PIPELINE, RULE, API, POOL, *KEPT_UP)
     targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
     if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
@@ -126,7 +130,8 @@ def test_what_people_keep_up_is_read_by_its_own_arn() -> None:
 
 def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
-    examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, RULE, *KEPT_UP)}
+    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, RULE, API, POOL, *KEPT_UP)
+    examples = {each.arn.kind: each.arn for each in every}
     for kind in signals.KINDS.values():
         arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)  # a prefix of a bucket
         assert arn is not None, f"no example of {kind.names} in this test"
@@ -335,6 +340,8 @@ def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
         Target(arn=LISTED, group="g"),
         Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/t"), group="g"),
         RULE,
+        API,
+        POOL,
         *KEPT_UP,
     ]
     found = {grant.resource for grant in grants_for([action], targets, PLACE, who="x")}
@@ -350,9 +357,22 @@ def test_only_the_log_that_a_target_names_may_be_queried(action: str) -> None:
     assert grants_for([action], [WORKER, DLQ], PLACE, who="x") == {Grant(action, f"{LOG}:*")}
 
 
-def test_nothing_that_changes_anything_may_be_allowed_everywhere() -> None:
-    """The list of actions that may have ``*`` holds reads, and the two that send traces."""
+def test_almost_nothing_that_changes_anything_may_be_allowed_everywhere() -> None:
+    """
+    The list of actions that may have ``*`` holds reads, and the two that send traces.
+
+    And the two about a GraphQL API's cache, which AWS scopes to nothing: whose it is, a guardrail looks at instead.
+    """
     changing = {
         action for action in ANYWHERE if not action.split(":")[1].startswith(("Describe", "Get", "List", "Lookup"))
     }
-    assert changing == {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+    caches = {"appsync:CreateApiCache", "appsync:DeleteApiCache"}
+    assert changing == {"xray:PutTelemetryRecords", "xray:PutTraceSegments", *caches}
+    assert {Call("appsync", action.partition(":")[2], "arn:of:one").checked for action in caches} == {"*"}
+
+
+def test_only_the_api_that_a_pool_names_is_read_for_it() -> None:
+    """Its tokens open that one and no other."""
+    assert grants_for(["appsync:GetGraphqlApi"], [POOL], PLACE, who="x") == {
+        Grant("appsync:GetGraphqlApi", str(API.arn))
+    }

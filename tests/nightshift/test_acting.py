@@ -373,3 +373,14 @@ def test_what_ended_it_early_is_in_the_answer(bench: Bench) -> None:
     assert isinstance(done.error, Undeclared)
     assert len(done.records) == 1
     assert done.scratch == {"at": START.isoformat()}
+
+
+def test_a_session_is_asked_for_what_iam_checks() -> None:
+    """Of an action that AWS scopes to nothing that is `*`, and of no other: its record still says whose cache it is."""
+    api = "arn:aws:appsync:eu-central-1:123456789012:apis/a1"
+    make, other = Call("appsync", "CreateApiCache", api), Call("appsync", "UpdateResolver", api)
+    [allowed] = json.loads(session_policy([make]))["Statement"]
+    assert (allowed["Action"], allowed["Resource"]) == (["appsync:CreateApiCache"], ["*"])
+    [allowed] = json.loads(session_policy([other]))["Statement"]
+    assert allowed["Resource"] == [api]
+    assert make.resource == api

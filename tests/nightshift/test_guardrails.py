@@ -209,6 +209,30 @@ def test_the_limits_of_autoscaling_are_those_of_the_service_that_they_are_for(ca
     assert [refusal.guard for refusal in spoken] == ([] if ours else ["registered"])
 
 
+API = "arn:aws:appsync:eu-central-1:123456789012:apis/a1"
+CACHE = Call("appsync", "CreateApiCache", API, params={"apiId": "a1", "ttl": 300})
+
+
+@pytest.mark.parametrize(
+    "call, ours",
+    [
+        (CACHE, True),
+        (replace(CACHE, operation="DeleteApiCache"), True),
+        (replace(CACHE, params={"apiId": "a2"}), False),
+        (replace(CACHE, params={}), False),
+        (replace(CACHE, params={}, free=("apiId",)), False),
+        (replace(CACHE, resource=API.replace("eu-central-1", "us-east-1")), False),
+        (replace(CACHE, resource=API.replace("123456789012", "999999999999")), False),
+        (replace(CACHE, resource="*"), False),
+    ],
+)
+def test_the_cache_is_that_of_the_api_that_is_registered(call: Call, ours: bool) -> None:
+    """IAM knows no resource for it, so nobody but this looks at which API the call's parameters name."""
+    target = Target(Arn.parse(API), "system")
+    spoken = refusals(facts(target=target, bounds=(API,), plan=plan(call)))
+    assert [refusal.guard for refusal in spoken] == ([] if ours else ["registered"])
+
+
 @pytest.mark.parametrize("guard, more, later", REFUSES)
 def test_refuses(guard: str, more: dict[str, Any], later: bool) -> None:
     """What is just outside is refused by exactly one guardrail, for now or for good, with a reason."""

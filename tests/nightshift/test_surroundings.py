@@ -173,6 +173,23 @@ def test_what_is_watched() -> None:
     assert deployments_to_watch(replace(QUEUE, consumer=None)) == ()
 
 
+@pytest.mark.parametrize(
+    "arn, answer",
+    [
+        (f"arn:aws:appsync:{REGION}:{ACCOUNT}:apis/a1", {"tags": {"a": "b"}}),
+        (f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{REGION}_A", {"Tags": {"a": "b"}}),
+    ],
+)
+def test_tags_of_an_api_and_of_a_user_pool(
+    account: Account, monkeypatch: pytest.MonkeyPatch, arn: str, answer: dict[str, Any]
+) -> None:
+    """As name to value; none is none."""
+    monkeypatch.setattr(account.aws, "read", lambda *_, **__: answer)
+    assert tags_of(account.aws, Arn.parse(arn)) == {"a": "b"}
+    monkeypatch.setattr(account.aws, "read", lambda *_, **__: {})
+    assert tags_of(account.aws, Arn.parse(arn)) == {}
+
+
 def test_tags_of_what_people_keep_up(account: Account) -> None:
     """Of a secret and of a stack they come with its description; the stack's are those that it was given itself."""
     secret = account.aws.client("secretsmanager").create_secret(

@@ -52,9 +52,9 @@ def test_both_clouds_give_the_same_trace(first: int) -> None:
 
 @pytest.mark.simulated
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["requests that stop coming", "requests that fail", "bad task"])
-def test_both_clouds_agree_behind_a_load_balancer(name: str) -> None:
-    """What stands before a service, and what it is asked, is the same on both clouds: small stories have no such."""
+@pytest.mark.parametrize("name", ["requests that stop coming", "requests that fail", "bad task", "cache that cures"])
+def test_both_clouds_agree_behind_a_load_balancer_and_a_cache(name: str) -> None:
+    """What stands before a service or an API, and what it is asked, is the same on both: small stories have no such."""
     [life] = [each for each in LIVES if each.name == name]
     found = difference(life.story)
     assert found is None, str(found)

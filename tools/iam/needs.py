@@ -395,6 +395,10 @@ def _zone(params: Params, account: Account) -> str:
     return f"arn:{account.partition}:route53:::hostedzone/{params['HostedZoneId']}"
 
 
+def _pool(params: Params, account: Account) -> str:
+    return account.arn("cognito-idp", f"userpool/{params['UserPoolId']}")
+
+
 _KEY_SAYS_NOTHING: Said = ((_QUEUE_CONTEXT, None), (_VIA, None))
 
 OPERATIONS: Mapping[str, Rule] = {
@@ -403,6 +407,19 @@ OPERATIONS: Mapping[str, Rule] = {
     "application-autoscaling.DescribeScalableTargets": _plain("application-autoscaling:DescribeScalableTargets"),
     "application-autoscaling.DescribeScalingPolicies": _plain("application-autoscaling:DescribeScalingPolicies"),
     "application-autoscaling.RegisterScalableTarget": _limits,
+    "appsync.CreateApiCache": _plain("appsync:CreateApiCache"),
+    "appsync.DeleteApiCache": _plain("appsync:DeleteApiCache"),
+    "appsync.GetApiCache": _plain("appsync:GetApiCache"),
+    "appsync.GetGraphqlApi": _plain(
+        "appsync:GetGraphqlApi", lambda params, account: account.arn("appsync", f"apis/{params['apiId']}")
+    ),
+    "appsync.ListResolvers": _plain("appsync:ListResolvers"),
+    "appsync.ListTagsForResource": _plain("appsync:ListTagsForResource", lambda params, _: str(params["resourceArn"])),
+    "cognito-idp.DescribeUserPool": _plain("cognito-idp:DescribeUserPool", _pool),
+    "cognito-idp.DescribeUserPoolClient": _plain("cognito-idp:DescribeUserPoolClient", _pool),
+    "cognito-idp.ListTagsForResource": _plain(
+        "cognito-idp:ListTagsForResource", lambda params, _: str(params["ResourceArn"])
+    ),
     "cloudformation.ContinueUpdateRollback": lambda params, account: [
         (
             "cloudformation:ContinueUpdateRollback",

@@ -22,7 +22,7 @@ from unittest.mock import patch
 
 from nightshift.acting import Acting
 from nightshift.config import Policy
-from nightshift.model import Step
+from nightshift.model import Phase, Step
 
 from sandbox.deployment import Deployment
 from sandbox.faults import Kind
@@ -42,6 +42,7 @@ from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target
 from sandbox.systems.etl import Etl, pipeline_configuration
 from sandbox.systems.etl_function import EtlFunction, etl_target
+from sandbox.systems.graphql import GraphQl, UserPool, graphql_configuration, graphql_target, pool_target
 from sandbox.systems.ingestion import Ingestion, schedule_configuration
 from sandbox.systems.pulse_functions import PulseFunctions, functions_configuration
 from sandbox.systems.queue_service import WORK, tuning_configuration
@@ -258,6 +259,7 @@ def nights() -> tuple[Night, ...]:
                 _play_tuning(),
                 _play_archive(),
                 _play_schedule(),
+                _play_graphql(),
                 _play_events(),
                 _play_concurrency(),
                 *releases,
@@ -417,6 +419,38 @@ def _play_schedule() -> Night:
                 stage.minutes(10)
             names = {ingestion.bucket: "BUCKET", ingestion.rule: "RULE", ingestion.function: "FUNCTION"}
             return recorded("schedule", stage, steps, words=names)
+
+
+def _play_graphql() -> Night:
+    """A slow API is lent a cache, the answer lost; then a cache that none uses is told, and that nobody can sign in."""
+    with World(NIGHT, thin=True) as world:
+        system, api = DocumentManagement(world), GraphQl(world)
+        pool = UserPool(world, api)
+        slow = '[remediations.appsync-slow]\nmode = "auto"\nlease = "PT30M"\ncache_dollars_per_hour = 0.05\n'
+        tables = (slow, "[remediations.sign-ins-failing]\n")
+        toml = graphql_configuration(world, graphql_target(api), pool_target(pool), settings=tables)
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(20)
+                api.busy()
+                stage.until(lambda: any(each.phase is Phase.AWAITING for each in nightshift.all))
+                world.faults.add(Kind.TIMEOUT_AFTER, "appsync.CreateApiCache", times=1)
+                nightshift.answer(nightshift.all[0], yes=True, why="it is public")
+                stage.until(lambda: api.works)
+                api.busy(250)
+                stage.until(lambda: world.trail.of("appsync.DeleteApiCache"))
+                stage.minutes(20)
+                api.make_cache(apiCachingBehavior="PER_RESOLVER_CACHING")
+                api.busy()
+                stage.until(lambda: world.trail.of("appsync.ListResolvers"))
+                stage.until_settled()
+                api.busy(200)
+                pool.client.failing = 1.0
+                stage.until(lambda: world.trail.of("cognito-idp.DescribeUserPool"))
+                stage.until_settled()
+            return recorded("graphql", stage, steps, words={api.id: "API", pool.id: "POOL"})
 
 
 def _play_events() -> Night:

@@ -265,7 +265,7 @@ def _pairs_in_words(pairs: Iterable[tuple[str, str]], words: tuple[tuple[str, st
 
 
 def _expected(step: Step) -> set[tuple[str, str]]:
-    return {pair for call in step.calls for pair in ((call.action, call.resource), *call.grants)}
+    return {pair for call in step.calls for pair in ((call.action, call.checked), *call.grants)}
 
 
 # -- broader ---------------------------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ def _unexplained(grant: Grant) -> str:
 
 def _writes(grant: Grant, stack: Stack) -> str:
     """A function may change nothing but what is the stack's own, and take no role but the stack's."""
-    if definition(grant.action).reads or grant.action in _READS_DESPITE_ITS_LEVEL or grant.resource == "*":
+    if definition(grant.action).reads or grant.action in _READS_DESPITE_ITS_LEVEL or grant.action.startswith("xray:"):
         return ""
     own = (stack.arn(name) for kind in _OWNED for name in stack.of_type(kind))
     if any(grant.resource == arn or grant.resource.startswith(f"{arn}/") for arn in own):

@@ -275,3 +275,10 @@ def test_hardly_quicker_is_not_cured() -> None:
     assert isinstance(found, Sick)
     assert "hardly quicker" in found.finding.symptom
     assert isinstance(CURE.verify(API, FINDING, look), Healthy)
+
+
+def test_an_incident_that_began_with_what_could_not_be_seen_is_judged_by_the_threshold() -> None:
+    """Its finding has no figure to compare with."""
+    unseen = replace(FINDING, signals=())
+    assert isinstance(CURE.verify(API, unseen, seen([100] * 3, [0.5, 0.5, 0.5], service(**RESTARTED))), Healthy)
+    assert isinstance(CURE.verify(API, unseen, seen([100] * 3, [0.95, 0.95, 0.95], service(**RESTARTED))), Sick)

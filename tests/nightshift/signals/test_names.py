@@ -12,15 +12,18 @@ import pytest
 from nightshift.model import Arn, MetricQuery
 from nightshift.signals import (
     alarm_name,
+    api_metric,
     balancer_metric,
     function_metric,
     group_metric,
     names,
+    pool_metric,
     queue_arn,
     queue_metric,
     queue_url,
     service_metric,
     split_service_arn,
+    table_metric,
 )
 
 from tests.nightshift.signals.cloud import ACCOUNT, REGION, Cloud, queue
@@ -100,6 +103,30 @@ def test_metrics_of_queues_and_services() -> None:
     )
     with pytest.raises(ValueError, match="not a queue"):
         queue_metric(service, "NumberOfMessagesDeleted", "Sum")
+
+
+def test_metrics_of_apis_pools_and_tables() -> None:
+    """The dimensions are AWS's own; a table's requests are counted by kind, those to its indexes among them."""
+    api, pool, table = (
+        Arn("aws", service, REGION, ACCOUNT, resource)
+        for service, resource in (("appsync", "apis/a1"), ("cognito-idp", "userpool/p_1"), ("dynamodb", "table/hot"))
+    )
+    assert api_metric(api, "Latency", "Average") == MetricQuery(
+        "AWS/AppSync", "Latency", (("GraphQLAPIId", "a1"),), "Average", 300, 15
+    )
+    assert pool_metric(pool, "web", "SignInSuccesses", "Average", 30) == MetricQuery(
+        "AWS/Cognito", "SignInSuccesses", (("UserPool", "p_1"), ("UserPoolClient", "web")), "Average", 300, 30
+    )
+    assert table_metric(table, "ReadThrottleEvents", "Sum", 10).dimensions == (("TableName", "hot"),)
+    assert table_metric(table, "ThrottledRequests", "Sum", operation="Query") == MetricQuery(
+        "AWS/DynamoDB", "ThrottledRequests", (("Operation", "Query"), ("TableName", "hot")), "Sum", 60, 15
+    )
+    with pytest.raises(ValueError, match="not a GraphQL API"):
+        api_metric(table, "Latency", "Average")
+    with pytest.raises(ValueError, match="not a user pool"):
+        pool_metric(table, "web", "SignInSuccesses", "Average")
+    with pytest.raises(ValueError, match="not a table"):
+        table_metric(api, "ReadThrottleEvents", "Sum")
 
 
 @pytest.mark.parametrize(

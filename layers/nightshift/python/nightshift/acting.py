@@ -105,7 +105,7 @@ def session_policy(calls: Iterable[Call]) -> str:
     """
     by_resource: dict[str, set[str]] = {}
     for call in calls:
-        for action, resource in ((call.action, call.resource), *call.grants):
+        for action, resource in ((call.action, call.checked), *call.grants):
             by_resource.setdefault(resource, set()).add(action)
     by_actions: dict[tuple[str, ...], list[str]] = {}
     for resource, actions in sorted(by_resource.items()):

@@ -58,6 +58,7 @@ _DENIED = frozenset(
         "KmsAccessDenied",
         "KmsAccessDeniedException",
         "NotAuthorized",
+        "UnauthorizedException",
         "UnauthorizedOperation",
     }
 )
@@ -71,6 +72,7 @@ _MISSING = frozenset(
         "NoSuchBucket",
         "NoSuchKey",
         "NotFound",
+        "NotFoundException",
         "QueueDoesNotExist",
         "RepositoryNotFoundException",
         "ResourceNotFoundException",

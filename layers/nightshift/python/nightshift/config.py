@@ -37,7 +37,19 @@ from nightshift import strict_json
 from nightshift.calendar import Calendar, Dates, Freeze, Window, zone
 from nightshift.errors import ConfigError
 from nightshift.letters import Rule
-from nightshift.model import Arn, Customer, DnsRecord, Hours, Mode, Pipeline, Schedule, Severity, Target, Triggers
+from nightshift.model import (
+    Arn,
+    Cache,
+    Customer,
+    DnsRecord,
+    Hours,
+    Mode,
+    Pipeline,
+    Schedule,
+    Severity,
+    Target,
+    Triggers,
+)
 from nightshift.remediation import Remediation
 
 __all__ = [
@@ -103,6 +115,8 @@ _REMEDY_DURATION = (
 )
 
 _SHAPES = {
+    "appsync:apis": (re.compile(r"apis/[a-z0-9]{1,64}", re.ASCII), "apis/<API id>"),
+    "cognito-idp:userpool": (re.compile(r"userpool/[\w-]{1,55}", re.ASCII), "userpool/<pool id>"),
     "cloudwatch:alarm": (re.compile(r"alarm:[!-~]{1,255}", re.ASCII), "alarm:<alarm name>"),
     "events:rule": (re.compile(r"rule/([\w.-]{1,256}/)?[\w.-]{1,64}", re.ASCII), "rule/<name> or rule/<bus>/<name>"),
     "ecs:service": (re.compile(r"service/[\w-]{1,255}/[\w-]{1,255}", re.ASCII), "service/<cluster>/<service>"),
@@ -387,6 +401,25 @@ class ScheduleTable(_Table):
     )
 
 
+class CacheTable(_Table):
+    """What a GraphQL API may answer from memory for a while."""
+
+    holds: str = Field(
+        min_length=1, max_length=200, description="what that is, in a few words: they stand in the question to a person"
+    )
+    ttl: Annotated[timedelta, Field(strict=False, ge=timedelta(seconds=1), le=timedelta(hours=1))] = Field(
+        description="how old an answer may be: whole seconds, an hour at most"
+    )
+    behavior: Literal["full-request", "per-resolver"] = Field(
+        default="full-request",
+        description="full-request: every resolver's answer is kept, by its arguments and by who asks; per-resolver: "
+        "only what resolvers are set up to keep, which is nothing where none is",
+    )
+    public: bool = Field(
+        default=False, description="whether whoever asks may see all of it: nothing of it is one user's own"
+    )
+
+
 class DnsTable(_Table):
     """The name by which people reach a service."""
 
@@ -396,6 +429,9 @@ class DnsTable(_Table):
     name: str = Field(
         pattern=r"^(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)+$", max_length=253, description="as in api.example.com"
     )
+
+
+_Client: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]{1,128}$")]
 
 
 class TargetTable(_Table):
@@ -451,10 +487,20 @@ class TargetTable(_Table):
     schedule: ScheduleTable | None = Field(
         default=None, description="of a rule of EventBridge: what it starts, how often, and what that leaves where"
     )
+    cache: CacheTable | None = Field(
+        default=None, description="of a GraphQL API of AppSync: what it may answer from memory, where it has no cache"
+    )
+    clients: tuple[_Client, ...] | None = Field(
+        default=None, min_length=1, max_length=8, description="of a Cognito user pool: the ids of its app clients"
+    )
+    api: _Arn | None = Field(
+        default=None, description="of a Cognito user pool: the GraphQL API of AppSync that its tokens open"
+    )
     depends_on: tuple[_Arn, ...] = Field(
         default=(),
         max_length=8,
-        description="of an ECS service: other ECS services, registered too, that it cannot serve without",
+        description="of an ECS service: other ECS services, registered too, that it cannot serve without; of a GraphQL "
+        "API: the DynamoDB tables and Lambda functions that its resolvers ask",
     )
     log_group: _Arn | None = Field(
         default=None,
@@ -749,6 +795,8 @@ def _written(target: Target) -> dict[str, Any]:
         **({"triggers": _triggers_written(target.triggers)} if target.triggers is not None else {}),
         **({"pipeline": _pipeline_written(target.pipeline)} if target.pipeline is not None else {}),
         **({"schedule": _schedule_written(target.schedule)} if target.schedule is not None else {}),
+        **({"cache": _cache_written(target.cache)} if target.cache is not None else {}),
+        **({"clients": list(target.clients)} if target.clients is not None else {}),
         **({"letters": [rule.model_dump(mode="json") for rule in target.letters]} if target.letters else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
@@ -784,6 +832,10 @@ def _schedule_written(schedule: Schedule) -> dict[str, Any]:
         "expected": schedule.expected,
         **({"hours": {**asdict(hours), "bucket": str(hours.bucket)}} if hours is not None else {}),
     }
+
+
+def _cache_written(cache: Cache) -> dict[str, Any]:
+    return {**asdict(cache), "ttl": cache.ttl.total_seconds()}
 
 
 def _canonical(content: Mapping[str, Any]) -> str:
@@ -953,6 +1005,7 @@ _LINKS = {
     "load_balancer": (("ecs:service",), ("elasticloadbalancing:loadbalancer",)),
     "target_group": (("ecs:service",), ("elasticloadbalancing:targetgroup",)),
     "log_group": (("ecs:service",), ("logs:log-group",)),
+    "api": (("cognito-idp:userpool",), ("appsync:apis",)),
 }
 """what may have the link, and what it may point to"""
 _EVENTS = ("s3:bucket", "events:rule", "sns:topic", "sqs:queue", "kinesis:stream", "dynamodb:table")
@@ -1031,6 +1084,7 @@ def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -
         "triggers": _triggers(table.triggers),
         "pipeline": _pipeline(table.pipeline),
         "schedule": _schedule(table.schedule),
+        "cache": None if table.cache is None else Cache(**dict(table.cache)),
     }
     target = Target(group=group, **{**said, **tables})
     return replace(target, maintenance=tuple(dict.fromkeys((*maintenance, *target.maintenance))))
@@ -1182,6 +1236,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_events(target, loc, problems)
     _check_pipeline(target, loc, problems)
     _check_schedule(target, loc, problems)
+    _check_cache(target, loc, problems)
     _check_letters(target, loc, problems)
     if target.rotate_within is not None and target.arn.kind != "secretsmanager:secret":
         remedy = "Remove it: only secrets (secretsmanager:secret) have one"
@@ -1215,11 +1270,35 @@ def _check_letters(target: Target, loc: Loc, problems: _Problems) -> None:
         problems.add((*loc, "letters"), f"a target of kind {target.arn.kind} has no letters", remedy)
 
 
+_NEEDED = {"ecs:service": ("ecs:service",), "appsync:apis": ("dynamodb:table", "lambda:function")}
+"""what may depend on what"""
+
+
+def _check_cache(target: Target, loc: Loc, problems: _Problems) -> None:
+    """What a GraphQL API may keep, and the clients of a user pool."""
+    if target.clients is not None and target.arn.kind != "cognito-idp:userpool":
+        remedy = "Remove them: only a Cognito user pool (…:userpool/<id>) has clients"
+        problems.add((*loc, "clients"), f"a target of kind {target.arn.kind} has no clients", remedy)
+    if target.cache is None:
+        return
+    if target.arn.kind != "appsync:apis":
+        remedy = "Remove it: only a GraphQL API of AppSync (…:apis/<id>) has one"
+        problems.add((*loc, "cache"), f"a target of kind {target.arn.kind} has no cache", remedy)
+    elif not target.depends_on:
+        remedy = "Name the tables and functions in depends_on: while one of them is the cause, a cache is no cure"
+        problems.add((*loc, "cache"), "nobody has said what the API stands on", remedy)
+    if target.cache.ttl % timedelta(seconds=1):
+        problems.add((*loc, "cache", "ttl"), "is no whole number of seconds", "Say one, as in PT5M")
+
+
 def _check_needed(target: Target, loc: Loc, problems: _Problems) -> None:
     for n, needed in enumerate(target.depends_on):
         home = (needed.account, needed.region) == (target.arn.account, target.arn.region)
-        if {target.arn.kind, needed.kind} != {"ecs:service"} or needed == target.arn or not home:
-            remedy = "Only an ECS service depends on another one that is registered too: name that, or remove it"
+        if needed.kind not in _NEEDED.get(target.arn.kind, ()) or needed == target.arn or not home:
+            remedy = (
+                "Only an ECS service depends on another one that is registered too, and a GraphQL API on tables and "
+                "functions: name that, or remove it"
+            )
             problems.add((*loc, "depends_on", n), f"{needed} is nothing that {target.arn} can depend on", remedy)
 
 
@@ -1379,6 +1458,7 @@ _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("calendar", "freeze", "dates"): Dates,
     ("systems",): SystemTable,
     ("systems", "targets"): TargetTable,
+    ("systems", "targets", "cache"): CacheTable,
     ("systems", "targets", "pipeline"): PipelineTable,
     ("systems", "targets", "letters"): Rule,
     ("systems", "targets", "triggers"): TriggersTable,

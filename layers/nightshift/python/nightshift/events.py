@@ -271,6 +271,8 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
     machines = {each.get("StateMachineArn") for each in named}
     queues = {each.get("QueueName") for each in named}
     rules = {(each.get("EventBusName", ""), each.get("RuleName")) for each in named}
+    apis = {each.get("GraphQLAPIId") for each in named}
+    pools = {each.get("UserPool") for each in named}
     services = {(each.get("ClusterName"), each.get("ServiceName")) for each in named}
     groups = {each["TargetGroup"] for each in named if "TargetGroup" in each}
     whole = [each for each in raised if not any("TargetGroup" in dimensions for dimensions in each)]
@@ -293,6 +295,10 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
                 return str(target.arn) in machines
             case "events:rule":
                 return split_rule_arn(target.arn) in rules
+            case "appsync:apis":
+                return target.arn.name in apis
+            case "cognito-idp:userpool":
+                return target.arn.name in pools or (target.api is not None and target.api.name in apis)
             case "cloudwatch:alarm":
                 return str(target.arn) in arns
         return False

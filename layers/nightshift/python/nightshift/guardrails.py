@@ -471,7 +471,11 @@ def _touched(call: Call) -> str:
 
     A scalable target has a name of AWS's making, which says nothing. What it scales stands in the call's parameters,
     and is what must be within bounds; in the account and Region of the scalable target, and nowhere else.
+
+    Of a call for which IAM knows no resource, what the parameters name is looked at here: nobody does afterwards.
     """
+    if call.checked != call.resource:
+        return f"{call.resource.rpartition('/')[0]}/{call.params.get('apiId')}"
     found = _SCALABLE.fullmatch(call.resource)
     if found is None or call.params.get("ServiceNamespace") != "ecs":
         return call.resource

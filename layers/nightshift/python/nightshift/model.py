@@ -26,6 +26,7 @@ __all__ = [
     "Approval",
     "Arn",
     "Attempt",
+    "Cache",
     "Call",
     "CallRecord",
     "Customer",
@@ -236,6 +237,21 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Cache:
+    """
+    What a GraphQL API may answer from memory for a while.
+
+    ``holds`` says what that is, in its owner's words; ``public`` that nothing of it is one user's own. An answer may be
+    ``ttl`` old. ``behavior`` is ``full-request``, or ``per-resolver``: what resolvers are set up to keep, and no more.
+    """
+
+    holds: str
+    ttl: timedelta
+    behavior: str = "full-request"
+    public: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DnsRecord:
     """The name by which people reach a service, and the hosted zone of Route 53 that it stands in."""
 
@@ -252,8 +268,10 @@ class Target:
     ``source`` (of a dead-letter queue) the queue its letters came from, ``function`` the one whose failed events it
     holds, ``letters`` rules for reading its own letters, ``queue`` (of a service) what it consumes.
     ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``dns`` is its name in
-    the world. ``roles`` are those that its task definitions name, ``depends_on`` registered services that it cannot
-    serve without, ``log_group`` where it logs its requests. ``triggers`` (of a bucket) says what stands in it,
+    the world. ``roles`` are those that its task definitions name, ``depends_on`` what it cannot serve without
+    (registered services; of a GraphQL API its tables and functions), ``log_group`` where it logs its requests.
+    ``cache`` (of a GraphQL API) is what it may answer from memory, ``clients`` (of a user pool) are the ids of its
+    clients, and ``api`` is what their tokens open. ``triggers`` (of a bucket) says what stands in it,
     ``events_from`` (of a function) who must be able to call it, or must be read for it;
     ``pipeline`` (of a bucket) what is made of it, and by whom,
     ``schedule`` (of a rule) what it starts, and what that leaves where, ``rotate_within`` (of a secret) after how many
@@ -279,6 +297,9 @@ class Target:
     triggers: Triggers | None = None
     pipeline: Pipeline | None = None
     schedule: Schedule | None = None
+    cache: Cache | None = None
+    clients: tuple[str, ...] | None = None
+    api: Arn | None = None
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()
@@ -442,9 +463,10 @@ class Call:
 
     ``params`` are fixed: the call is made with exactly these. ``free`` names parameters whose values are known only
     when the call is made (a receipt handle, a body); any other parameter is refused. ``times`` bounds how often it may
-    be made. ``resource`` is the ARN IAM checks. ``grants`` is what AWS does in our name while serving the call, as
-    (action, ARN) pairs: permission it needs besides its own. ``before`` is what was there. ``stops`` marks a call that
-    only stops or takes back what we did ourselves: it stays allowed while the kill switch is ``paused``.
+    be made. ``resource`` is the ARN that it is about, and that IAM checks (but see :attr:`checked`). ``grants`` is what
+    AWS does in our name while serving the call, as (action, ARN) pairs: permission it needs besides its own. ``before``
+    is what was there. ``stops`` marks a call that only stops or takes back what we did ourselves: it stays allowed
+    while the kill switch is ``paused``.
     """
 
     service: str
@@ -464,6 +486,11 @@ class Call:
         service, key = _IAM_SERVICES.get(self.service, self.service), (self.service, self.operation)
         name = _IAM_NAMES.get(key, self.operation)
         return f"{service}:{_OF_VERSIONS.get(key, name) if 'VersionId' in self.params else name}"
+
+    @property
+    def checked(self) -> str:
+        """What IAM is asked about: the resource, or ``*`` for an action that AWS scopes to none."""
+        return "*" if self.action in _UNSCOPED else self.resource
 
     @property
     def essence(self) -> str:
@@ -486,6 +513,12 @@ _IAM_NAMES = {
 }
 _OF_VERSIONS = {("s3", "GetObject"): "GetObjectVersion"}
 """what it is called where a version is named"""
+_UNSCOPED = frozenset({"appsync:CreateApiCache", "appsync:DeleteApiCache"})
+"""
+Actions that change something, and for which IAM knows no resource: which one it is, only our guardrails can check.
+
+Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsappsync.html
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "lambda:function": ("lambda:ListTags",),
     "states:stateMachine": ("states:ListTagsForResource",),
     "events:rule": ("events:ListTagsForResource",),
+    "appsync:apis": ("appsync:ListTagsForResource",),
+    "cognito-idp:userpool": ("cognito-idp:ListTagsForResource",),
     "secretsmanager:secret": ("secretsmanager:DescribeSecret",),
     "cloudformation:stack": ("cloudformation:DescribeStacks",),
     "acm:certificate": ("acm:ListTagsForCertificate",),
@@ -49,6 +51,10 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
         if arn.kind == "events:rule":
             answer = aws.read("events", "ListTagsForResource", ResourceARN=str(arn))
             return {tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", ())}
+        if arn.kind == "appsync:apis":
+            return dict(aws.read("appsync", "ListTagsForResource", resourceArn=str(arn)).get("tags", {}))
+        if arn.kind == "cognito-idp:userpool":
+            return dict(aws.read("cognito-idp", "ListTagsForResource", ResourceArn=str(arn)).get("Tags", {}))
         if arn.kind == "s3:bucket":
             return _of_bucket(aws, arn)
         if arn.kind == "lambda:function":

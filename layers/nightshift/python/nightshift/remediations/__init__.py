@@ -5,6 +5,7 @@ from __future__ import annotations
 from nightshift.remediation import Remediation
 from nightshift.remediations.alarm_raised import AlarmRaised
 from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
+from nightshift.remediations.appsync_slow import AppsyncSlow
 from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
 from nightshift.remediations.certificate_expiring import CertificateExpiring
@@ -26,6 +27,7 @@ from nightshift.remediations.s3_trigger_behind import S3TriggerBehind
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
 from nightshift.remediations.schedule_disabled import ScheduleDisabled
 from nightshift.remediations.secret_rotation_overdue import SecretRotationOverdue
+from nightshift.remediations.sign_ins_failing import SignInsFailing
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 from nightshift.remediations.stack_rollback_failed import StackRollbackFailed
 from nightshift.remediations.stack_stuck import StackStuck
@@ -50,12 +52,14 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     ScheduleDisabled,  # what a schedule starts is its function's, once it does
     HoursMissing,  # waits until the schedule runs again: that is the one before
     PipelineBacklog,  # the same of raw data: first its dead letters, then what nobody was told of
+    AppsyncSlow,  # waits while what it stands on is throttled
     ExecutionFailed,  # then what has failed at any of these; its diagnosis waits until nothing fails any more
     EventSourceBroken,  # told only, as all that follow: what is not called does not fail
     S3TriggerBehind,
     ArchiveBroken,
     LambdaFailing,
     S3AccessDenied,
+    SignInsFailing,
     StackRollbackFailed,  # what people have changed, and only they know to be mended
     StackStuck,
     CertificateExpiring,

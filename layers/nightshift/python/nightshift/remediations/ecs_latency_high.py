@@ -285,7 +285,8 @@ class EcsLatencyHigh(Remediation):
         newest = [value for value in since[-_AFTER:] if value is not None]
         if len(newest) < _AFTER:
             return Unknown("cannot be judged yet: too few answers since the restart")
-        was, worst = before.signals[0].value, max(newest)
+        was = next((signal.value for signal in before.signals), self.seconds)  # first it could not be seen
+        worst = max(newest)
         if worst > min(self.seconds, _BETTER * was):
             symptom = f"{target.arn.name} is hardly quicker: {worst:.2f} s, and {was:.2f} s before the restart"
             return Sick(replace(before, symptom=symptom))

@@ -28,10 +28,12 @@ from nightshift.signals.machines import machine_pieces
 from nightshift.signals.metrics import metric_pieces
 from nightshift.signals.names import (
     alarm_name,
+    api_metric,
     balancer_metric,
     function_metric,
     group_metric,
     machine_metric,
+    pool_metric,
     queue_arn,
     queue_metric,
     queue_url,
@@ -39,6 +41,7 @@ from nightshift.signals.names import (
     service_metric,
     split_rule_arn,
     split_service_arn,
+    table_metric,
 )
 from nightshift.signals.pipelines import pipeline_pieces
 from nightshift.signals.queues import attribute_pieces, exists_pieces
@@ -59,12 +62,14 @@ __all__ = [
     "actions",
     "alarm_name",
     "answered",
+    "api_metric",
     "balancer_metric",
     "commonest",
     "function_metric",
     "gather",
     "group_metric",
     "machine_metric",
+    "pool_metric",
     "queue_arn",
     "queue_metric",
     "queue_url",
@@ -72,6 +77,7 @@ __all__ = [
     "service_metric",
     "split_rule_arn",
     "split_service_arn",
+    "table_metric",
 ]
 
 

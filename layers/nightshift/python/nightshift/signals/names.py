@@ -18,10 +18,12 @@ from nightshift.model import Arn, MetricQuery
 
 __all__ = [
     "alarm_name",
+    "api_metric",
     "balancer_metric",
     "function_metric",
     "group_metric",
     "machine_metric",
+    "pool_metric",
     "queue_arn",
     "queue_metric",
     "queue_url",
@@ -29,6 +31,7 @@ __all__ = [
     "service_metric",
     "split_rule_arn",
     "split_service_arn",
+    "table_metric",
 ]
 
 _DOMAINS = {
@@ -99,6 +102,44 @@ def function_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, peri
     if arn.kind != "lambda:function":
         raise ValueError(f"not a function: {arn}")
     return MetricQuery("AWS/Lambda", metric, (("FunctionName", arn.resource.split(":")[1]),), stat, period, minutes)
+
+
+def api_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 300) -> MetricQuery:
+    """
+    A metric of one GraphQL API of AppSync. Its requests are the samples of its latency: ``Requests`` is the account's.
+
+    Source: https://docs.aws.amazon.com/appsync/latest/devguide/monitoring.html
+    """
+    if arn.kind != "appsync:apis":
+        raise ValueError(f"not a GraphQL API: {arn}")
+    return MetricQuery("AWS/AppSync", metric, (("GraphQLAPIId", arn.name),), stat, period, minutes)
+
+
+def pool_metric(arn: Arn, client: str, metric: str, stat: str, minutes: int = 15, *, period: int = 300) -> MetricQuery:
+    """
+    A metric of one client of a Cognito user pool.
+
+    Source: https://docs.aws.amazon.com/cognito/latest/developerguide/metrics-for-cognito-user-pools.html
+    """
+    if arn.kind != "cognito-idp:userpool":
+        raise ValueError(f"not a user pool: {arn}")
+    dimensions = (("UserPool", arn.name), ("UserPoolClient", client))
+    return MetricQuery("AWS/Cognito", metric, dimensions, stat, period, minutes)
+
+
+def table_metric(
+    arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60, operation: str = ""
+) -> MetricQuery:
+    """
+    A metric of one table of DynamoDB, or of one kind of request to it: that includes those to its indexes.
+
+    Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+    """
+    if arn.kind != "dynamodb:table":
+        raise ValueError(f"not a table: {arn}")
+    named = (("TableName", arn.resource.split("/")[1]),)
+    dimensions = (("Operation", operation), *named) if operation else named
+    return MetricQuery("AWS/DynamoDB", metric, dimensions, stat, period, minutes)
 
 
 def machine_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
