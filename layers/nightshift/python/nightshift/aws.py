@@ -66,6 +66,8 @@ _MISSING = frozenset(
         "404",
         "AWS.SimpleQueueService.NonExistentQueue",
         "ClusterNotFoundException",
+        "DBClusterNotFoundFault",
+        "DBInstanceNotFound",
         "ExecutionDoesNotExist",
         "LoadBalancerNotFound",
         "NoSuchBucket",
@@ -316,6 +318,8 @@ def _subject(params: Mapping[str, Any]) -> str:
         "TableName",
         "RoleArn",
         "StackName",
+        "DBClusterIdentifier",
+        "DomainName",
     ):
         if name in params:
             return str(params[name])

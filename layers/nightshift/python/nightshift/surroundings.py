@@ -26,6 +26,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "lambda:function": ("lambda:ListTags",),
     "states:stateMachine": ("states:ListTagsForResource",),
     "events:rule": ("events:ListTagsForResource",),
+    "rds:cluster": ("rds:ListTagsForResource",),
+    "es:domain": ("es:ListTags",),
     "*": ("cloudformation:DescribeStacks",),
 }
 """the IAM actions that looking around needs, by the kind of what is looked at"""
@@ -54,6 +56,12 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
         if arn.kind == "states:stateMachine":
             answer = aws.read("stepfunctions", "ListTagsForResource", resourceArn=str(arn))
             return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}
+        if arn.kind == "rds:cluster":
+            answer = aws.read("rds", "ListTagsForResource", ResourceName=str(arn))
+            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagList", ())}
+        if arn.kind == "es:domain":
+            answer = aws.read("opensearch", "ListTags", ARN=str(arn))
+            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagList", ())}
     except AwsError as error:
         return Unread(str(error))
     return Unread(f"nobody has taught Nightshift how to read tags of {arn.kind}")
