@@ -369,7 +369,7 @@ def test_the_layer_holds_what_runs_and_nothing_else(outdir: Path) -> None:
     """No compiled files, and no command line: its packages are not in the layer either."""
     (code,) = (each.parent.parent for each in outdir.glob("asset.*/python/nightshift"))
     names = {str(each.relative_to(code)) for each in code.rglob("*")}
-    assert "python/nightshift/engine.py" in names
+    assert {"python/nightshift/engine.py", "python/nightshift/prices.toml"} <= names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc") or "nightshift/cli" in name]
 
 
