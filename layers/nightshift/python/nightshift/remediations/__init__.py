@@ -7,6 +7,7 @@ from nightshift.remediations.alarm_raised import AlarmRaised
 from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
 from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
+from nightshift.remediations.aurora_saturated import AuroraSaturated
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
@@ -33,6 +34,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsServiceStalled,  # then the consumer: letters that are sent back to one that hangs only die again
     EcsTargetsUnhealthy,  # waits while tasks are missing: that is the one before
     AlbTrafficMissing,  # only told; waits while no task is healthy: that is the one before
+    AuroraSaturated,  # what waits for its database is not short of tasks
     EcsCapacityShort,  # more tasks of what hangs or leaks are no cure
     EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
     EcsErrorsHigh,  # and this is only told
