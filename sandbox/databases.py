@@ -232,4 +232,3 @@ class Databases:
         if scaling:
             cluster.scale(float(least), float(most), self._agenda.now)
         return {"DBCluster": self._shown(cluster)}
-

@@ -16,7 +16,7 @@ from sandbox.databases import AuroraCluster, Databases, Instance
 from sandbox.systems.ecs_system import OPT_IN
 from sandbox.world import World
 
-__all__ = ["NAME", "PRICE", "AuroraDatabase", "databases", "aurora_configuration", "aurora_target"]
+__all__ = ["NAME", "PRICE", "AuroraDatabase", "aurora_configuration", "aurora_target", "databases"]
 
 NAME = "aurora-saturated"
 PRICE = 0.19

@@ -72,7 +72,7 @@ _HALF = 0.5  # ACUs are counted in halves
 _LARGEST = 256  # ACUs: AWS's limit for the newest versions; older ones refuse more than 128
 _CROWDED = 5  # minutes in a row with hardly a connection left
 _HOUR = 60  # minutes of connections that a report compares
-_GROWN = 1.5  # how many times as many connections at its end as at its beginning are a leak, perhaps
+_GROWN = 1.2  # how many times as many connections in each third of it as in the one before are a leak, perhaps
 _SOME = 0.8  # the share of a span that must have been reported to be judged
 _PERIOD = 300  # seconds, of what is asked for hours
 _INSTANCES = 20  # instances that are asked for: a cluster has 16 at most, and AWS takes no smaller number
@@ -165,7 +165,7 @@ class AuroraSaturated(Remediation):
     def _crowd(self, target: Target, counts: Sequence[float]) -> Observation | None:
         """Sick where hardly a connection is left."""
         most = target.database.connections if target.database is not None else math.inf
-        limit, last = most * self.crowded / 100, counts[-_CROWDED:]
+        limit, last = round(most * self.crowded / 100, 1), counts[-_CROWDED:]
         if not last:
             return Unknown(f"{_CONNECTIONS} was not reported")
         if min(last) < limit:
@@ -283,22 +283,22 @@ class AuroraSaturated(Remediation):
     def _crowded(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
         """More capacity would not help: how many connections an instance takes is fixed until it is rebooted."""
         counts = states.series(read, cluster_metric(target.arn, _CONNECTIONS, "Maximum", _HOUR)).last(_HOUR)
-        third = len(counts) // 3
-        before, now = (sum(part) / third if third else 0.0 for part in (counts[:third], counts[-third:]))
-        grown = third > 0 and now >= _GROWN * before
+        before, between, now = _thirds(counts)
+        grown = between >= _GROWN * before and now >= _GROWN * between
         evidence, lately = self._use(read, target)
         leak = ["they only ever grow: look for code that opens connections and does not close them"] if grown else []
+        suspects = [f"{name} was released in that time" for name in lately]
         return Diagnosis(
             target=str(target.arn),
             cause=f"{target.arn.name} has hardly a connection left",
             evidence=(
                 finding.symptom,
-                f"an hour ago about {before:.0f} were in use, now about {now:.0f}",
+                f"of the last hour, its first third saw {before:.0f}, its second {between:.0f}, its last {now:.0f}",
                 *evidence,
             ),
             rejected=(Alternative("too little capacity", "more of it takes no connection more before a reboot"),),
             advice=(
-                *[f"{name} was released in that time: if it opens more than it did, take it back" for name in lately],
+                *[f"a suspect: {each}; if it opens more connections than it did, take that back" for each in suspects],
                 *leak,
                 f"end sessions that do nothing, the oldest first: {_idle(states.cluster(read, target.arn))}",
                 "limit the pool of each client: all their maxima together must fit, at their greatest number of tasks",
@@ -443,6 +443,13 @@ class AuroraSaturated(Remediation):
 
 def _gap(metric: str, values: Sequence[float], span: int) -> Unknown:
     return Unknown(f"{metric} was reported in {len(values)} of {span} minutes")
+
+
+def _thirds(counts: Sequence[float]) -> tuple[float, float, float]:
+    """The averages of three equal parts, oldest first; nothing where there is too little for three."""
+    part = len(counts) // 3
+    first, second, third = (sum(counts[n * part : (n + 1) * part]) / max(part, 1) for n in range(3))
+    return first, second, third
 
 
 def _range(cluster: Mapping[str, Any]) -> tuple[float, float] | None:
