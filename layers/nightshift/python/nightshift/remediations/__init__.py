@@ -19,6 +19,7 @@ from nightshift.remediations.execution_failed import ExecutionFailed
 from nightshift.remediations.hours_missing import HoursMissing
 from nightshift.remediations.lambda_dlq_backlog import LambdaDlqBacklog
 from nightshift.remediations.lambda_failing import LambdaFailing
+from nightshift.remediations.opensearch_unhealthy import OpensearchUnhealthy
 from nightshift.remediations.pipeline_backlog import PipelineBacklog
 from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.s3_trigger_behind import S3TriggerBehind
@@ -48,6 +49,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     PipelineBacklog,  # the same of raw data: first its dead letters, then what nobody was told of
     ExecutionFailed,  # then what has failed at any of these; its diagnosis waits until nothing fails any more
     EventSourceBroken,  # told only, as all that follow: what is not called does not fail
+    OpensearchUnhealthy,
     S3TriggerBehind,
     ArchiveBroken,
     LambdaFailing,
