@@ -162,8 +162,8 @@ WORST: Mapping[str, str] = {
         "without roles, or with roles that the service's target names (others need iam:PassRole, which is denied)"
     ),
     "rds:ModifyDBCluster": (
-        "Change anything about a registered Aurora cluster: its password, how long backups are kept, its version; of all "
-        "that IAM has a condition for handing its password to Secrets Manager alone, and that is denied"
+        "Change anything about a registered Aurora cluster: its password, its version, how long backups are kept. IAM "
+        "knows one change from the others, handing the password to Secrets Manager, and that is denied"
     ),
     "events:DisableRule": "Stop what a registered rule starts",
     "events:EnableRule": "Start again what somebody had stopped",

@@ -56,6 +56,7 @@ _EXECUTIONS = "execution-failed"
 _LOST = "archive-object-lost"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
+_SATURATED, _SEARCH = "aurora-saturated", "opensearch-unhealthy"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -77,6 +78,8 @@ _BY_SCENE = {
     "object broken": _LOST,
     "rule disabled": _DISABLED,
     "hours lost": _HOURS_MISSING,
+    "database busy": _SATURATED,
+    "search red": _SEARCH,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
@@ -86,6 +89,7 @@ _REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecu
 _COPIES = "s3.CopyObject"
 _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
 _INVOKES = "lambda.Invoke"
+_RANGES = "rds.ModifyDBCluster"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -97,7 +101,7 @@ _FAST: Mapping[str, Mapping[str, str | int]] = {
     _STALLED: {**_SOON, "stalled_for": "PT5M", "rollout": "PT5M"},
     _SLOW: {**_SOON, "lease": "PT3M", "max_attempts": 1},
 }
-_OWN: Mapping[str, Mapping[str, str | int]] = {
+_OWN: Mapping[str, Mapping[str, str | int | float]] = {
     _RELEASE: {**_SOON, "patience": "PT8M", "stalled_for": "PT5M", "failed_tasks": 2, "max_attempts": 1},
     _UNHEALTHY: {
         **_SOON,
@@ -125,6 +129,16 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
     _TRAFFIC: _SOON,
     _BROKEN: _SOON,
     _TUNE: {**_SOON, "patience": "PT20M", "least": 8, "processing_metric": WORK},
+    _SATURATED: {
+        **_SOON,
+        "patience": "PT12M",
+        "saturated_for": 5,
+        "lease": "PT20M",
+        "calm": "PT10M",
+        "max_attempts": 1,
+        "acu_dollars_per_hour": 0.1,
+    },
+    _SEARCH: _SOON,
     _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
 }
 """of those that look at one thing alone"""
@@ -245,6 +259,15 @@ def _scheduled(**more: Any) -> Story:
 def _hours(count: int, *, never: int = 0, **more: Any) -> Story:
     scenes = (_at(0.1, "hours lost", count, never),)
     return _told(_HOURS_MISSING, scenes, {}, {"documents": 0, "schedules": 1, **more})
+
+
+def _database(*scenes: Scene, tenths: int = 28, seconds: int = 20 * 60, **more: Any) -> Story:
+    begins = _at(0.1, "database busy", tenths, seconds)
+    return _told(_SATURATED, (begins, *scenes), more.pop("has", {}), {"documents": 0, "databases": 1, **more})
+
+
+def _red(**more: Any) -> Story:
+    return _told(_SEARCH, (_at(2.1, "search red", 2),), {}, {"documents": 0, "searches": 1, **more})
 
 
 def _failed(
@@ -378,6 +401,15 @@ LIVES: tuple[Life, ...] = (
     Life("hours that are missing", _hours(2), (_FIXED,), (_ASKS_FOR,)),
     Life("hours that fail", _hours(3, never=2), (_ESCALATED,), (_ASKS_FOR,)),
     Life("hours, only watched", _hours(1, mode="observe"), (_REFUSED,), (), (_ASKS_FOR,)),
+    # databases and search
+    Life("database that is lent to", _database(), (_FIXED,), (_RANGES,)),
+    Life("database that is lent to in vain", _database(tenths=200, seconds=_HOURS), (_ESCALATED,), (_RANGES,)),
+    Life("database that goes on running on what was lent", _database(seconds=_HOURS), (_ESCALATED,), (_RANGES,)),
+    Life("database, and somebody scales", _database(_at(18, "database scaled by hand", 60)), (_FIXED,), (_RANGES,)),
+    Life("database, whose window is waited for", _database(_at(0.05, "database waits"), seconds=_HOURS, has={"deadline": "PT15M"}), (_REFUSED,), (), (_RANGES,)),
+    Life("database, approved", _database(seconds=30 * 60, mode="approve", answer="yes"), (_FIXED,), (_RANGES,)),
+    Life("database, only watched", _database(mode="observe"), (_REFUSED,), (), (_RANGES,)),
+    Life("search that is red", _red(), (_ESCALATED,), (), (_RANGES,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

@@ -40,6 +40,9 @@ from sandbox.simulation.hub import Hub
 from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
+from sandbox.systems.aurora import NAME as SATURATED
+from sandbox.systems.aurora import AuroraDatabase, aurora_target
+from sandbox.systems.aurora import databases as aurora
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
@@ -47,6 +50,8 @@ from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
 from sandbox.systems.queue_service import QueueService
+from sandbox.systems.search import NAME as SEARCH
+from sandbox.systems.search import DocumentSearch, search_domains, search_target
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.systems.wires import secure
@@ -77,6 +82,8 @@ SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
 """how many tasks a service has, until somebody sets another number"""
+MOST = 2.0
+"""ACUs that a database may have, until somebody sets another maximum"""
 LIMIT = timedelta(minutes=60)
 """after the time to settle: how long the last incident may take that was opened after the faults had ended"""
 
@@ -103,6 +110,8 @@ class Systems:
     pipelines: list[Etl]
     machines: list[DocumentProcessing]
     schedules: list[Ingestion]
+    databases: list[AuroraDatabase]
+    searches: list[DocumentSearch]
     functions: list[EtlFunction]
 
     def whose(self, remediation: str) -> Sized:
@@ -117,6 +126,8 @@ class Systems:
             EXECUTIONS: self.machines,
             DISABLED: self.schedules,
             HOURS: self.schedules,
+            SATURATED: self.databases,
+            SEARCH: self.searches,
             EVENTS: self.functions,
         }
         return found.get(remediation, self.queues)
@@ -246,6 +257,9 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         account = state_machines(world)
         machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
         schedules = [_ingestion(world, number) for number in range(story.schedules)]
+        clusters, domains = aurora(world), search_domains(world)
+        databases = [AuroraDatabase(world, f"d{n}", most=MOST, account=clusters) for n in range(story.databases)]
+        searches = [DocumentSearch(world, f"s{n}", account=domains) for n in range(story.searches)]
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
@@ -261,6 +275,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             pipelines=pipelines,
             machines=machines,
             schedules=schedules,
+            databases=databases,
+            searches=searches,
             functions=functions,
         )
         toml = configuration(story, world, systems)
@@ -433,6 +449,14 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     parts += [
         f'[[systems]]\nname = "ingestion-{number}"\n{schedule_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.schedules)
+    ]
+    parts += [
+        f'[[systems]]\nname = "database-{number}"\n{aurora_target(system, mode=story.mode)}\n'
+        for number, system in enumerate(systems.databases)
+    ]
+    parts += [
+        f'[[systems]]\nname = "search-{number}"\n{search_target(system, mode=story.mode)}\n'
+        for number, system in enumerate(systems.searches)
     ]
     parts += [
         f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode)}\n'
@@ -759,6 +783,31 @@ def _redrive_executions(stage: Stage, scene: Scene) -> None:
     system = stage.machines[scene.which % len(stage.machines)]
     for each in system.failed:
         system.machines.redrive(system.machine, each)
+
+
+def _database_busy(stage: Stage, scene: Scene) -> None:
+    """Load that needs so many tenths of an ACU comes to a database, for so many seconds."""
+    system = stage.databases[scene.which % len(stage.databases)]
+    tenths, seconds = scene.numbers
+    system.offer(tenths / 10)
+    _later(stage, seconds, lambda: system.offer(0.6))
+
+
+def _database_scaled(stage: Stage, scene: Scene) -> None:
+    """A person sets another maximum of a database, in tenths of an ACU."""
+    system = stage.databases[scene.which % len(stage.databases)]
+    stage.note("scale", system.arn, value=scene.numbers[0])
+    system.scale_by_hand(scene.numbers[0] / 10)
+
+
+def _database_waits(stage: Stage, scene: Scene) -> None:
+    """Somebody has left a change of a database for its maintenance window."""
+    stage.databases[scene.which % len(stage.databases)].leave_for_the_window()
+
+
+def _search_red(stage: Stage, scene: Scene) -> None:
+    """So many nodes of a domain of OpenSearch fail."""
+    stage.searches[scene.which % len(stage.searches)].lose_nodes(scene.numbers[0])
 
 
 def _object_deleted(stage: Stage, scene: Scene) -> None:
@@ -1102,6 +1151,8 @@ def _look(stage: Stage) -> None:
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
+    found |= {database.arn: not database.full for database in stage.databases}
+    found |= {search.arn: not search.domain.red for search in stage.searches}
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -1196,6 +1247,10 @@ def _heal_work(stage: Stage) -> None:
         function.fails_at.clear()
     for machine in stage.machines:
         machine.up(INDEX)
+    for database in stage.databases:
+        database.offer(0.6)
+    for search in stage.searches:
+        search.replace_nodes()
     for ingestion in stage.schedules:
         ingestion.enable()
         ingestion.never.clear()
@@ -1252,6 +1307,10 @@ _SCENES: dict[str, Any] = {
     "executions fail": _executions_fail,
     "definition": _definition,
     "executions redriven by hand": _redrive_executions,
+    "database busy": _database_busy,
+    "database scaled by hand": _database_scaled,
+    "database waits": _database_waits,
+    "search red": _search_red,
     "object deleted": _object_deleted,
     "object broken": _object_broken,
     "rule disabled": _rule_disabled,

@@ -115,6 +115,8 @@ class Story:
     pipelines: int = 0  # 0 or 1: there is one in a world
     machines: int = 0  # state machines
     schedules: int = 0  # ingestions that a rule starts
+    databases: int = 0  # Aurora clusters
+    searches: int = 0  # domains of OpenSearch
     functions: int = 0  # functions with a queue for their failed events
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)

@@ -419,6 +419,14 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
     "a number for an ARN": (f'arn = "{DLQ}"', "arn = 5", "arn = 5", "5 is not text. Write the ARN in quotes"),
     "an ECS service without its cluster": (f'arn = "{SERVICE}"', f'arn = "{SERVICE.replace("shop/", "")}"', "service/worker", "does not name one ecs:service. Write arn:aws:ecs:eu-central-1:111122223333:service/<cluster>/<service>"),
     "a version of a state machine": (f'arn = "{SERVICE}"', f'arn = "{SERVICE.replace(":ecs:", ":states:").replace("service/shop/worker", "stateMachine:docs:3")}"', "docs:3", "does not name one states:stateMachine. Write arn:aws:states:"),
+    "a database of a queue": (f'source = "{QUEUE}"', "database = { connections = 9 }", "database", "has no database. Remove it: only Aurora clusters"),
+    "a database without its connections": (f'source = "{QUEUE}"', "database = { ceiling = 4 }", "database", "database.connections: is missing. What belongs there: how many connections"),
+    "a ceiling of a third": (f'source = "{QUEUE}"', "database = { connections = 9, ceiling = 4.3 }", "ceiling", "4.3 should be a multiple of 0.5"),
+    "a queue that uses a database": (f'source = "{QUEUE}"', f'database = {{ connections = 9, used_by = ["{QUEUE}"] }}', "used_by", "is of kind sqs:queue. What uses a database is of kind ecs:service or lambda:function"),
+    "a version that uses a database": (f'source = "{QUEUE}"', f'database = {{ connections = 9, used_by = ["{SERVICE.replace(":ecs:", ":lambda:").replace("service/shop/worker", "function:etl:live")}"] }}', "used_by", "names a version or an alias. Name the function itself"),
+    "a user of another account": (f'source = "{QUEUE}"', f'database = {{ connections = 9, used_by = ["{SERVICE.replace("1111", "9999")}"] }}', "used_by", "database.used_by[0]: its account is 9999"),
+    "a cluster with a snapshot": (f'arn = "{SERVICE}"', f'arn = "{SERVICE.replace(":ecs:", ":rds:").replace("service/shop/worker", "cluster:dms:1")}"', "dms:1", "does not name one rds:cluster. Write arn:aws:rds:"),
+    "a domain with an index": (f'arn = "{SERVICE}"', f'arn = "{SERVICE.replace(":ecs:", ":es:").replace("service/shop/worker", "domain/search/docs")}"', "search/docs", "does not name one es:domain. Write arn:aws:es:"),
     "a queue with a path": (f'arn = "{DLQ}"', f'arn = "{DLQ}/x"', "dlq/x", "does not name one sqs:queue"),
     "another account": (f'arn = "{DLQ}"', f'arn = "{DLQ.replace("1111", "9999")}"', "9999", "its account is 999922223333, but the deployment's is 111122223333. One file serves one account"),
     "another Region": (f'arn = "{DLQ}"', f'arn = "{DLQ.replace("eu-", "us-")}"', "us-central-1", "its region is us-central-1, but"),
@@ -929,7 +937,7 @@ def test_the_schema_types_and_describes_every_setting() -> None:
     assert (letters["rate"]["maximum"], letters["rate"]["description"]) == (500, "letters a second")
     assert {kind["type"] for kind in letters["cooldown"]["anyOf"]} == {"string", "number"}
     tables = [schema, *(each for each in schema["$defs"].values() if "properties" in each)]
-    assert len(tables) == len(REGISTRY) + 27
+    assert len(tables) == len(REGISTRY) + 28
     assert [name for table in tables for name, described in _described(table) if not described] == ["text", "at_least"]
     assert all(table["additionalProperties"] is False for table in tables)
 

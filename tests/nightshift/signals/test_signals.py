@@ -30,6 +30,8 @@ ABOUT = {
     "lambda": f"arn:aws:lambda:{REGION}:123456789012:function:a",
     "events": f"arn:aws:events:{REGION}:123456789012:rule/a",
     "states": f"arn:aws:states:{REGION}:123456789012:stateMachine:a",
+    "rds": f"arn:aws:rds:{REGION}:123456789012:cluster:a",
+    "es": f"arn:aws:es:{REGION}:123456789012:domain/abc",
     "s3.hours": "arn:aws:s3:::a-bucket/raw/%Y/%m/%d/%H/",
     "s3.pipeline": "arn:aws:s3:::a-bucket/raw/*.json>b-bucket/made/*.parquet#86400d",
 }
@@ -85,6 +87,8 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.answers["DescribeRule"] = lambda _: {"Name": "a"}
     cloud.answers["DescribeStateMachine"] = lambda _: {"type": "STANDARD"}
     cloud.answers["ListExecutions"] = lambda _: {"executions": []}
+    cloud.answers["DescribeDBClusters"] = lambda _: {"DBClusters": [{}]}
+    cloud.answers["DescribeDomain"] = lambda _: {"DomainStatus": {}}
     used = set()
     for query in one_of_each():
         cloud.calls.clear()

@@ -847,7 +847,8 @@ class Engine:
             return _Back(incident, (), over=False)
         needed = self._needed(case, plan) if incident.lent else ""
         if needed:
-            return _Back(incident, (), over=False, needed=needed)
+            event = Event(now, "kept", f"what was lent stays out: {needed}")
+            return _Back(incident, (event,), over=False, needed=needed)
         incident = replace(
             incident,
             intent=Intent(len(incident.attempts), incident.step, plan.hash, now, case.claim.until, undo=True),
@@ -898,7 +899,7 @@ class Engine:
         """Something lent could not be taken back now: stay, say so, try again; after so many times a person must."""
         incident = back.incident
         tries = int(incident.scratch.get(_TRIES, 0)) + back.counts
-        said = back.events[-1].text if back.events else back.needed or said
+        said = back.needed or (back.events[-1].text if back.events else said)
         incident = replace(incident, scratch={**incident.scratch, _TRIES: tries})
         if tries >= GIVE_BACK_TRIES:
             why = f"what was lent could NOT be given back: {said}"
@@ -963,7 +964,7 @@ class Engine:
         back = self._take_back(case, incident) if incident.lent else _Back(incident)
         if back.needed and close.verdict is not Verdict.RECOVERED:  # nobody waits for people to be told of that
             why = f"{close.why}; what was lent was left: {back.needed}"
-            return _closed(_ended(incident, Verdict.INEFFECTIVE, close.why), Verdict.ESCALATED, why, now)
+            return _closed(_ended(incident, Verdict.INEFFECTIVE, close.why), Verdict.ESCALATED, why, now, *back.events)
         if not back.over:
             return self._still_out(case, back, incident)
         verdict, why = close.verdict, close.why

@@ -97,7 +97,7 @@ class AuroraSaturated(Remediation):
     capacity: float = Field(default=90, gt=0, le=100, description="per cent of the maximum that are all of it")
     cpu: float = Field(default=80, gt=0, le=100, description="per cent of CPU above which that is for load")
     cured: float = Field(default=75, gt=0, le=100, description="per cent of CPU below which it has enough again")
-    saturated_for: PositiveInt = Field(default=15, ge=3, le=60, description="minutes in a row that count")
+    saturated_for: PositiveInt = Field(default=15, ge=_CROWDED, le=60, description="minutes in a row that count")
     crowded: float = Field(default=85, gt=0, le=100, description="per cent of its connections that are too many")
     ceiling: float = Field(
         default=8, ge=1, le=_LARGEST, multiple_of=_HALF, description="ACUs above which no maximum is ever lent"
