@@ -86,6 +86,7 @@ PATTERNS: Mapping[str, str] = {
     "ecs:*:service-revision/": "revisions get their identifiers when they are made; the service is in the pattern",
     "ecs:*:task/": "tasks get their identifiers when they start; the cluster is in the pattern",
     "kms:*:key/": "the key is the queue owner's choice; described, or used through SQS for that queue's messages",
+    "rds:*:cluster-snapshot:": "snapshots get their names from whoever makes them; they are only described",
     "rds:*:db:": "which instances a cluster has is its own choice of that moment; they are only described",
     "logs:*:log-group:": "log streams get their names when they start; the log group is in the pattern",
     "states:*:execution:": "executions get their names when they start; the state machine is in the pattern",
@@ -476,6 +477,13 @@ def _instances(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]
         yield place.arn("rds", "db:*"), ()
 
 
+def _snapshots(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The snapshots of a cluster are asked for by its name, and have names of their own: any of this account's."""
+    for arn, _ in _of("rds:cluster", "arn")(target, place):
+        yield arn, ()
+        yield place.arn("rds", "cluster-snapshot:*"), ()
+
+
 def _ranged(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """A cluster: not to hand its password over, which is all that IAM tells from a change of its range."""
     for arn, _ in _of("rds:cluster", "arn")(target, place):
@@ -596,6 +604,7 @@ _SCOPES: Mapping[str, Scope] = {
     "es:DescribeDomain": _of("es:domain", "arn"),
     "es:DescribeDomainHealth": _of("es:domain", "arn"),
     "es:ListTags": _of("es:domain", "arn"),
+    "rds:DescribeDBClusterSnapshots": _snapshots,
     "rds:DescribeDBClusters": _of("rds:cluster", "arn"),
     "rds:DescribeDBInstances": _instances,
     "rds:ListTagsForResource": _of("rds:cluster", "arn"),

@@ -14,7 +14,7 @@ available, stopped or being modified.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.clock import Agenda
@@ -24,6 +24,8 @@ from sandbox.seam import Answer, AwsError, Call, Seam
 __all__ = ["AuroraCluster", "Databases", "Instance"]
 
 LARGEST = 256.0
+LAG = timedelta(minutes=5)
+"""how long ago the newest time is to which a cluster can be restored"""
 IDLE_CPU = 4.0
 
 
@@ -61,6 +63,9 @@ class AuroraCluster:
     flushed: list[str] = field(default_factory=list)
     pause_seconds: int | None = None
     leak_per_minute: float = 0.0
+    retention: int = 35
+    backed_up_until: datetime | None = None  # where its backups have stopped
+    snapshots: dict[str, datetime] = field(default_factory=dict)
     dollars: float = 0.0
     history: list[tuple[datetime, float]] = field(default_factory=list)
 
@@ -93,6 +98,7 @@ class Databases:
         seam.fake(
             "rds",
             DescribeDBClusters=self._describe,
+            DescribeDBClusterSnapshots=self._snapshots,
             DescribeDBInstances=self._instances,
             ListTagsForResource=self._tags,
             ModifyDBCluster=self._modify,
@@ -158,6 +164,9 @@ class Databases:
             "Engine": cluster.engine,
             "Status": cluster.status,
             "MasterUsername": "owner",
+            "BackupRetentionPeriod": cluster.retention,
+            "EarliestRestorableTime": self._agenda.now - timedelta(days=cluster.retention),
+            "LatestRestorableTime": cluster.backed_up_until or self._agenda.now - LAG,
             "DBClusterMembers": [
                 {
                     "DBInstanceIdentifier": each.name,
@@ -178,6 +187,23 @@ class Databases:
                 **pause,
             }
         return found
+
+    def _snapshots(self, call: Call) -> Answer:
+        cluster = self._cluster(call.params["DBClusterIdentifier"])
+        if call.params["SnapshotType"] != "manual":
+            raise AwsError("InvalidParameterValue", "only snapshots that were made by hand are kept here")
+        return {
+            "DBClusterSnapshots": [
+                {
+                    "DBClusterSnapshotIdentifier": name,
+                    "DBClusterIdentifier": cluster.name,
+                    "SnapshotCreateTime": at,
+                    "SnapshotType": "manual",
+                    "Status": "available",
+                }
+                for name, at in cluster.snapshots.items()
+            ]
+        }
 
     def _instances(self, call: Call) -> Answer:
         [asked] = call.params["Filters"]

@@ -109,6 +109,7 @@ WHY = {
     "es:DescribeDomain": "how many nodes should it have, and is it being changed?",
     "es:DescribeDomainHealth": "how many of its shards lie on no node?",
     "es:ListTags": "has it opted in, and is it protected?",
+    "rds:DescribeDBClusterSnapshots": "is there a snapshot that somebody made by hand?",
     "rds:DescribeDBClusters": "how much capacity may it have, and is it available?",
     "rds:DescribeDBInstances": "which instances has it, and which of them are serverless?",
     "rds:ListTagsForResource": "has it opted in, and is it protected?",

@@ -56,7 +56,7 @@ _EXECUTIONS = "execution-failed"
 _LOST = "archive-object-lost"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
-_SATURATED, _SEARCH = "aurora-saturated", "opensearch-unhealthy"
+_SATURATED, _SEARCH, _BACKUPS = "aurora-saturated", "opensearch-unhealthy", "database-backup-stale"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -80,6 +80,7 @@ _BY_SCENE = {
     "hours lost": _HOURS_MISSING,
     "database busy": _SATURATED,
     "search red": _SEARCH,
+    "backups shortened": _BACKUPS,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
@@ -139,6 +140,7 @@ _OWN: Mapping[str, Mapping[str, str | int | float]] = {
         "acu_dollars_per_hour": 0.1,
     },
     _SEARCH: _SOON,
+    _BACKUPS: _SOON,
     _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
 }
 """of those that look at one thing alone"""
@@ -264,6 +266,10 @@ def _hours(count: int, *, never: int = 0, **more: Any) -> Story:
 def _database(*scenes: Scene, tenths: int = 28, seconds: int = 20 * 60, **more: Any) -> Story:
     begins = _at(0.1, "database busy", tenths, seconds)
     return _told(_SATURATED, (begins, *scenes), more.pop("has", {}), {"documents": 0, "databases": 1, **more})
+
+
+def _unsaved(**more: Any) -> Story:
+    return _told(_BACKUPS, (_at(2.1, "backups shortened", 1),), {}, {"documents": 0, "databases": 1, **more})
 
 
 def _red(**more: Any) -> Story:
@@ -409,6 +415,7 @@ LIVES: tuple[Life, ...] = (
     Life("database, whose window is waited for", _database(_at(0.05, "database waits"), seconds=_HOURS, has={"deadline": "PT15M"}), (_REFUSED,), (), (_RANGES,)),
     Life("database, approved", _database(seconds=30 * 60, mode="approve", answer="yes"), (_FIXED,), (_RANGES,)),
     Life("database, only watched", _database(mode="observe"), (_REFUSED,), (), (_RANGES,)),
+    Life("database, whose backups are few", _unsaved(), (_ESCALATED,), (), (_RANGES,)),
     Life("search that is red", _red(), (_ESCALATED,), (), (_RANGES,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),

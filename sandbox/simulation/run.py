@@ -40,8 +40,8 @@ from sandbox.simulation.hub import Hub
 from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
+from sandbox.systems.aurora import BACKUPS, AuroraDatabase, aurora_target
 from sandbox.systems.aurora import NAME as SATURATED
-from sandbox.systems.aurora import AuroraDatabase, aurora_target
 from sandbox.systems.aurora import databases as aurora
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
@@ -127,6 +127,7 @@ class Systems:
             DISABLED: self.schedules,
             HOURS: self.schedules,
             SATURATED: self.databases,
+            BACKUPS: self.databases,
             SEARCH: self.searches,
             EVENTS: self.functions,
         }
@@ -805,6 +806,11 @@ def _database_waits(stage: Stage, scene: Scene) -> None:
     stage.databases[scene.which % len(stage.databases)].leave_for_the_window()
 
 
+def _backups_shortened(stage: Stage, scene: Scene) -> None:
+    """Somebody has a database's automated backups kept for so many days."""
+    stage.databases[scene.which % len(stage.databases)].shorten_backups(scene.numbers[0])
+
+
 def _search_red(stage: Stage, scene: Scene) -> None:
     """So many nodes of a domain of OpenSearch fail."""
     stage.searches[scene.which % len(stage.searches)].lose_nodes(scene.numbers[0])
@@ -1151,7 +1157,7 @@ def _look(stage: Stage) -> None:
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
-    found |= {database.arn: not database.full for database in stage.databases}
+    found |= {each.arn: not each.full and each.cluster.retention >= 7 for each in stage.databases}
     found |= {search.arn: not search.domain.red for search in stage.searches}
     for name in stage.loans.names:
         _look_at_loan(stage, name)
@@ -1249,6 +1255,7 @@ def _heal_work(stage: Stage) -> None:
         machine.up(INDEX)
     for database in stage.databases:
         database.offer(0.6)
+        database.shorten_backups(35)
     for search in stage.searches:
         search.replace_nodes()
     for ingestion in stage.schedules:
@@ -1311,6 +1318,7 @@ _SCENES: dict[str, Any] = {
     "database scaled by hand": _database_scaled,
     "database waits": _database_waits,
     "search red": _search_red,
+    "backups shortened": _backups_shortened,
     "object deleted": _object_deleted,
     "object broken": _object_broken,
     "rule disabled": _rule_disabled,

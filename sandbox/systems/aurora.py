@@ -16,9 +16,10 @@ from sandbox.databases import AuroraCluster, Databases, Instance
 from sandbox.systems.ecs_system import OPT_IN
 from sandbox.world import World
 
-__all__ = ["NAME", "PRICE", "AuroraDatabase", "aurora_configuration", "aurora_target", "databases"]
+__all__ = ["BACKUPS", "NAME", "PRICE", "AuroraDatabase", "aurora_configuration", "aurora_target", "databases"]
 
 NAME = "aurora-saturated"
+BACKUPS = "database-backup-stale"
 PRICE = 0.19
 """US dollars an hour, for an ACU"""
 CONNECTIONS = 189
@@ -77,6 +78,18 @@ class AuroraDatabase:
     def fill_memory(self, acus: float) -> None:
         """What is asked for often fills the writer's memory."""
         self.writer.memory = acus
+
+    def shorten_backups(self, days: int) -> None:
+        """Somebody has automated backups kept for so many days."""
+        self.cluster.retention = days
+
+    def stop_backups(self) -> None:
+        """Nothing is backed up any more."""
+        self.cluster.backed_up_until = self.world.now
+
+    def take_snapshot(self, name: str) -> None:
+        """Somebody makes a snapshot."""
+        self.cluster.snapshots[name] = self.world.now
 
     def stop(self) -> None:
         """Somebody stops the cluster."""

@@ -163,6 +163,8 @@ def test_a_clusters_range_may_be_changed_and_its_password_not_handed_over() -> N
     (grant,) = grants_for(["rds:DescribeDBInstances"], [DATABASE, DLQ], PLACE, who="x")
     assert grant.resource == "arn:aws:rds:eu-central-1:111122223333:db:*"
     assert reason(grant.resource, ["rds:DescribeDBInstances"])
+    snapshots = {each.resource for each in grants_for(["rds:DescribeDBClusterSnapshots"], [DATABASE], PLACE, who="x")}
+    assert snapshots == {str(DATABASE.arn), "arn:aws:rds:eu-central-1:111122223333:cluster-snapshot:*"}
 
 
 def test_only_triggers_are_deleted_and_only_by_their_version() -> None:

@@ -18,7 +18,15 @@ from sandbox.databases import AuroraCluster
 from sandbox.deployment import Deployment
 from sandbox.faults import Kind
 from sandbox.scenes import NIGHT, failures
-from sandbox.systems.aurora import CONNECTIONS, NAME, PRICE, AuroraDatabase, aurora_configuration, aurora_target
+from sandbox.systems.aurora import (
+    BACKUPS,
+    CONNECTIONS,
+    NAME,
+    PRICE,
+    AuroraDatabase,
+    aurora_configuration,
+    aurora_target,
+)
 from sandbox.systems.document_management import DocumentManagement
 from sandbox.systems.lecture import Lecture
 from sandbox.world import World
@@ -451,3 +459,62 @@ def test_what_cannot_be_seen_is_not_lent_to(operation: str) -> None:
         on.minutes(60)
         assert on.written == []
         on.world.faults.clear()
+
+
+# -- backups ---------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def backed_up(settings: str = "days = 35\n", *, thin: bool = True) -> Iterator[Night]:
+    """A night on which a database is backed up as it should be."""
+    with World(NIGHT, thin=thin) as world:
+        system = AuroraDatabase(world)
+        toml = aurora_configuration(aurora_target(system), world=world, settings="")
+        toml = toml.replace(f'[remediations.{NAME}]\nmode = "auto"', f"[remediations.{BACKUPS}]\n{settings}")
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            on = Night(world, system, nightshift)
+            on.minutes(10)
+            assert nightshift.all == []
+            yield on
+            assert on.written == []
+            assert failures(world) == ()
+
+
+@pytest.mark.scenario("3.12", "database-backup-stale")
+@pytest.mark.scenario("2.21", "database-backup-stale")
+@pytest.mark.parametrize("thin", [True, False])
+def test_backups_that_are_kept_too_short_are_told(thin: bool) -> None:
+    """Somebody has shortened their retention: with the command that lengthens it again."""
+    with backed_up(thin=thin) as on:
+        on.system.shorten_backups(7)
+        on.until(Phase.CLOSED, limit=30)
+        [incident] = on.nightshift.of(BACKUPS)
+        assert incident.verdict is Verdict.ESCALATED
+        assert "are kept for 7 days, and should be for 35" in on.told
+        assert "--backup-retention-period 35" in on.told
+
+
+@pytest.mark.scenario("3.12", "database-backup-stale")
+@pytest.mark.scenario("3.15", "database-backup-stale")
+@pytest.mark.scenario("2.16", "database-backup-stale")
+def test_backups_that_have_stopped_are_told_with_what_there_is_to_restore() -> None:
+    """To which time, and from which snapshot."""
+    with backed_up() as on:
+        on.system.take_snapshot("before-migration")
+        on.system.stop_backups()
+        on.until(Phase.CLOSED, limit=60)
+        [incident] = on.nightshift.of(BACKUPS)
+        assert incident.verdict is Verdict.ESCALATED
+        assert "its automated backups have stopped" in on.told
+        assert "the newest snapshot that was made by hand is before-migration" in on.told
+        assert "it can be restored to any time from" in on.told
+
+
+def test_a_stopped_database_is_not_backed_up_and_that_is_no_news() -> None:
+    """The newest time to which it could be restored stands still with it."""
+    with backed_up() as on:
+        on.system.stop_backups()
+        on.system.stop()
+        on.minutes(60)
+        assert on.nightshift.all == []

@@ -161,6 +161,12 @@ def _modified(params: Params, account: Account) -> Pairs:
     yield "rds:ModifyDBCluster", _database(params, account), said
 
 
+def _snapshots(params: Params, account: Account) -> Pairs:
+    """Those of a cluster: of it, and of whichever there are."""
+    yield "rds:DescribeDBClusterSnapshots", _database(params, account), ()
+    yield "rds:DescribeDBClusterSnapshots", account.arn("rds", "cluster-snapshot:*"), ()
+
+
 def _domain(params: Params, account: Account) -> str:
     return account.arn("es", f"domain/{params['DomainName']}")
 
@@ -464,6 +470,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "opensearch.DescribeDomain": _plain("es:DescribeDomain", _domain),
     "opensearch.DescribeDomainHealth": _plain("es:DescribeDomainHealth", _domain),
     "opensearch.ListTags": _plain("es:ListTags", lambda params, _: str(params["ARN"])),
+    "rds.DescribeDBClusterSnapshots": _snapshots,
     "rds.DescribeDBClusters": _plain("rds:DescribeDBClusters", _database),
     "rds.DescribeDBInstances": _plain("rds:DescribeDBInstances", lambda _, account: account.arn("rds", "db:*")),
     "rds.ListTagsForResource": _plain("rds:ListTagsForResource", lambda params, _: str(params["ResourceName"])),

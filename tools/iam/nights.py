@@ -37,8 +37,8 @@ from sandbox.scenes import (
     configuration,
     release_configuration,
 )
+from sandbox.systems.aurora import BACKUPS, PRICE, AuroraDatabase, aurora_target
 from sandbox.systems.aurora import NAME as SATURATED
-from sandbox.systems.aurora import PRICE, AuroraDatabase, aurora_target
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target
@@ -544,11 +544,13 @@ def _play_executions() -> Night:
 
 
 def _play_databases() -> Night:
-    """A database is lent a higher maximum, the answer lost, and gives it back; then search turns red."""
+    """A database is lent a higher maximum, the answer lost, and gives it back; search turns red, and backups go."""
     with World(NIGHT, thin=True) as world:
         system, database, search = DocumentManagement(world), AuroraDatabase(world), DocumentSearch(world)
         quick = f'acu_dollars_per_hour = {PRICE}\nlease = "PT40M"\ncalm = "PT20M"\n'
-        enabled = f'[remediations.{SATURATED}]\nmode = "auto"\n{quick}[remediations.{SEARCH}]\n\n'
+        enabled = (
+            f'[remediations.{SATURATED}]\nmode = "auto"\n{quick}[remediations.{SEARCH}]\n[remediations.{BACKUPS}]\n\n'
+        )
         toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", f"{enabled}[[systems]]", 1)
         toml += aurora_target(database, users=(system.service_arn,)) + search_target(search)
         with Deployment(world, toml) as nightshift:
@@ -563,7 +565,8 @@ def _play_databases() -> Night:
                 database.offer(0.6)
                 stage.until_settled()
                 search.lose_nodes(2)
-                stage.until(lambda: nightshift.of(SEARCH))
+                database.shorten_backups(1)
+                stage.until(lambda: nightshift.of(SEARCH) and nightshift.of(BACKUPS))
                 stage.until_settled()
             words = {f"cluster:{database.cluster.name}": "cluster:DATABASE", search.domain.name: "DOMAIN"}
             return recorded("databases", stage, steps, words=words)

@@ -89,7 +89,7 @@ def seen(described: Any = None, target: Target = DB, **used: Any) -> Readings:
     return Readings(NOW, found)
 
 
-def look(described: Any = None, target: Target = DB, **used: Any) -> Observation:
+def look(described: Any = None, target: Any = DB, **used: Any) -> Observation:
     """What it makes of that."""
     return CURE.detect(target, seen(described, target, **used))
 

@@ -8,6 +8,7 @@ from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
 from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
 from nightshift.remediations.aurora_saturated import AuroraSaturated
+from nightshift.remediations.database_backup_stale import DatabaseBackupStale
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
@@ -50,6 +51,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     ExecutionFailed,  # then what has failed at any of these; its diagnosis waits until nothing fails any more
     EventSourceBroken,  # told only, as all that follow: what is not called does not fail
     OpensearchUnhealthy,
+    DatabaseBackupStale,
     S3TriggerBehind,
     ArchiveBroken,
     LambdaFailing,
