@@ -61,7 +61,7 @@ DESCRIBED: Mapping[str, Any] = {
 
 def cluster(**other: Any) -> dict[str, Any]:
     """A cluster, as DescribeDBClusters gives it; None takes a field away."""
-    return {name: value for name, value in (DESCRIBED | other).items() if value is not None}
+    return {name: value for name, value in {**DESCRIBED, **other}.items() if value is not None}
 
 
 def ranged(least: float, most: float, **more: Any) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def domain(**other: Any) -> dict[str, Any]:
     return {**DESCRIBED, **other}
 
 
-def measured(**now: list[float]) -> dict[str, list[float]]:
+def measured(**now: Any) -> dict[str, Any]:
     """Half an hour of each metric: well, but for ``now``."""
     return {name: now.get(name.replace(".", "_"), [float(value)] * 30) for name, value in WELL.items()}
 
@@ -67,7 +67,7 @@ def seen(described: Any = None, **now: Any) -> Readings:
     """What a look read."""
     found: dict[Query, Any] = {read("es.domain", DOMAIN): domain() if described is None else described}
     for name, values in measured(**now).items():
-        answer = values
+        answer: Any = values
         if not isinstance(values, Unread):
             answer = Series(tuple((NOW - (len(values) + 1 - n) * MINUTE, each) for n, each in enumerate(values)))
         found[domain_metric(DOMAIN, name, STATS[name], 30)] = answer
