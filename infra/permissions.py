@@ -90,6 +90,8 @@ PATTERNS: Mapping[str, str] = {
     "ecs:*:service-revision/": "revisions get their identifiers when they are made; the service is in the pattern",
     "ecs:*:task/": "tasks get their identifiers when they start; the cluster is in the pattern",
     "kms:*:key/": "the key is the queue owner's choice; described, or used through SQS for that queue's messages",
+    "rds:*:cluster-snapshot:": "snapshots get their names from whoever makes them; they are only described",
+    "rds:*:db:": "which instances a cluster has is its own choice of that moment; they are only described",
     "logs:*:log-group:": "log streams get their names when they start; the log group is in the pattern",
     "states:*:execution:": "executions get their names when they start; the state machine is in the pattern",
     "s3:*:": "objects get their keys when they are put there; the bucket and the prefix are in the pattern",
@@ -119,6 +121,9 @@ NEVER: Mapping[str, str] = {
     "ecs:DeleteService": "takes down what is looked after",
     "ecs:TagResource": "a service that could tag could give itself leave to touch a target",
     "ecs:UntagResource": "a service that could untag could take off somebody's `protected`",
+    "es:AddTags": "as ecs:TagResource",
+    "es:DeleteDomain": "destroys all that can be found in it",
+    "es:RemoveTags": "as ecs:UntagResource",
     "iam:*": "would be leave to everything",
     "kms:DisableKey": "makes what is encrypted unreadable",
     "kms:ScheduleKeyDeletion": "makes what is encrypted unreadable for ever",
@@ -127,6 +132,11 @@ NEVER: Mapping[str, str] = {
     "lambda:UntagResource": "as ecs:UntagResource",
     "logs:DeleteLogGroup": "destroys the record of what was done",
     "organizations:*": "is about more than this account",
+    "rds:AddTagsToResource": "as ecs:TagResource",
+    "rds:DeleteDBCluster": "destroys what is looked after",
+    "rds:DeleteDBClusterSnapshot": "destroys what it could be restored from",
+    "rds:DeleteDBInstance": "takes down what is looked after",
+    "rds:RemoveTagsFromResource": "as ecs:UntagResource",
     "s3:DeleteBucket": "destroys what was set apart",
     "s3:DeleteObject": "destroys what was set apart",
     "s3:DeleteObjectVersion": "destroys what was set apart",
@@ -172,6 +182,10 @@ WORST: Mapping[str, str] = {
     "ecs:UpdateService": (
         "Scale a registered service to zero, restart it for ever, or give it another network or task definition: one "
         "without roles, or with roles that the service's target names (others need iam:PassRole, which is denied)"
+    ),
+    "rds:ModifyDBCluster": (
+        "Change anything about a registered Aurora cluster: its password, its version, how long backups are kept. IAM "
+        "knows one change from the others, handing the password to Secrets Manager, and that is denied"
     ),
     "events:DisableRule": "Stop what a registered rule starts",
     "events:EnableRule": "Start again what somebody had stopped",
@@ -486,6 +500,25 @@ def _executions(target: Target, place: Place) -> Iterable[tuple[str, Conditions]
         yield place.arn("states", f"execution:{target.arn.name}:*"), ()
 
 
+def _instances(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """Which instances a cluster has is asked at that moment, by its name: any of this account and Region."""
+    if target.arn.kind == "rds:cluster":
+        yield place.arn("rds", "db:*"), ()
+
+
+def _snapshots(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The snapshots of a cluster are asked for by its name, and have names of their own: any of this account's."""
+    for arn, _ in _of("rds:cluster", "arn")(target, place):
+        yield arn, ()
+        yield place.arn("rds", "cluster-snapshot:*"), ()
+
+
+def _ranged(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """A cluster: not to hand its password over, which is all that IAM tells from a change of its range."""
+    for arn, _ in _of("rds:cluster", "arn")(target, place):
+        yield arn, (("BoolIfExists", "rds:ManageMasterUserPassword", "false"),)
+
+
 def _stacks(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """Which stack owns a target is in its tags, which are read at that moment: any, where it is not one itself."""
     itself = target.arn.kind == "cloudformation:stack"
@@ -611,6 +644,15 @@ _SCOPES: Mapping[str, Scope] = {
     "states:ListTagsForResource": _of("states:stateMachine", "arn"),
     "states:RedriveExecution": _executions,
     "states:StartExecution": _of("states:stateMachine", "arn"),
+    # -- RDS and OpenSearch
+    "es:DescribeDomain": _of("es:domain", "arn"),
+    "es:DescribeDomainHealth": _of("es:domain", "arn"),
+    "es:ListTags": _of("es:domain", "arn"),
+    "rds:DescribeDBClusterSnapshots": _snapshots,
+    "rds:DescribeDBClusters": _of("rds:cluster", "arn"),
+    "rds:DescribeDBInstances": _instances,
+    "rds:ListTagsForResource": _of("rds:cluster", "arn"),
+    "rds:ModifyDBCluster": _ranged,
     # -- DynamoDB
     "dynamodb:DescribeTable": _of("dynamodb:table", "arn"),
     "dynamodb:UpdateTable": _of("dynamodb:table", "arn"),

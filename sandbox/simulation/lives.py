@@ -59,6 +59,7 @@ _EVENTS = "lambda-dlq-backlog"
 _GRAPHS = "appsync-slow"
 _ROLLBACK = "stack-rollback-failed"
 _THROTTLED = "lambda-throttled"
+_SATURATED, _SEARCH, _BACKUPS = "aurora-saturated", "opensearch-unhealthy", "database-backup-stale"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -83,6 +84,9 @@ _BY_SCENE = {
     "hours lost": _HOURS_MISSING,
     "api busy": _GRAPHS,
     "rollback fails": _ROLLBACK,
+    "database busy": _SATURATED,
+    "search red": _SEARCH,
+    "backups shortened": _BACKUPS,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
@@ -94,6 +98,7 @@ _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
 _INVOKES, _RESERVES = "lambda.Invoke", "lambda.PutFunctionConcurrency"
 _CACHES, _DROPS = "appsync.CreateApiCache", "appsync.DeleteApiCache"
 _CONTINUES = "cloudformation.ContinueUpdateRollback"
+_RANGES = "rds.ModifyDBCluster"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -105,7 +110,7 @@ _FAST: Mapping[str, Mapping[str, str | int]] = {
     _STALLED: {**_SOON, "stalled_for": "PT5M", "rollout": "PT5M"},
     _SLOW: {**_SOON, "lease": "PT3M", "max_attempts": 1},
 }
-_OWN: Mapping[str, Mapping[str, str | int]] = {
+_OWN: Mapping[str, Mapping[str, str | int | float]] = {
     _RELEASE: {**_SOON, "patience": "PT8M", "stalled_for": "PT5M", "failed_tasks": 2, "max_attempts": 1},
     _UNHEALTHY: {
         **_SOON,
@@ -136,6 +141,17 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
     _BROKEN: _SOON,
     _TUNE: {**_SOON, "patience": "PT20M", "least": 8, "processing_metric": WORK},
     _THROTTLED: {**_SOON, "patience": "PT12M", "lease": "PT20M"},
+    _SATURATED: {
+        **_SOON,
+        "patience": "PT12M",
+        "saturated_for": 5,
+        "lease": "PT20M",
+        "calm": "PT10M",
+        "max_attempts": 1,
+        "acu_dollars_per_hour": 0.1,
+    },
+    _SEARCH: _SOON,
+    _BACKUPS: _SOON,
     _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
 }
 """of those that look at one thing alone"""
@@ -266,6 +282,19 @@ def _graph(*scenes: Scene, of: tuple[int, int, int] = (90, 0, 0), **more: Any) -
 def _unrolled(*scenes: Scene, mended: int = 1, role: int = 1, **more: Any) -> Story:
     begins = _at(0.1, "rollback fails", mended, role)
     return _told(_ROLLBACK, (begins, *scenes), {}, {"documents": 0, "stacks": 1, **more})
+
+
+def _database(*scenes: Scene, tenths: int = 28, seconds: int = 20 * 60, **more: Any) -> Story:
+    begins = _at(0.1, "database busy", tenths, seconds)
+    return _told(_SATURATED, (begins, *scenes), more.pop("has", {}), {"documents": 0, "databases": 1, **more})
+
+
+def _unsaved(**more: Any) -> Story:
+    return _told(_BACKUPS, (_at(2.1, "backups shortened", 1),), {}, {"documents": 0, "databases": 1, **more})
+
+
+def _red(**more: Any) -> Story:
+    return _told(_SEARCH, (_at(2.1, "search red", 2),), {}, {"documents": 0, "searches": 1, **more})
 
 
 def _failed(
@@ -427,6 +456,16 @@ LIVES: tuple[Life, ...] = (
     Life("rollback that is not continued", _unrolled(answer="no"), (_REFUSED,), (), (_CONTINUES,)),
     Life("rollback without a role", _unrolled(role=0), (_ESCALATED,), (), (_CONTINUES,)),
     Life("rollback, only watched", _unrolled(mode="observe"), (_REFUSED,), (), (_CONTINUES,)),
+    # databases and search
+    Life("database that is lent to", _database(), (_FIXED,), (_RANGES,)),
+    Life("database that is lent to in vain", _database(tenths=200, seconds=_HOURS), (_ESCALATED,), (_RANGES,)),
+    Life("database that goes on running on what was lent", _database(seconds=_HOURS), (_ESCALATED,), (_RANGES,)),
+    Life("database, and somebody scales", _database(_at(18, "database scaled by hand", 60)), (_FIXED,), (_RANGES,)),
+    Life("database, whose window is waited for", _database(_at(0.05, "database waits"), seconds=_HOURS, has={"deadline": "PT15M"}), (_REFUSED,), (), (_RANGES,)),
+    Life("database, approved", _database(seconds=30 * 60, mode="approve", answer="yes"), (_FIXED,), (_RANGES,)),
+    Life("database, only watched", _database(mode="observe"), (_REFUSED,), (), (_RANGES,)),
+    Life("database, whose backups are few", _unsaved(), (_ESCALATED,), (), (_RANGES,)),
+    Life("search that is red", _red(), (_ESCALATED,), (), (_RANGES,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

@@ -32,7 +32,19 @@ from sandbox.seam import Call
 from sandbox.simulation.hub import Running
 from sandbox.simulation.loan import LENT, ORIGINAL
 from sandbox.simulation.nemesis import Fault
-from sandbox.simulation.run import CAPACITY, LATE, RESERVED, TASKS, TRIGGERS, WIRES, Human, Played, Stage, stuck_for
+from sandbox.simulation.run import (
+    CAPACITY,
+    LATE,
+    MOST,
+    RESERVED,
+    TASKS,
+    TRIGGERS,
+    WIRES,
+    Human,
+    Played,
+    Stage,
+    stuck_for,
+)
 from sandbox.systems.transient_trigger import TransientTrigger, readable
 from sandbox.trail import Event as TrailEvent
 
@@ -57,9 +69,11 @@ _EXPECTED = {"Crash", "Fenced", "StoreUnavailable", "Unsent"}
 """what a tick or a sweep may end with: it is taken up again"""
 _LIMITS = "application-autoscaling.RegisterScalableTarget"
 _CONTINUES = "cloudformation.ContinueUpdateRollback"
+_RANGES = "rds.ModifyDBCluster"
 _RESERVES = "lambda.PutFunctionConcurrency"
 _ONCE = {
     _CONTINUES,
+    _RANGES,
     "ecs.UpdateService",
     "events.EnableRule",
     "appsync.CreateApiCache",
@@ -594,7 +608,7 @@ def deadlines(case: Case) -> Iterator[str]:
     """No incident stays open long after its deadline, but where giving back has failed: that is tried for an hour."""
     for incident in case.played.incidents:
         end = incident.closed_at or case.played.stage.world.now
-        tries = sum(each.kind == "undone" for each in case.events.get(incident.id, ()))
+        tries = sum(each.kind in {"kept", "undone"} for each in case.events.get(incident.id, ()))
         overtime = OVERTIME + (GIVE_BACK_EVERY * GIVE_BACK_TRIES if tries > 1 else timedelta(0))
         if end > incident.deadline + overtime:
             yield f"{incident.id} was open until {end:%H:%M}; its deadline was {incident.deadline:%H:%M}"
@@ -629,6 +643,8 @@ def _work_unnoticed(stage: Stage, known: set[str]) -> Iterator[str]:
     for stack in stage.stacks:
         if stack.status == ROLLBACK_FAILED and stack.arn not in known:
             yield f"the rollback of {stack.name} has failed, and nobody was ever told"
+    red = (each.arn for each in stage.searches if each.domain.red and each.arn not in known)
+    yield from (f"{arn} is red, and nobody was ever told" for arn in red)
     for machine in stage.machines:
         if machine.left and machine.arn not in known:
             yield f"{len(machine.left)} executions of {machine.arn} have failed, and nobody was ever told"
@@ -658,6 +674,24 @@ def loans_returned(case: Case) -> Iterator[str]:
         yield from _tasks_returned(case)
     yield from _concurrency_returned(case)
     yield from _caches_returned(case)
+    yield from _ranges_returned(case)
+
+
+def _ranges_returned(case: Case) -> Iterator[str]:
+    """The same of a database's maximum, of which nothing else is ever changed, and nothing that waits comes along."""
+    stage = case.played.stage
+    for system in stage.databases:
+        human = [each.value / 10 for each in stage.humans if each.what == "scale" and each.subject == system.arn]
+        right, now = (human or [MOST])[-1], system.cluster.most
+        incidents = [each for each in case.played.incidents if each.target == system.arn]
+        told = any(each.lent and ("given back" in each.why or "was left" in each.why) for each in incidents)
+        if now != right and not told:
+            yield f"{system.arn} is left at {now} ACUs; {right} is right"
+        if system.cluster.flushed:
+            yield f"{', '.join(system.cluster.flushed)} of {system.arn} did not wait for its maintenance window"
+    for call in case.writes:
+        if call.name == _RANGES and set(call.params) != {"DBClusterIdentifier", "ServerlessV2ScalingConfiguration"}:
+            yield f"more than a range of {_resource(call)} was set: {sorted(call.params)}"
 
 
 def _caches_returned(case: Case) -> Iterator[str]:
@@ -909,12 +943,18 @@ def _takes_back(case: Case, call: Call) -> bool:
         return _resource(call) in lent and call.params["Attributes"].get("VisibilityTimeout") != LENT
     if call.name == _RESERVES:
         return int(call.params["ReservedConcurrentExecutions"]) == RESERVED
-    wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
     before = [each for each in case.by_incident[call.principal.name] if each.number < call.number]
+    if call.name == _RANGES:
+        return any(each.name == _RANGES and _maximum(each) > _maximum(call) for each in before)
+    wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
     earlier = [each.params.get("desiredCount", each.params.get("MaxCapacity")) for each in before]
     set_by_hand = {human.value for human in case.played.stage.humans if human.what == "scale"}
     gives = wanted in set_by_hand and any(each is not None and each > wanted for each in earlier)
     return wanted == TASKS or gives
+
+
+def _maximum(call: Call) -> float:
+    return float(call.params["ServerlessV2ScalingConfiguration"]["MaxCapacity"])
 
 
 def _names(calls: list[Call]) -> str:
@@ -943,6 +983,8 @@ def _resource(call: Call) -> str:
         return f"arn:aws:appsync:{place}:apis/{params['apiId']}"
     if call.service == "cloudformation":
         return str(params["StackName"])
+    if call.service == "rds":
+        return f"arn:aws:rds:{place}:cluster:{params['DBClusterIdentifier']}"
     if call.service == "events":
         return f"arn:aws:events:{place}:rule/{params['Name']}"
     if call.service == "lambda":

@@ -42,6 +42,9 @@ from sandbox.simulation.hub import Hub
 from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
+from sandbox.systems.aurora import BACKUPS, AuroraDatabase, aurora_target
+from sandbox.systems.aurora import NAME as SATURATED
+from sandbox.systems.aurora import databases as aurora
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
@@ -52,6 +55,8 @@ from sandbox.systems.graphql import GraphQl, graphql_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
 from sandbox.systems.pulse_functions import PulseFunctions, functions_target
 from sandbox.systems.queue_service import QueueService
+from sandbox.systems.search import NAME as SEARCH
+from sandbox.systems.search import DocumentSearch, search_domains, search_target
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.systems.wires import secure
@@ -87,6 +92,8 @@ SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
 """how many tasks a service has, until somebody sets another number"""
+MOST = 2.0
+"""ACUs that a database may have, until somebody sets another maximum"""
 LIMIT = timedelta(minutes=60)
 """after the time to settle: how long the last incident may take that was opened after the faults had ended"""
 
@@ -114,6 +121,8 @@ class Systems:
     machines: list[DocumentProcessing]
     schedules: list[Ingestion]
     graphs: list[GraphQl]
+    databases: list[AuroraDatabase]
+    searches: list[DocumentSearch]
     functions: list[EtlFunction]
     stacks: list[Stack]
     lambdas: PulseFunctions | None
@@ -131,6 +140,9 @@ class Systems:
             DISABLED: self.schedules,
             HOURS: self.schedules,
             GRAPHS: self.graphs,
+            SATURATED: self.databases,
+            BACKUPS: self.databases,
+            SEARCH: self.searches,
             EVENTS: self.functions,
             ROLLBACKS: self.stacks,
             THROTTLED: self.lambdas.all if self.lambdas else (),
@@ -263,6 +275,9 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
         schedules = [_ingestion(world, number) for number in range(story.schedules)]
         graphs = [GraphQl(world, f"g{number}", takes=timedelta(minutes=2)) for number in range(story.graphs)]
+        clusters, domains = aurora(world), search_domains(world)
+        databases = [AuroraDatabase(world, f"d{n}", most=MOST, account=clusters) for n in range(story.databases)]
+        searches = [DocumentSearch(world, f"s{n}", account=domains) for n in range(story.searches)]
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
         stacks = [_stack(world, number) for number in range(story.stacks)]
         names = [f"pulse-{number}" for number in range(story.lambdas)]
@@ -282,6 +297,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             machines=machines,
             schedules=schedules,
             graphs=graphs,
+            databases=databases,
+            searches=searches,
             functions=functions,
             stacks=stacks,
             lambdas=lambdas,
@@ -470,6 +487,14 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     parts += [
         f'[[systems]]\nname = "graph-{number}"\n{graphql_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.graphs)
+    ]
+    parts += [
+        f'[[systems]]\nname = "database-{number}"\n{aurora_target(system, mode=story.mode)}\n'
+        for number, system in enumerate(systems.databases)
+    ]
+    parts += [
+        f'[[systems]]\nname = "search-{number}"\n{search_target(system, mode=story.mode)}\n'
+        for number, system in enumerate(systems.searches)
     ]
     parts += [
         f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode, more=of_events)}\n'
@@ -804,6 +829,36 @@ def _redrive_executions(stage: Stage, scene: Scene) -> None:
     system = stage.machines[scene.which % len(stage.machines)]
     for each in system.failed:
         system.machines.redrive(system.machine, each)
+
+
+def _database_busy(stage: Stage, scene: Scene) -> None:
+    """Load that needs so many tenths of an ACU comes to a database, for so many seconds."""
+    system = stage.databases[scene.which % len(stage.databases)]
+    tenths, seconds = scene.numbers
+    system.offer(tenths / 10)
+    _later(stage, seconds, lambda: system.offer(0.6))
+
+
+def _database_scaled(stage: Stage, scene: Scene) -> None:
+    """A person sets another maximum of a database, in tenths of an ACU."""
+    system = stage.databases[scene.which % len(stage.databases)]
+    stage.note("scale", system.arn, value=scene.numbers[0])
+    system.scale_by_hand(scene.numbers[0] / 10)
+
+
+def _database_waits(stage: Stage, scene: Scene) -> None:
+    """Somebody has left a change of a database for its maintenance window."""
+    stage.databases[scene.which % len(stage.databases)].leave_for_the_window()
+
+
+def _backups_shortened(stage: Stage, scene: Scene) -> None:
+    """Somebody has a database's automated backups kept for so many days."""
+    stage.databases[scene.which % len(stage.databases)].shorten_backups(scene.numbers[0])
+
+
+def _search_red(stage: Stage, scene: Scene) -> None:
+    """So many nodes of a domain of OpenSearch fail."""
+    stage.searches[scene.which % len(stage.searches)].lose_nodes(scene.numbers[0])
 
 
 def _object_deleted(stage: Stage, scene: Scene) -> None:
@@ -1208,6 +1263,8 @@ def _look(stage: Stage) -> None:
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
     found |= {system.arn: system.healthy for system in stage.graphs}
     found |= {stack.arn: stack.status.endswith("_COMPLETE") for stack in stage.stacks}
+    found |= {each.arn: not each.full and each.cluster.retention >= 7 for each in stage.databases}
+    found |= {search.arn: not search.domain.red for search in stage.searches}
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -1306,6 +1363,11 @@ def _heal_work(stage: Stage) -> None:
         each.asks = 60
     for machine in stage.machines:
         machine.up(INDEX)
+    for database in stage.databases:
+        database.offer(0.6)
+        database.shorten_backups(35)
+    for search in stage.searches:
+        search.replace_nodes()
     for ingestion in stage.schedules:
         ingestion.enable()
         ingestion.never.clear()
@@ -1370,6 +1432,11 @@ _SCENES: dict[str, Any] = {
     "executions fail": _executions_fail,
     "definition": _definition,
     "executions redriven by hand": _redrive_executions,
+    "database busy": _database_busy,
+    "database scaled by hand": _database_scaled,
+    "database waits": _database_waits,
+    "search red": _search_red,
+    "backups shortened": _backups_shortened,
     "object deleted": _object_deleted,
     "object broken": _object_broken,
     "rule disabled": _rule_disabled,

@@ -142,6 +142,8 @@ class Story:
     machines: int = 0  # state machines
     schedules: int = 0  # ingestions that a rule starts
     graphs: int = 0  # GraphQL APIs
+    databases: int = 0  # Aurora clusters
+    searches: int = 0  # domains of OpenSearch
     functions: int = 0  # functions with a queue for their failed events
     stacks: int = 0  # stacks that CloudFormation updates
     lambdas: int = 0  # functions that share an account's concurrency: these or the ones before

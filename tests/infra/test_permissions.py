@@ -39,6 +39,8 @@ ALARM = Target(arn=Arn.parse("arn:aws:cloudwatch:eu-central-1:111122223333:alarm
 BUCKET = Target(arn=Arn.parse("arn:aws:s3:::b"), group="g")
 FUNCTION = Target(arn=Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl"), group="g")
 MACHINE = Target(arn=Arn.parse("arn:aws:states:eu-central-1:111122223333:stateMachine:docs"), group="g")
+DATABASE = Target(arn=Arn.parse("arn:aws:rds:eu-central-1:111122223333:cluster:dms"), group="g")
+SEARCH = Target(arn=Arn.parse("arn:aws:es:eu-central-1:111122223333:domain/search"), group="g")
 EVENTS = Target(arn=QUEUE, group="g", function=replace(FUNCTION.arn, resource="function:etl:live"))
 ALB = Arn.parse("arn:aws:elasticloadbalancing:eu-central-1:111122223333:loadbalancer/app/api/1")
 WORKER = Target(
@@ -96,7 +98,23 @@ PIPELINE = Target(
 def test_every_action_that_a_remediation_declares_has_a_resource(remediation: type) -> None:
     """Adding an action without saying on what it is allowed fails here, not at three in the morning."""
     declared = {*remediation.reads, *remediation.writes, *remediation.delegates}  # type: ignore[attr-defined]
-    every = (DLQ, EVENTS, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, TRIGGERS, PIPELINE, RULE, API, POOL, *KEPT_UP)
+    every = (
+        DLQ,
+        EVENTS,
+        WORKER,
+        ALARM,
+        BUCKET,
+        FUNCTION,
+        MACHINE,
+        DATABASE,
+        SEARCH,
+        TRIGGERS,
+        PIPELINE,
+        RULE,
+        API,
+        POOL,
+        *KEPT_UP,
+    )
     targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
     if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
@@ -130,7 +148,7 @@ def test_what_people_keep_up_is_read_by_its_own_arn() -> None:
 
 def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
-    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, RULE, API, POOL, *KEPT_UP)
+    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, DATABASE, SEARCH, RULE, API, POOL, *KEPT_UP)
     examples = {each.arn.kind: each.arn for each in every}
     for kind in signals.KINDS.values():
         arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)  # a prefix of a bucket
@@ -178,6 +196,18 @@ def test_executions_are_those_of_the_listed_machine() -> None:
     assert grants_for(["states:StartExecution"], [MACHINE, DLQ], PLACE, who="x") == {
         Grant("states:StartExecution", str(MACHINE.arn))
     }
+
+
+def test_a_clusters_range_may_be_changed_and_its_password_not_handed_over() -> None:
+    """Its instances are found out at that moment, and only described."""
+    (grant,) = grants_for(["rds:ModifyDBCluster"], [DATABASE, DLQ], PLACE, who="x")
+    condition = ("BoolIfExists", "rds:ManageMasterUserPassword", "false")
+    assert grant == Grant("rds:ModifyDBCluster", str(DATABASE.arn), (condition,))
+    (grant,) = grants_for(["rds:DescribeDBInstances"], [DATABASE, DLQ], PLACE, who="x")
+    assert grant.resource == "arn:aws:rds:eu-central-1:111122223333:db:*"
+    assert reason(grant.resource, ["rds:DescribeDBInstances"])
+    snapshots = {each.resource for each in grants_for(["rds:DescribeDBClusterSnapshots"], [DATABASE], PLACE, who="x")}
+    assert snapshots == {str(DATABASE.arn), "arn:aws:rds:eu-central-1:111122223333:cluster-snapshot:*"}
 
 
 def test_only_triggers_are_deleted_and_only_by_their_version() -> None:
@@ -335,6 +365,8 @@ def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
         BUCKET,
         FUNCTION,
         MACHINE,
+        DATABASE,
+        SEARCH,
         TRIGGERS,
         PIPELINE,
         Target(arn=LISTED, group="g"),

@@ -11,7 +11,7 @@ from nightshift.calendar import Calendar, Dates, Day, Freeze, Window
 from nightshift.config import Limits, Storm
 from nightshift.decide import Close
 from nightshift.engine import _unclear
-from nightshift.errors import Denied, Refused, StoreUnavailable, Unsent
+from nightshift.errors import Denied, Refused, StoreUnavailable, Unreadable, Unsent
 from nightshift.guardrails import Brake, _within
 from nightshift.incidents import Event
 from nightshift.model import (
@@ -913,6 +913,72 @@ def test_what_cannot_be_given_back_is_tried_again_and_then_told(account: Account
     assert incident.verdict is Verdict.ESCALATED
     assert "NOT be given back" in incident.why
     assert account.attribute(here.target, "VisibilityTimeout") == "99"
+
+
+class Kept(Toy):
+    """A toy whose queue runs on what was lent, as the test says."""
+
+    name: ClassVar[str] = "kept"
+    needed: ClassVar[list[str | Unreadable]] = []
+    """what :meth:`still_needed` answers or raises, in order; the last answer is repeated"""
+
+    def still_needed(self, read: Reader, plan: Plan) -> str:
+        said = self.needed.pop(0) if len(self.needed) > 1 else self.needed[0]
+        if isinstance(said, Unreadable):
+            raise said
+        return said
+
+
+def test_what_the_target_runs_on_stays_out_and_is_told_after_an_hour(account: Account) -> None:
+    """The lease is over, and to take it back would do harm: a person must decide, and it is on the record."""
+    Kept.needed[:] = ["it runs on that"]
+    here = night(account, Kept(lease=10 * MINUTE))
+    incident = here.until_closed(120)
+    assert incident.verdict is Verdict.ESCALATED
+    assert "what was lent was NOT given back: it runs on that" in incident.why
+    assert account.attribute(here.target, "VisibilityTimeout") == "99"
+    assert incident.lent
+    assert incident.lease_ends is not None
+    assert incident.closed_at is not None
+    assert timedelta(minutes=50) <= incident.closed_at - incident.lease_ends <= timedelta(minutes=65)
+    assert [attempt.verdict for attempt in incident.attempts] == [Verdict.FIXED]
+    assert sum(each.kind == "kept" for each in account.incidents.events(incident.id)) == 12
+
+
+@pytest.mark.parametrize("first", ["it runs on that", Unreadable("sqs:GetQueueAttributes", "Throttled")])
+def test_what_is_not_needed_any_more_is_given_back_then(account: Account, first: str | Unreadable) -> None:
+    """It is asked again every five minutes; that nobody can tell is a reason to leave it, too."""
+    Kept.needed[:] = [first, first, ""]
+    here = night(account, Kept(lease=10 * MINUTE))
+    incident = here.until_closed(60)
+    assert incident.verdict is Verdict.FIXED
+    assert account.attribute(here.target, "VisibilityTimeout") == "30"
+    assert not incident.lent
+
+
+def test_what_did_not_help_and_is_needed_is_handed_over_at_once(account: Account) -> None:
+    """Nobody waits an hour to hear of a cure that failed: it ends with what was lent left, and says so."""
+    Kept.needed[:] = ["it runs on that"]
+    here = night(account, Kept(lease=10 * MINUTE, cures=False, max_attempts=1, patience=MINUTE))
+    incident = here.until_closed(30)
+    assert incident.verdict is Verdict.ESCALATED
+    assert "what was lent was left: it runs on that" in incident.why
+    assert account.attribute(here.target, "VisibilityTimeout") == "99"
+    assert incident.lent
+    assert [attempt.verdict for attempt in incident.attempts] == [Verdict.INEFFECTIVE]
+    assert incident.closed_at is not None
+    assert incident.closed_at < incident.opened_at + 15 * MINUTE
+
+
+def test_what_somebody_has_changed_since_is_not_asked_about(account: Account) -> None:
+    """It is not ours any more, needed or not."""
+    Kept.needed[:] = ["it runs on that"]
+    here = night(account, Kept(lease=10 * MINUTE))
+    here.minutes(3)
+    account.set(here.target, VisibilityTimeout="60")
+    incident = here.until_closed()
+    assert incident.verdict is Verdict.FIXED
+    assert "somebody else" in incident.why
 
 
 def test_a_halt_does_not_make_us_forget_what_is_out(account: Account) -> None:

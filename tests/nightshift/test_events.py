@@ -123,6 +123,17 @@ def test_an_alarm_names_a_state_machine_by_its_whole_arn() -> None:
     assert alarm_targets(heard(shapes.eventbridge(Told())).alarms, [machine]) == ()
 
 
+@pytest.mark.parametrize(
+    "arn, dimension", [("rds:{}:{}:cluster:dms", "DBClusterIdentifier"), ("es:{}:{}:domain/dms", "DomainName")]
+)
+def test_an_alarm_names_a_database_or_a_domain_by_its_name(arn: str, dimension: str) -> None:
+    """Whatever else stands among the dimensions."""
+    target = Target(Arn.parse(f"arn:aws:{arn.format(REGION, ACCOUNT)}"), "system")
+    for name, named in (("dms", (target,)), ("other", ())):
+        metrics = (Metric({dimension: name, "ClientId": ACCOUNT}),)
+        assert alarm_targets(heard(shapes.eventbridge(Told(metrics=metrics))).alarms, [target]) == named
+
+
 TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=30)
 NAME = st.sampled_from(["orders-dlq", "other", "prod", "worker"]) | TEXT
 DIMENSION = st.sampled_from(["QueueName", "ClusterName", "ServiceName", "FunctionName"]) | TEXT

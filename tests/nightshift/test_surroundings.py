@@ -107,6 +107,14 @@ def test_tags_of_a_state_machine(account: Account, monkeypatch: pytest.MonkeyPat
     assert tags_of(account.aws, machine) == {"a": "b", "protected": ""}
 
 
+@pytest.mark.parametrize("name", ["rds:{}:{}:cluster:dms", "es:{}:{}:domain/search"])
+def test_tags_of_a_database_and_of_search(name: str, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By their ARN; a tag may have no value."""
+    said = {"TagList": [{"Key": "a", "Value": "b"}, {"Key": "protected"}]}
+    monkeypatch.setattr(account.aws, "read", lambda *_, **__: said)
+    assert tags_of(account.aws, Arn.parse(f"arn:aws:{name.format(REGION, ACCOUNT)}")) == {"a": "b", "protected": ""}
+
+
 def test_tags_of_what_nobody_can_read(account: Account) -> None:
     """Unknown, not untagged."""
     assert isinstance(tags_of(account.aws, Arn.parse(f"arn:aws:sns:{REGION}:{ACCOUNT}:topic")), Unread)

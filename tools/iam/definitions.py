@@ -19,7 +19,7 @@ __all__ = ["READS", "Action", "action"]
 READS = frozenset({"List", "Read"})
 """the levels of actions that change nothing"""
 
-_OTHERWISE = {"states": frozenset({"express", "maprun"})}
+_OTHERWISE = {"es": frozenset({"application", "datasource"}), "states": frozenset({"express", "maprun"})}
 """types that AWS lists as required beside another one, though a request is about one of the two"""
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
 

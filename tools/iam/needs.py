@@ -150,6 +150,27 @@ def _machine(params: Params, account: Account) -> str:
     return str(params["stateMachineArn"])
 
 
+def _database(params: Params, account: Account) -> str:
+    return account.arn("rds", f"cluster:{params['DBClusterIdentifier']}")
+
+
+def _modified(params: Params, account: Account) -> Pairs:
+    """A change of a cluster, and whether it hands the password over."""
+    over = params.get("ManageMasterUserPassword")
+    said = (("rds:ManageMasterUserPassword", None if over is None else str(over).lower()),)
+    yield "rds:ModifyDBCluster", _database(params, account), said
+
+
+def _snapshots(params: Params, account: Account) -> Pairs:
+    """Those of a cluster: of it, and of whichever there are."""
+    yield "rds:DescribeDBClusterSnapshots", _database(params, account), ()
+    yield "rds:DescribeDBClusterSnapshots", account.arn("rds", "cluster-snapshot:*"), ()
+
+
+def _domain(params: Params, account: Account) -> str:
+    return account.arn("es", f"domain/{params['DomainName']}")
+
+
 def _rule(params: Params, account: Account) -> str:
     bus = params.get("EventBusName", "")
     return account.arn("events", f"rule/{bus}/{params['Name']}" if bus else f"rule/{params['Name']}")
@@ -475,6 +496,14 @@ OPERATIONS: Mapping[str, Rule] = {
     "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
     "lambda.PutFunctionConcurrency": _plain("lambda:PutFunctionConcurrency", _function),
+    "opensearch.DescribeDomain": _plain("es:DescribeDomain", _domain),
+    "opensearch.DescribeDomainHealth": _plain("es:DescribeDomainHealth", _domain),
+    "opensearch.ListTags": _plain("es:ListTags", lambda params, _: str(params["ARN"])),
+    "rds.DescribeDBClusterSnapshots": _snapshots,
+    "rds.DescribeDBClusters": _plain("rds:DescribeDBClusters", _database),
+    "rds.DescribeDBInstances": _plain("rds:DescribeDBInstances", lambda _, account: account.arn("rds", "db:*")),
+    "rds.ListTagsForResource": _plain("rds:ListTagsForResource", lambda params, _: str(params["ResourceName"])),
+    "rds.ModifyDBCluster": _modified,
     "route53.ListResourceRecordSets": _plain("route53:ListResourceRecordSets", _zone),
     "logs.GetQueryResults": _plain("logs:GetQueryResults", _log_of_query),
     "logs.StartQuery": _plain(

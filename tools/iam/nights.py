@@ -37,6 +37,8 @@ from sandbox.scenes import (
     configuration,
     release_configuration,
 )
+from sandbox.systems.aurora import BACKUPS, PRICE, AuroraDatabase, aurora_target
+from sandbox.systems.aurora import NAME as SATURATED
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target
@@ -46,6 +48,8 @@ from sandbox.systems.graphql import GraphQl, UserPool, graphql_configuration, gr
 from sandbox.systems.ingestion import Ingestion, schedule_configuration
 from sandbox.systems.pulse_functions import PulseFunctions, functions_configuration
 from sandbox.systems.queue_service import WORK, tuning_configuration
+from sandbox.systems.search import NAME as SEARCH
+from sandbox.systems.search import DocumentSearch, search_target
 from sandbox.systems.transient_trigger import (
     FIELDS,
     TransientTrigger,
@@ -264,6 +268,7 @@ def nights() -> tuple[Night, ...]:
                 _play_concurrency(),
                 *releases,
                 _play_executions(),
+                _play_databases(),
                 _play_reports(),
                 _play_digest(),
                 _play_upkeep(),
@@ -596,6 +601,35 @@ def _play_executions() -> Night:
                 stage.until_settled()
             named = {f"execution:{machine.name}:{name}": "execution:MACHINE:EXECUTION" for name in machine.executions}
             return recorded("executions", stage, steps, words={**named, machine.name: "MACHINE"})
+
+
+def _play_databases() -> Night:
+    """A database is lent a higher maximum, the answer lost, and gives it back; search turns red, and backups go."""
+    with World(NIGHT, thin=True) as world:
+        system, database, search = DocumentManagement(world), AuroraDatabase(world), DocumentSearch(world)
+        quick = f'acu_dollars_per_hour = {PRICE}\nlease = "PT40M"\ncalm = "PT20M"\n'
+        enabled = (
+            f'[remediations.{SATURATED}]\nmode = "auto"\n{quick}[remediations.{SEARCH}]\n[remediations.{BACKUPS}]\n\n'
+        )
+        toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", f"{enabled}[[systems]]", 1)
+        toml += aurora_target(database, users=(system.service_arn,)) + search_target(search)
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(2)
+                world.faults.add(Kind.TIMEOUT_AFTER, "rds.ModifyDBCluster", times=1)
+                database.offer(2.8)
+                stage.until(lambda: nightshift.of(SATURATED))
+                stage.until(lambda: nightshift.of(SATURATED)[0].verdict)
+                database.offer(0.6)
+                stage.until_settled()
+                search.lose_nodes(2)
+                database.shorten_backups(1)
+                stage.until(lambda: nightshift.of(SEARCH) and nightshift.of(BACKUPS))
+                stage.until_settled()
+            words = {f"cluster:{database.cluster.name}": "cluster:DATABASE", search.domain.name: "DOMAIN"}
+            return recorded("databases", stage, steps, words=words)
 
 
 def _play_reports() -> Night:

@@ -198,18 +198,20 @@ _OPERATORS: Mapping[str, Callable[[str, str], bool]] = {
 }
 """(what the policy says, what the request says) → whether it holds: the operators that our policies use"""
 _ANY = "ForAnyValue:"
+_IF_EXISTS = "IfExists"
+"""what makes a condition hold where the request says nothing under its key"""
 _NULL = "Null"
 """whether a request says nothing under a key: the one operator that asks for that"""
 
 
 def holds(condition: Condition, context: Context) -> bool:
     """
-    Whether a condition is met. A key that the request is known not to say never matches.
+    Whether a condition is met. A key that the request is known not to say never matches, but where it need not exist.
 
     Raises NotUnderstood for an operator that is not used here, and for a key of which nobody has said whether the
     request has it.
     """
-    compare = _OPERATORS.get(condition.operator.removeprefix(_ANY))
+    compare = _OPERATORS.get(condition.operator.removeprefix(_ANY).removesuffix(_IF_EXISTS))
     if compare is None and condition.operator != _NULL:
         raise NotUnderstood(f"the operator {condition.operator}")
     if condition.key not in context:
@@ -217,6 +219,8 @@ def holds(condition: Condition, context: Context) -> bool:
     said = context[condition.key]
     if compare is None:
         return str(said is None).lower() in condition.values
+    if said is None and condition.operator.endswith(_IF_EXISTS):
+        return True
     return said is not None and any(compare(wanted, said) for wanted in condition.values)
 
 

@@ -78,10 +78,13 @@ def test_a_deny_wins_and_an_allow_is_needed(statements: list[dict[str, Any]], de
         ("ForAnyValue:StringEquals", "SWITCH", "SWITCH", True),
         ("ForAnyValue:StringEquals", "SWITCH", "INCIDENT#…", False),
         ("StringEquals", "a", None, False),
+        ("BoolIfExists", "false", None, True),
+        ("BoolIfExists", "false", "true", False),
+        ("BoolIfExists", "false", "false", True),
     ],
 )
 def test_a_condition_holds_or_not(operator: str, wanted: str, said: str | None, met: bool) -> None:
-    """What a request says is compared as the operator does; what it is known not to say never matches."""
+    """What a request says is compared as the operator does; what it is known not to say matches only if it need not."""
     assert holds(Condition(operator, "key", ("something else", wanted)), {"key": said}) is met
 
 

@@ -67,6 +67,8 @@ _MISSING = frozenset(
         "404",
         "AWS.SimpleQueueService.NonExistentQueue",
         "ClusterNotFoundException",
+        "DBClusterNotFoundFault",
+        "DBInstanceNotFound",
         "ExecutionDoesNotExist",
         "LoadBalancerNotFound",
         "NoSuchBucket",
@@ -320,6 +322,8 @@ def _subject(params: Mapping[str, Any]) -> str:
         "StackName",
         "SecretId",
         "CertificateArn",
+        "DBClusterIdentifier",
+        "DomainName",
     ):
         if name in params:
             return str(params[name])

@@ -41,6 +41,7 @@ from nightshift.model import (
     Arn,
     Cache,
     Customer,
+    Database,
     DnsRecord,
     Hours,
     Mode,
@@ -118,9 +119,11 @@ _SHAPES = {
     "appsync:apis": (re.compile(r"apis/[a-z0-9]{1,64}", re.ASCII), "apis/<API id>"),
     "cognito-idp:userpool": (re.compile(r"userpool/[\w-]{1,55}", re.ASCII), "userpool/<pool id>"),
     "cloudwatch:alarm": (re.compile(r"alarm:[!-~]{1,255}", re.ASCII), "alarm:<alarm name>"),
+    "es:domain": (re.compile(r"domain/[a-z][a-z0-9-]{2,27}", re.ASCII), "domain/<name>"),
     "events:rule": (re.compile(r"rule/([\w.-]{1,256}/)?[\w.-]{1,64}", re.ASCII), "rule/<name> or rule/<bus>/<name>"),
     "ecs:service": (re.compile(r"service/[\w-]{1,255}/[\w-]{1,255}", re.ASCII), "service/<cluster>/<service>"),
     "lambda:function": (re.compile(r"function:[\w-]{1,140}(:[\w$-]{1,128})?", re.ASCII), "function:<name>"),
+    "rds:cluster": (re.compile(r"cluster:[a-z][a-z0-9-]{0,62}", re.ASCII), "cluster:<name>"),
     "sqs:queue": (re.compile(r"[\w-]{1,80}|[\w-]{1,75}\.fifo", re.ASCII), "<queue name>"),
     "states:stateMachine": (re.compile(r"stateMachine:[\w.+=@-]{1,80}", re.ASCII), "stateMachine:<name>"),
     "s3:bucket": (re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII), "<bucket>"),
@@ -420,6 +423,29 @@ class CacheTable(_Table):
     )
 
 
+class DatabaseTable(_Table):
+    """What AWS does not say of an Aurora cluster."""
+
+    connections: int = Field(
+        ge=1,
+        le=100_000,
+        description="how many connections an instance of it takes: what SHOW max_connections says, also after a change "
+        "of its capacity, until it is rebooted",
+    )
+    ceiling: float | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        multiple_of=0.5,
+        description="ACUs above which its maximum is never lent; that of the remediation when not said",
+    )
+    used_by: tuple[_Arn, ...] = Field(
+        default=(),
+        max_length=8,
+        description="the ECS services and Lambda functions that use it: whose releases may be why it is busy",
+    )
+
+
 class DnsTable(_Table):
     """The name by which people reach a service."""
 
@@ -495,6 +521,9 @@ class TargetTable(_Table):
     )
     api: _Arn | None = Field(
         default=None, description="of a Cognito user pool: the GraphQL API of AppSync that its tokens open"
+    )
+    database: DatabaseTable | None = Field(
+        default=None, description="of an Aurora cluster: what AWS does not say of it, and who uses it"
     )
     depends_on: tuple[_Arn, ...] = Field(
         default=(),
@@ -797,6 +826,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"schedule": _schedule_written(target.schedule)} if target.schedule is not None else {}),
         **({"cache": _cache_written(target.cache)} if target.cache is not None else {}),
         **({"clients": list(target.clients)} if target.clients is not None else {}),
+        **({"database": _database_written(target.database)} if target.database is not None else {}),
         **({"letters": [rule.model_dump(mode="json") for rule in target.letters]} if target.letters else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
@@ -836,6 +866,14 @@ def _schedule_written(schedule: Schedule) -> dict[str, Any]:
 
 def _cache_written(cache: Cache) -> dict[str, Any]:
     return {**asdict(cache), "ttl": cache.ttl.total_seconds()}
+
+
+def _database_written(database: Database) -> dict[str, Any]:
+    return {
+        "connections": database.connections,
+        **({"ceiling": database.ceiling} if database.ceiling is not None else {}),
+        **({"used_by": [str(each) for each in database.used_by]} if database.used_by else {}),
+    }
 
 
 def _canonical(content: Mapping[str, Any]) -> str:
@@ -1085,6 +1123,7 @@ def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -
         "pipeline": _pipeline(table.pipeline),
         "schedule": _schedule(table.schedule),
         "cache": None if table.cache is None else Cache(**dict(table.cache)),
+        "database": Database(**dict(table.database)) if table.database is not None else None,
     }
     target = Target(group=group, **{**said, **tables})
     return replace(target, maintenance=tuple(dict.fromkeys((*maintenance, *target.maintenance))))
@@ -1191,7 +1230,7 @@ def _check_home(target: Target, loc: Loc, account: object, region: object, probl
     ours = {"partition": _partition(str(region)), "account": account, "region": region}
     named: list[tuple[Loc, Arn | None]] = [((key,), getattr(target, key)) for key in ("arn", *_LINKS)]
     named += [(("events_from", n), arn) for n, arn in enumerate(target.events_from)]
-    of_tables = (*_of_customers(target), *_of_pipeline(target), *_of_schedule(target))
+    of_tables = (*_of_customers(target), *_of_pipeline(target), *_of_schedule(target), *_of_database(target))
     named += [(key, arn) for key, arn, _ in of_tables]
     for key, arn in named:
         wrong = [
@@ -1237,6 +1276,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_pipeline(target, loc, problems)
     _check_schedule(target, loc, problems)
     _check_cache(target, loc, problems)
+    _check_database(target, loc, problems)
     _check_letters(target, loc, problems)
     if target.rotate_within is not None and target.arn.kind != "secretsmanager:secret":
         remedy = "Remove it: only secrets (secretsmanager:secret) have one"
@@ -1420,6 +1460,26 @@ def _check_schedule(target: Target, loc: Loc, problems: _Problems) -> None:
         problems.add((*loc, "schedule", "period"), "is longer than the hours that its runs fill", remedy)
 
 
+def _of_database(target: Target) -> Iterator[tuple[Loc, Arn, str]]:
+    """Who uses a database: where it stands, who it is, and of which kinds it may be."""
+    for n, arn in enumerate(target.database.used_by if target.database is not None else ()):
+        yield ("database", "used_by", n), arn, "ecs:service or lambda:function"
+
+
+def _check_database(target: Target, loc: Loc, problems: _Problems) -> None:
+    if target.database is None:
+        return
+    if target.arn.kind != "rds:cluster":
+        remedy = "Remove it: only Aurora clusters (…:cluster:<name>) have a database"
+        problems.add((*loc, "database"), f"{target.arn} has no database", remedy)
+    for here, arn, kinds in _of_database(target):
+        if arn.kind not in kinds.split(" or "):
+            problems.add((*loc, *here), f"{arn} is of kind {arn.kind}", f"What uses a database is of kind {kinds}")
+        elif arn.kind == "lambda:function" and arn.resource.count(":") > 1:
+            remedy = "Name the function itself: its figures are of all its versions"
+            problems.add((*loc, *here), f"{arn} names a version or an alias", remedy)
+
+
 def _check_listed(
     target: Target, loc: Loc, enabled: Mapping[str, Any], problems: _Problems, known: Mapping[str, type[Remediation]]
 ) -> bool:
@@ -1464,6 +1524,7 @@ _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("systems", "targets", "triggers"): TriggersTable,
     ("systems", "targets", "triggers", "customers"): CustomerTable,
     ("systems", "targets", "schedule"): ScheduleTable,
+    ("systems", "targets", "database"): DatabaseTable,
     ("systems", "targets", "schedule", "hours"): HoursTable,
 }
 

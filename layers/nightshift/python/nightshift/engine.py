@@ -137,7 +137,7 @@ class _Back:
     What taking back came to.
 
     ``over``: nothing of ours is out any more, or it is not ours any more (``superseded``). ``counts``: a try that
-    failed.
+    failed. ``needed``: why it stays out, because the target runs on it.
     """
 
     incident: Incident
@@ -145,6 +145,7 @@ class _Back:
     over: bool = True
     superseded: bool = False
     counts: bool = True
+    needed: str = ""
 
 
 class _Disbelieved(Exception):
@@ -905,6 +906,10 @@ class Engine:
             return _Back(replace(incident, lent=False), (event,), superseded=True)
         if ours is None and incident.lent:
             return _Back(incident, (), over=False)
+        needed = self._needed(case, plan) if incident.lent else ""
+        if needed:
+            event = Event(now, "kept", f"what was lent stays out: {needed}")
+            return _Back(incident, (event,), over=False, needed=needed)
         incident = replace(
             incident,
             intent=Intent(len(incident.attempts), incident.step, plan.hash, now, case.claim.until, undo=True),
@@ -955,10 +960,12 @@ class Engine:
         """Something lent could not be taken back now: stay, say so, try again; after so many times a person must."""
         incident = back.incident
         tries = int(incident.scratch.get(_TRIES, 0)) + back.counts
-        said = back.events[-1].text if back.events else said
+        said = back.needed or (back.events[-1].text if back.events else said)
         incident = replace(incident, scratch={**incident.scratch, _TRIES: tries})
         if tries >= GIVE_BACK_TRIES:
             why = f"what was lent could NOT be given back: {said}"
+            if back.needed:
+                why = f"what was lent was NOT given back: {said}; make it permanent, or take it back by hand"
             why = f"{incident.why}; {why}" if incident.why else why
             return _closed(_ended(incident, Verdict.INEFFECTIVE, why), Verdict.ESCALATED, why, case.now, *back.events)
         pause = case.now + GIVE_BACK_EVERY
@@ -976,6 +983,13 @@ class Engine:
             return case.remediation.still_ours(case.reading, plan)
         except AwsError:
             return None
+
+    def _needed(self, case: _Case, plan: Plan) -> str:
+        """Why what was lent must stay out; that nobody can tell is a reason, too."""
+        try:
+            return case.remediation.still_needed(case.reading, plan)
+        except AwsError as error:
+            return f"it cannot be told whether it is still needed: {error}"
 
     def _again(self, case: _Case, incident: Incident, retry: Retry) -> _Next:
         back = self._take_back(case, incident) if incident.lent else _Back(incident)
@@ -1009,6 +1023,9 @@ class Engine:
             event = Event(now, "leased", f"fixed; what was lent is out until {ends:%Y-%m-%d %H:%M} UTC")
             return _Next(leased, (event,))
         back = self._take_back(case, incident) if incident.lent else _Back(incident)
+        if back.needed and close.verdict is not Verdict.RECOVERED:  # nobody waits for people to be told of that
+            why = f"{close.why}; what was lent was left: {back.needed}"
+            return _closed(_ended(incident, Verdict.INEFFECTIVE, close.why), Verdict.ESCALATED, why, now, *back.events)
         if not back.over:
             return self._still_out(case, back, incident)
         verdict, why = close.verdict, close.why

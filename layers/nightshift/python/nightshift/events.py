@@ -270,6 +270,8 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
     arns = {alarm.arn for alarm in loud}
     machines = {each.get("StateMachineArn") for each in named}
     queues = {each.get("QueueName") for each in named}
+    clusters = {each.get("DBClusterIdentifier") for each in named}
+    domains = {each.get("DomainName") for each in named}
     rules = {(each.get("EventBusName", ""), each.get("RuleName")) for each in named}
     apis = {each.get("GraphQLAPIId") for each in named}
     pools = {each.get("UserPool") for each in named}
@@ -293,6 +295,10 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
                 return target.arn.name in functions
             case "states:stateMachine":
                 return str(target.arn) in machines
+            case "rds:cluster":
+                return target.arn.name in clusters
+            case "es:domain":
+                return target.arn.name in domains
             case "events:rule":
                 return split_rule_arn(target.arn) in rules
             case "appsync:apis":

@@ -30,6 +30,7 @@ __all__ = [
     "Call",
     "CallRecord",
     "Customer",
+    "Database",
     "Diagnosis",
     "DnsRecord",
     "Finding",
@@ -252,6 +253,20 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
+class Database:
+    """
+    What AWS does not say of an Aurora cluster.
+
+    ``connections`` is how many each of its instances takes (``max_connections``), ``ceiling`` the ACUs that its maximum
+    may be lent at most, and ``used_by`` the services and functions that use it.
+    """
+
+    connections: int
+    ceiling: float | None = None
+    used_by: tuple[Arn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DnsRecord:
     """The name by which people reach a service, and the hosted zone of Route 53 that it stands in."""
 
@@ -275,7 +290,7 @@ class Target:
     ``events_from`` (of a function) who must be able to call it, or must be read for it;
     ``pipeline`` (of a bucket) what is made of it, and by whom,
     ``schedule`` (of a rule) what it starts, and what that leaves where, ``rotate_within`` (of a secret) after how many
-    days it should have another value.
+    days it should have another value, ``database`` (of an Aurora cluster) what AWS does not say of it.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
     """
@@ -300,6 +315,7 @@ class Target:
     cache: Cache | None = None
     clients: tuple[str, ...] | None = None
     api: Arn | None = None
+    database: Database | None = None
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()
@@ -319,8 +335,9 @@ class Target:
         scheduled = (self.schedule.function,) if self.schedule is not None else ()
         hours = self.schedule.hours if self.schedule is not None else None
         filled = (hours.bucket,) if hours is not None else ()
+        users = self.database.used_by if self.database is not None else ()
         own = (self.consumer, self.source, self.function, self.queue)
-        return (*(arn for arn in own if arn is not None), *of_customers, *of_pipeline, *scheduled, *filled)
+        return (*(arn for arn in own if arn is not None), *of_customers, *of_pipeline, *scheduled, *filled, *users)
 
 
 # -- what to read --------------------------------------------------------------------------------------------------
@@ -357,7 +374,8 @@ class ResourceRead:
     ``s3.archive`` = what was lately written or deleted under a prefix,
     ``states.machine`` = a state machine with its newest executions, ``events.rule`` = DescribeRule,
     ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN,
-    ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values.
+    ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values;
+    ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain.
     """
 
     kind: str
@@ -498,7 +516,12 @@ class Call:
         return _text(_essence(self))
 
 
-_IAM_SERVICES = {"elbv2": "elasticloadbalancing", "resourcegroupstaggingapi": "tag", "stepfunctions": "states"}
+_IAM_SERVICES = {
+    "elbv2": "elasticloadbalancing",
+    "opensearch": "es",
+    "resourcegroupstaggingapi": "tag",
+    "stepfunctions": "states",
+}
 _IAM_NAMES = {
     ("s3", "GetBucketNotificationConfiguration"): "GetBucketNotification",
     ("s3", "ListObjectVersions"): "ListBucketVersions",

@@ -352,6 +352,16 @@ class Remediation(BaseModel, ABC):
             raise NotImplementedError(msg)
         return True
 
+    def still_needed(self, read: Reader, plan: Plan) -> str:
+        """
+        Why what was lent must not go back yet, because the target runs on it; empty where it may, which is the default.
+
+        Asked whenever it would be given back. It stays then: at the end of its lease for an hour more, and after that,
+        or where the attempt has ended otherwise, people are told to decide.
+        """
+        del read, plan
+        return ""
+
     def settle_ledger(self, read: Reader, target: Target, incident: Incident) -> Ledger:
         """
         Where the messages are now, for the final report. Default: as last known.

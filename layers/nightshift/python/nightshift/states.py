@@ -18,6 +18,8 @@ from nightshift.remediation import Reader, Readings, Series, Unread
 __all__ = [
     "alarm",
     "began",
+    "cluster",
+    "domain",
     "function",
     "machine",
     "messages",
@@ -56,6 +58,16 @@ def alarm(read: Reader, arn: Arn) -> Mapping[str, Any]:
 def function(read: Reader, arn: Arn) -> Mapping[str, Any]:
     """A Lambda function, without its environment. Raises Unreadable, or Missing where it does not exist."""
     return _resource(read, ResourceRead("lambda.function", str(arn)), "lambda:GetFunctionConfiguration")
+
+
+def cluster(read: Reader, arn: Arn) -> Mapping[str, Any]:
+    """An Aurora cluster. Raises Unreadable, or Missing where it does not exist."""
+    return _resource(read, ResourceRead("rds.cluster", str(arn)), "rds:DescribeDBClusters")
+
+
+def domain(read: Reader, arn: Arn) -> Mapping[str, Any]:
+    """A domain of OpenSearch. Raises Unreadable, or Missing where it does not exist."""
+    return _resource(read, ResourceRead("es.domain", str(arn)), "es:DescribeDomain")
 
 
 def machine(read: Reader, arn: Arn) -> Mapping[str, Any]:

@@ -31,6 +31,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "secretsmanager:secret": ("secretsmanager:DescribeSecret",),
     "cloudformation:stack": ("cloudformation:DescribeStacks",),
     "acm:certificate": ("acm:ListTagsForCertificate",),
+    "rds:cluster": ("rds:ListTagsForResource",),
+    "es:domain": ("es:ListTags",),
     "*": ("cloudformation:DescribeStacks",),
 }
 """the IAM actions that looking around needs, by the kind of what is looked at"""
@@ -65,6 +67,12 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
             return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}
         if arn.kind in _KEPT_UP:
             return {tag["Key"]: tag.get("Value", "") for tag in _KEPT_UP[arn.kind](aws, str(arn))}
+        if arn.kind == "rds:cluster":
+            answer = aws.read("rds", "ListTagsForResource", ResourceName=str(arn))
+            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagList", ())}
+        if arn.kind == "es:domain":
+            answer = aws.read("opensearch", "ListTags", ARN=str(arn))
+            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagList", ())}
     except AwsError as error:
         return Unread(str(error))
     return Unread(f"nobody has taught Nightshift how to read tags of {arn.kind}")

@@ -8,7 +8,9 @@ from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
 from nightshift.remediations.appsync_slow import AppsyncSlow
 from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
+from nightshift.remediations.aurora_saturated import AuroraSaturated
 from nightshift.remediations.certificate_expiring import CertificateExpiring
+from nightshift.remediations.database_backup_stale import DatabaseBackupStale
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
@@ -21,6 +23,7 @@ from nightshift.remediations.hours_missing import HoursMissing
 from nightshift.remediations.lambda_dlq_backlog import LambdaDlqBacklog
 from nightshift.remediations.lambda_failing import LambdaFailing
 from nightshift.remediations.lambda_throttled import LambdaThrottled
+from nightshift.remediations.opensearch_unhealthy import OpensearchUnhealthy
 from nightshift.remediations.pipeline_backlog import PipelineBacklog
 from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.s3_trigger_behind import S3TriggerBehind
@@ -40,6 +43,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsServiceStalled,  # then the consumer: letters that are sent back to one that hangs only die again
     EcsTargetsUnhealthy,  # waits while tasks are missing: that is the one before
     AlbTrafficMissing,  # only told; waits while no task is healthy: that is the one before
+    AuroraSaturated,  # what waits for its database is not short of tasks
     EcsCapacityShort,  # more tasks of what hangs or leaks are no cure
     EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
     EcsErrorsHigh,  # and this is only told
@@ -55,6 +59,8 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     AppsyncSlow,  # waits while what it stands on is throttled
     ExecutionFailed,  # then what has failed at any of these; its diagnosis waits until nothing fails any more
     EventSourceBroken,  # told only, as all that follow: what is not called does not fail
+    OpensearchUnhealthy,
+    DatabaseBackupStale,
     S3TriggerBehind,
     ArchiveBroken,
     LambdaFailing,

@@ -474,8 +474,8 @@ def _lease(page: Page, incident: Incident, context: Context) -> None:
                 page.item(line)
         return
     page.text(
-        "Not put back by Nightshift: the value was no longer the one that it had set, or could not be changed."
-        " It is left as it is. What Nightshift had changed:"
+        "Not put back by Nightshift: the value was no longer the one that it had set, is needed, or could not be"
+        " changed. It is left as it is. What Nightshift had changed:"
     )
     _lent(page, incident)
 

@@ -22,6 +22,8 @@ from nightshift.remediation import Readings, Unread
 from nightshift.signals.alarms import alarm_pieces
 from nightshift.signals.archives import archive_pieces
 from nightshift.signals.batch import Answer, Piece
+from nightshift.signals.clusters import cluster_pieces
+from nightshift.signals.domains import domain_pieces
 from nightshift.signals.functions import function_pieces
 from nightshift.signals.hours import hour_pieces
 from nightshift.signals.machines import machine_pieces
@@ -30,8 +32,11 @@ from nightshift.signals.names import (
     alarm_name,
     api_metric,
     balancer_metric,
+    cluster_metric,
+    domain_metric,
     function_metric,
     group_metric,
+    instance_metric,
     machine_metric,
     pool_metric,
     queue_arn,
@@ -64,10 +69,13 @@ __all__ = [
     "answered",
     "api_metric",
     "balancer_metric",
+    "cluster_metric",
     "commonest",
+    "domain_metric",
     "function_metric",
     "gather",
     "group_metric",
+    "instance_metric",
     "machine_metric",
     "pool_metric",
     "queue_arn",
@@ -103,7 +111,7 @@ class Kind:
         return _CLIENTS.get(service, service)
 
 
-_CLIENTS = {"states": "stepfunctions"}
+_CLIENTS = {"es": "opensearch", "states": "stepfunctions"}
 """services that the SDK knows by another name than ARNs do"""
 
 
@@ -116,6 +124,8 @@ KINDS: Mapping[str, Kind] = {
     ),
     "lambda.mappings": Kind("lambda:function", ("lambda:ListEventSourceMappings",), mapping_pieces),
     "lambda.policy": Kind("lambda:function", ("lambda:GetPolicy",), policy_pieces, alone=True),
+    "rds.cluster": Kind("rds:cluster", ("rds:DescribeDBClusters",), cluster_pieces),
+    "es.domain": Kind("es:domain", ("es:DescribeDomain",), domain_pieces),
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),
     "s3.notifications": Kind("s3:bucket", ("s3:GetBucketNotification",), notification_pieces, alone=True),
     "s3.pipeline": Kind("s3:bucket", ("s3:ListBucket",), pipeline_pieces, timed=True),

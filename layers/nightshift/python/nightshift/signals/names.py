@@ -20,8 +20,11 @@ __all__ = [
     "alarm_name",
     "api_metric",
     "balancer_metric",
+    "cluster_metric",
+    "domain_metric",
     "function_metric",
     "group_metric",
+    "instance_metric",
     "machine_metric",
     "pool_metric",
     "queue_arn",
@@ -151,6 +154,33 @@ def machine_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, perio
     if arn.kind != "states:stateMachine":
         raise ValueError(f"not a state machine: {arn}")
     return MetricQuery("AWS/States", metric, (("StateMachineArn", str(arn)),), stat, period, minutes)
+
+
+def cluster_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
+    """
+    A metric of the instances of one Aurora cluster together: its Maximum is that of the one that has most.
+
+    Source: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/dimensions.html
+    """
+    if arn.kind != "rds:cluster":
+        raise ValueError(f"not an Aurora cluster: {arn}")
+    return MetricQuery("AWS/RDS", metric, (("DBClusterIdentifier", arn.name),), stat, period, minutes)
+
+
+def instance_metric(name: str, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
+    """A metric of one instance of a cluster, by its name: which ones there are is the cluster's affair."""
+    return MetricQuery("AWS/RDS", metric, (("DBInstanceIdentifier", name),), stat, period, minutes)
+
+
+def domain_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
+    """
+    A metric of one domain of OpenSearch, whose dimensions are its name and its account.
+
+    Source: https://docs.aws.amazon.com/opensearch-service/latest/developerguide/managedomains-cloudwatchmetrics.html
+    """
+    if arn.kind != "es:domain":
+        raise ValueError(f"not a domain of OpenSearch: {arn}")
+    return MetricQuery("AWS/ES", metric, (("ClientId", arn.account), ("DomainName", arn.name)), stat, period, minutes)
 
 
 def split_service_arn(arn: Arn) -> tuple[str, str]:
