@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -975,21 +975,8 @@ def _action(call: Call) -> str:
 def _resource(call: Call) -> str:
     """The ARN of what a write is about; the bucket's for an object."""
     params, place = call.params, f"{call.region}:{_account(call)}"
-    if call.service == "s3":
-        return f"arn:aws:s3:::{params['Bucket']}"
-    if call.service == "stepfunctions":
-        return str(params.get("executionArn") or params["stateMachineArn"])
-    if call.service == "appsync":
-        return f"arn:aws:appsync:{place}:apis/{params['apiId']}"
-    if call.service == "cloudformation":
-        return str(params["StackName"])
-    if call.service == "rds":
-        return f"arn:aws:rds:{place}:cluster:{params['DBClusterIdentifier']}"
-    if call.service == "events":
-        return f"arn:aws:events:{place}:rule/{params['Name']}"
-    if call.service == "lambda":
-        name = str(params["FunctionName"])
-        return name if name.startswith("arn:") else f"arn:aws:lambda:{place}:function:{name}"
+    if call.service in _NAMED:
+        return _NAMED[call.service](params, place)
     if call.name == "ecs.StopServiceDeployment":
         return str(params["serviceDeploymentArn"])
     if call.name == "ecs.StopTask":
@@ -1004,6 +991,22 @@ def _resource(call: Call) -> str:
         return str(call.notes["answer"].get("SourceArn") or _source_of(params["TaskHandle"]))
     region, (account, name) = call.region, params["QueueUrl"].split("/")[-2:]
     return f"arn:aws:sqs:{region}:{account}:{name}"
+
+
+_NAMED: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
+    "s3": lambda params, _: f"arn:aws:s3:::{params['Bucket']}",
+    "stepfunctions": lambda params, _: str(params.get("executionArn") or params["stateMachineArn"]),
+    "appsync": lambda params, place: f"arn:aws:appsync:{place}:apis/{params['apiId']}",
+    "cloudformation": lambda params, _: str(params["StackName"]),
+    "rds": lambda params, place: f"arn:aws:rds:{place}:cluster:{params['DBClusterIdentifier']}",
+    "events": lambda params, place: f"arn:aws:events:{place}:rule/{params['Name']}",
+    "lambda": lambda params, place: _function(str(params["FunctionName"]), place),
+}
+"""what a write is about, by its service, where the parameters say it"""
+
+
+def _function(name: str, place: str) -> str:
+    return name if name.startswith("arn:") else f"arn:aws:lambda:{place}:function:{name}"
 
 
 def _account(call: Call) -> str:

@@ -1347,6 +1347,27 @@ def _heal(stage: Stage) -> None:
 
 def _heal_work(stage: Stage) -> None:
     """What files and executions go through: somebody does by hand what was left."""
+    _heal_buckets(stage)
+    _heal_lent(stage)
+    for function in stage.functions:
+        function.source_down = function.queue_closed = False
+        function.fails_at.clear()
+    for machine in stage.machines:
+        machine.up(INDEX)
+    for ingestion in stage.schedules:
+        ingestion.enable()
+        ingestion.never.clear()
+        for hour in ingestion.holes:
+            ingestion.store(hour)
+    for pipeline in stage.pipelines:
+        pipeline.forgets = False
+        pipeline.lose_no_more()
+        for key in pipeline.missing:
+            pipeline.process(key)
+
+
+def _heal_buckets(stage: Stage) -> None:
+    """The same of triggers and of an archive."""
     for bucket in stage.buckets:
         _heal_bucket(bucket)
         bucket.tag()
@@ -1356,32 +1377,21 @@ def _heal_work(stage: Stage) -> None:
             bucket.route(*bucket.lines)
         for key in bucket.triggers:
             bucket.remove(f"customers/{key}")
-    for function in stage.functions:
-        function.source_down = function.queue_closed = False
-        function.fails_at.clear()
+
+
+def _heal_lent(stage: Stage) -> None:
+    """What is lent to is asked less again; what people keep up is in order."""
     for each in stage.lambdas.all.values() if stage.lambdas is not None else ():
         each.asks = 60
-    for machine in stage.machines:
-        machine.up(INDEX)
     for database in stage.databases:
         database.offer(0.6)
         database.shorten_backups(35)
     for search in stage.searches:
         search.replace_nodes()
-    for ingestion in stage.schedules:
-        ingestion.enable()
-        ingestion.never.clear()
-        for hour in ingestion.holes:
-            ingestion.store(hour)
     for stack in stage.stacks:
         stack.mended = True
         if stack.status == ROLLBACK_FAILED:
             stage.world.stacks.set_status(stack.name, "UPDATE_COMPLETE")
-    for pipeline in stage.pipelines:
-        pipeline.forgets = False
-        pipeline.lose_no_more()
-        for key in pipeline.missing:
-            pipeline.process(key)
 
 
 def _come_to_rest(stage: Stage) -> None:

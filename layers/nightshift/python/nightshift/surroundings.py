@@ -40,63 +40,42 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
 
 def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
     """A resource's own tags, as name to value."""
+    how = _TAGS.get(arn.kind)
+    if how is None:
+        return Unread(f"nobody has taught Nightshift how to read tags of {arn.kind}")
     try:
-        if arn.service == "sqs":
-            answer = aws.read("sqs", "ListQueueTags", QueueUrl=queue_url(arn))
-            return dict(answer.get("Tags", {}))
-        if arn.service == "ecs":
-            answer = aws.read("ecs", "ListTagsForResource", resourceArn=str(arn))
-            return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}
-        if arn.kind == "cloudwatch:alarm":
-            answer = aws.read("cloudwatch", "ListTagsForResource", ResourceARN=str(arn))
-            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", ())}
-        if arn.kind == "events:rule":
-            answer = aws.read("events", "ListTagsForResource", ResourceARN=str(arn))
-            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("Tags", ())}
-        if arn.kind == "appsync:apis":
-            return dict(aws.read("appsync", "ListTagsForResource", resourceArn=str(arn)).get("tags", {}))
-        if arn.kind == "cognito-idp:userpool":
-            return dict(aws.read("cognito-idp", "ListTagsForResource", ResourceArn=str(arn)).get("Tags", {}))
-        if arn.kind == "s3:bucket":
-            return _of_bucket(aws, arn)
-        if arn.kind == "lambda:function":
-            itself = replace(arn, resource=":".join(arn.resource.split(":")[:2]))  # no version and no alias has tags
-            return dict(aws.read("lambda", "ListTags", Resource=str(itself)).get("Tags", {}))
-        if arn.kind == "states:stateMachine":
-            answer = aws.read("stepfunctions", "ListTagsForResource", resourceArn=str(arn))
-            return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}
-        if arn.kind in _KEPT_UP:
-            return {tag["Key"]: tag.get("Value", "") for tag in _KEPT_UP[arn.kind](aws, str(arn))}
-        if arn.kind == "rds:cluster":
-            answer = aws.read("rds", "ListTagsForResource", ResourceName=str(arn))
-            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagList", ())}
-        if arn.kind == "es:domain":
-            answer = aws.read("opensearch", "ListTags", ARN=str(arn))
-            return {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagList", ())}
+        return how(aws, arn)
     except AwsError as error:
         return Unread(str(error))
-    return Unread(f"nobody has taught Nightshift how to read tags of {arn.kind}")
 
 
-def _of_secret(aws: Aws, arn: str) -> Iterable[Mapping[str, str]]:
-    return list(aws.read("secretsmanager", "DescribeSecret", SecretId=arn).get("Tags", ()))
+def _named(service: str, operation: str, parameter: str, tags: str) -> Callable[[Aws, Arn], Mapping[str, str]]:
+    """Of what is asked for by its ARN. AWS answers with a mapping, or with pairs that it calls Key or key."""
+
+    def read(aws: Aws, arn: Arn) -> Mapping[str, str]:
+        found = aws.read(service, operation, **{parameter: str(arn)}).get(tags) or {}
+        return dict(found) if isinstance(found, Mapping) else _pairs(found)
+
+    return read
 
 
-def _of_stack(aws: Aws, arn: str) -> Iterable[Mapping[str, str]]:
+def _pairs(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    return {tag.get("Key") or tag["key"]: tag.get("Value", tag.get("value", "")) for tag in tags}
+
+
+def _of_queue(aws: Aws, arn: Arn) -> Mapping[str, str]:
+    return dict(aws.read("sqs", "ListQueueTags", QueueUrl=queue_url(arn)).get("Tags", {}))
+
+
+def _of_function(aws: Aws, arn: Arn) -> Mapping[str, str]:
+    """No version and no alias has tags."""
+    itself = replace(arn, resource=":".join(arn.resource.split(":")[:2]))
+    return dict(aws.read("lambda", "ListTags", Resource=str(itself)).get("Tags", {}))
+
+
+def _of_stack(aws: Aws, arn: Arn) -> Mapping[str, str]:
     """Its own, which CloudFormation gives to what is in it, too."""
-    return list(aws.read("cloudformation", "DescribeStacks", StackName=arn)["Stacks"][0].get("Tags", ()))
-
-
-def _of_certificate(aws: Aws, arn: str) -> Iterable[Mapping[str, str]]:
-    return list(aws.read("acm", "ListTagsForCertificate", CertificateArn=arn).get("Tags", ()))
-
-
-_KEPT_UP: Mapping[str, Callable[[Aws, str], Iterable[Mapping[str, str]]]] = {
-    "secretsmanager:secret": _of_secret,
-    "cloudformation:stack": _of_stack,
-    "acm:certificate": _of_certificate,
-}
-"""how the tags of what people keep up are read"""
+    return _pairs(aws.read("cloudformation", "DescribeStacks", StackName=str(arn))["Stacks"][0].get("Tags", ()))
 
 
 def _of_bucket(aws: Aws, arn: Arn) -> Mapping[str, str]:
@@ -107,7 +86,26 @@ def _of_bucket(aws: Aws, arn: Arn) -> Mapping[str, str]:
         if error.code != "NoSuchTagSet":
             raise
         return {}
-    return {tag["Key"]: tag.get("Value", "") for tag in answer.get("TagSet", ())}
+    return _pairs(answer.get("TagSet", ()))
+
+
+_TAGS: Mapping[str, Callable[[Aws, Arn], Mapping[str, str]]] = {
+    "sqs:queue": _of_queue,
+    "ecs:service": _named("ecs", "ListTagsForResource", "resourceArn", "tags"),
+    "cloudwatch:alarm": _named("cloudwatch", "ListTagsForResource", "ResourceARN", "Tags"),
+    "events:rule": _named("events", "ListTagsForResource", "ResourceARN", "Tags"),
+    "appsync:apis": _named("appsync", "ListTagsForResource", "resourceArn", "tags"),
+    "cognito-idp:userpool": _named("cognito-idp", "ListTagsForResource", "ResourceArn", "Tags"),
+    "s3:bucket": _of_bucket,
+    "lambda:function": _of_function,
+    "states:stateMachine": _named("stepfunctions", "ListTagsForResource", "resourceArn", "tags"),
+    "secretsmanager:secret": _named("secretsmanager", "DescribeSecret", "SecretId", "Tags"),
+    "cloudformation:stack": _of_stack,
+    "acm:certificate": _named("acm", "ListTagsForCertificate", "CertificateArn", "Tags"),
+    "rds:cluster": _named("rds", "ListTagsForResource", "ResourceName", "TagList"),
+    "es:domain": _named("opensearch", "ListTags", "ARN", "TagList"),
+}
+"""how the tags of each kind are read"""
 
 
 def changes(
