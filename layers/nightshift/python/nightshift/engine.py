@@ -1286,7 +1286,8 @@ def _parts(target: Target) -> tuple[str, ...]:
     """What belongs to a service under names that AWS gives (tasks, deployments), a bucket of triggers, or a machine."""
     arn = target.arn
     if target.triggers is not None:
-        return tuple(f"{arn}/{prefix}*" for prefix in (target.triggers.prefix, target.triggers.archive))
+        backup = (f"{target.backup.bucket}/{target.backup.prefix}*",) if target.backup is not None else ()
+        return (*(f"{arn}/{prefix}*" for prefix in (target.triggers.prefix, target.triggers.archive)), *backup)
     match arn.resource.split("/"):
         case ["service", cluster, service] if arn.service == "ecs" and cluster:
             parts = (f"task/{cluster}/*", f"service-deployment/{cluster}/{service}/*")

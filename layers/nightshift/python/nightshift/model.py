@@ -26,6 +26,7 @@ __all__ = [
     "Approval",
     "Arn",
     "Attempt",
+    "Backup",
     "Call",
     "CallRecord",
     "Customer",
@@ -180,6 +181,14 @@ class Triggers:
 
 
 @dataclass(frozen=True, slots=True)
+class Backup:
+    """Where an archive is backed up: under a prefix of another bucket."""
+
+    bucket: Arn
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """
     A pipeline out of a bucket: of each object ``<raw>…<raw_suffix>`` a function makes one in the ``curated`` bucket.
@@ -254,6 +263,7 @@ class Target:
     ``load_balancer`` and ``target_group`` (of a service) send it requests, and hold its tasks; ``dns`` is its name in
     the world. ``roles`` are those that its task definitions name, ``depends_on`` registered services that it cannot
     serve without, ``log_group`` where it logs its requests. ``triggers`` (of a bucket) says what stands in it,
+    ``backup`` where its archive is backed up,
     ``events_from`` (of a function) who must be able to call it, or must be read for it;
     ``pipeline`` (of a bucket) what is made of it, and by whom,
     ``schedule`` (of a rule) what it starts, and what that leaves where.
@@ -276,6 +286,7 @@ class Target:
     dns: DnsRecord | None = None
     roles: tuple[Arn, ...] = ()
     triggers: Triggers | None = None
+    backup: Backup | None = None
     pipeline: Pipeline | None = None
     schedule: Schedule | None = None
     depends_on: tuple[Arn, ...] = ()
@@ -333,7 +344,8 @@ class ResourceRead:
     ``s3.pipeline`` = raw objects without a curated one, where what is raw and what is curated is part of the ARN,
     ``s3.archive`` = what was lately written or deleted under a prefix,
     ``states.machine`` = a state machine with its newest executions, ``events.rule`` = DescribeRule,
-    ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN.
+    ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN,
+    ``s3.backup`` = which runs under a prefix are complete.
     """
 
     kind: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nightshift.remediation import Remediation
 from nightshift.remediations.alarm_raised import AlarmRaised
 from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
+from nightshift.remediations.archive_backup_due import ArchiveBackupDue
 from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
@@ -44,6 +45,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     ScheduleDisabled,  # what a schedule starts is its function's, once it does
     HoursMissing,  # waits until the schedule runs again: that is the one before
     PipelineBacklog,  # the same of raw data: first its dead letters, then what nobody was told of
+    ArchiveBackupDue,  # what was put back is in it
     ExecutionFailed,  # then what has failed at any of these; its diagnosis waits until nothing fails any more
     EventSourceBroken,  # told only, as all that follow: what is not called does not fail
     S3TriggerBehind,
