@@ -22,6 +22,7 @@ TITLES = {
     "0.2": "Triggers that stand for more than a quarter of an hour",
     "0.6": "How far one change got",
     "0.15": "Audit the archive",
+    "0.22": "Daily backup of the archive, and the check of its count",
     "0.23": "Deleted or corrupt object of the archive; a prefix that was deleted",
     "3.16": "Put a version of an S3 object back",
     "0.8": "Stuck trigger: process it once more",

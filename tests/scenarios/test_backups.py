@@ -137,7 +137,7 @@ def test_it_is_made_once_a_day_and_the_old_ones_are_kept() -> None:
 
 @pytest.mark.scenario("0.22", DUE)
 def test_an_archive_that_shrinks_is_backed_up_and_told() -> None:
-    """More than one in a hundred is gone since yesterday: the new run stands beside the old one, and people hear of it."""
+    """More than one in a hundred is gone since yesterday: the new run stands beside the old one, and it is told."""
     with night(count=10) as on:
         on.until_settled()
         on.system.remove("archive/OLD-0003.json")
@@ -169,7 +169,7 @@ def test_a_bucket_that_does_not_exist_is_told() -> None:
         assert "not-there, into which it is backed up, does not exist" in " ".join(on.world.mail[-1].text.split())
 
 
-# -- while it is written to ----------------------------------------------------------------------------------------------
+# -- while it is written to --------------------------------------------------------------------------------------------
 
 
 def test_what_is_written_while_it_is_copied_is_copied_as_it_is_then() -> None:
@@ -208,7 +208,7 @@ def test_a_copy_that_is_gone_before_it_was_compared_makes_the_attempt_a_failure(
         assert "archive/OLD-0001.json" in on.incidents[0].why
 
 
-# -- not without leave ---------------------------------------------------------------------------------------------------
+# -- not without leave -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("yes", [True, False])

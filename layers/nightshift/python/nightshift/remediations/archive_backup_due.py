@@ -121,7 +121,7 @@ class ArchiveBackupDue(Remediation):
         newest = next(iter(_runs(found)), None)
         age = _NEVER if newest is None else max(timedelta(0), seen.at - newest.at)
         if newest is not None and age <= self.every:
-            return Healthy(f"{_many(newest.objects)} were backed up {_hours(age)} hours ago")
+            return Healthy(f"{_many(newest.objects)} backed up {_hours(age)} hours ago")
         since = "in five weeks" if newest is None else f"for {_hours(age)} hours"
         return Sick(
             Finding(
@@ -331,7 +331,7 @@ class ArchiveBackupDue(Remediation):
             there = any(each.run == notes["run"] for each in _runs(read.seen(query).resource(query)))
             if not there:
                 return Progress.AGAIN, "the run is not called complete yet", None
-            return Progress.NEXT, f"{_many(notes['objects'])} were backed up, {notes['bytes']} bytes", None
+            return Progress.NEXT, f"{_many(notes['objects'])} backed up, {notes['bytes']} bytes", None
         if wrong := self._compared(read, plan, backup, notes):
             return Progress.STOP, f"part {notes['part']} of run {notes['run']}: {wrong}", None
         how = f"{_many(notes['objects'])} copied"
