@@ -76,6 +76,7 @@ def test_every_step_had_a_session_and_used_what_it_was_given() -> None:
         *("raise-visibility-timeout", "raise-retention"),
         *("delete", "send", "restore"),
         *("delete", "send"),
+        *("copy", "complete"),
         *("enable", "fill-in"),
         *("restart", "quarantine", "canary", "redrive", "undo redrive"),
         *("more-tasks", "undo more-tasks", "higher-maximum", "undo higher-maximum"),
