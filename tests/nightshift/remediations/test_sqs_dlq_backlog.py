@@ -1286,3 +1286,69 @@ def test_the_consumer_of_a_queue_may_be_found() -> None:
     """A registered service that names the queue is as good as a configured consumer."""
     worker = Target(SERVICE, "orders", queue=SOURCE)
     assert planned(Account(dead=letters(2), registered=(worker,)), target=replace(TARGET, consumer=None)).steps
+
+
+# -- what became of letters that are gone ------------------------------------------------------------------------------
+
+HOUR = 60 * MINUTE
+GONE = (*[4.0] * 20, 0.0, 0.0)
+"""four letters, and then none"""
+OLDEST = (*[3600.0 - 60 * ago for ago in range(20, 0, -1)], 0.0, 0.0)
+"""the first of them had died an hour before it was gone"""
+
+
+def missing(target: Target = TARGET, **more: Any) -> str:
+    """What is said to be lost of an account in which four letters are gone, an hour after they died."""
+    attributes = {**counts(0), "MessageRetentionPeriod": "3600", **more.pop("dlq", {})}
+    metrics = {(DLQ.name, VISIBLE): [*GONE], (DLQ.name, AGE): [*OLDEST], **more.pop("metrics", {})}
+    account = Account(attributes={DLQ: attributes, **more.pop("attributes", {})}, metrics=metrics, **more)
+    account.attributes[SOURCE] = {"VisibilityTimeout": "60", "RedrivePolicy": '{"maxReceiveCount": 3}'}
+    return CURE.lost(Eyes(account, SqsDlqBacklog), target, Hand(account, Step("x", (), MINUTE)).incident)
+
+
+def test_letters_that_are_gone_when_they_expire_are_lost() -> None:
+    """Nobody has moved or deleted them, and SQS keeps no letter longer."""
+    assert missing().startswith(
+        "4 letters are gone that nobody has moved or deleted, as far as SQS says: it keeps them"
+    )
+    assert missing(target=replace(TARGET, source=None)) == missing()
+    one = {(DLQ.name, "NumberOfMessagesDeleted"): [0.0, 3.0]}
+    assert missing(metrics=one).startswith("1 letter is gone ")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"metrics": {(DLQ.name, "NumberOfMessagesDeleted"): [4.0]}},
+        {"tasks": [task("COMPLETED", moved=4)]},
+        {"dlq": counts(4)},
+        {"dlq": {"MessageRetentionPeriod": "86400"}},
+        {"dlq": {"MessageRetentionPeriod": "x"}},
+        {"metrics": {(DLQ.name, AGE): []}},
+        {"metrics": {(DLQ.name, AGE): [1e300]}},
+        {"metrics": {(DLQ.name, VISIBLE): []}},
+    ],
+    ids=["deleted", "moved", "there", "long before", "no retention", "no age", "no calendar has it", "never any"],
+)
+def test_letters_that_may_have_gone_otherwise_are_not_called_lost(more: dict[str, Any]) -> None:
+    """Somebody deleted or moved them; they are not gone; or they would not have expired by then."""
+    assert missing(**more) == ""
+
+
+def test_a_move_from_before_took_none_of_these_letters() -> None:
+    """What it moved was not here any more."""
+    assert missing(tasks=[task("COMPLETED", started=OLD, moved=4)])
+
+
+def test_a_letter_may_be_older_than_its_death() -> None:
+    """SQS counts from when it was first sent: a letter may be lost as much sooner as its consumer had tried."""
+    late = {(DLQ.name, AGE): [age - 240 if age else 0.0 for age in OLDEST]}
+    assert missing(metrics=late) == missing()
+    later = {(DLQ.name, AGE): [age - 480 if age else 0.0 for age in OLDEST]}
+    assert missing(metrics=later) == ""
+
+
+def test_what_cannot_be_read_is_not_guessed() -> None:
+    """Raises, for whoever asks to say so."""
+    with pytest.raises(Unreadable):
+        missing(metrics={(DLQ.name, VISIBLE): Unread("denied")})

@@ -206,6 +206,17 @@ class SqsDlqBacklog(DeadLetters):
             )
         return all(task.started_at < read.now() - _ONE_TASK_PER for task in tasks)
 
+    # -- what became of them -----------------------------------------------------------------------------------------
+
+    def moved_since(self, read: Reader, dlq: Arn, since: datetime) -> int:
+        return sum(task.moved for task in _tasks(read, dlq) if task.started_at >= since)
+
+    def dies_within(self, read: Reader, target: Target) -> timedelta:
+        """By the slowest of the queues that its letters came from."""
+        homes = [target.source] if target.source is not None else dead_letters.sources(read, target.arn)
+        found = [states.queue(read, home) for home in homes]
+        return max((_time_to_die(each) for each in found), default=timedelta(0))
+
     # -- the plan --------------------------------------------------------------------------------------------------
 
     def plan(self, diagnosis: Diagnosis) -> Plan:
@@ -549,6 +560,10 @@ def _receives(source: Mapping[str, Any]) -> int:
         return int(policy.get("maxReceiveCount", 0))
     except (ValueError, TypeError, AttributeError):
         return 0
+
+
+def _time_to_die(source: Mapping[str, Any]) -> timedelta:
+    return timedelta(seconds=(states.number(source, "VisibilityTimeout") or 0) * _receives(source))
 
 
 def _tasks(read: Reader, dlq: Arn) -> tuple[_Task, ...]:
