@@ -291,6 +291,9 @@ LIVES: tuple[Life, ...] = (
     Life("letters, only watched", _letters(mode="observe"), (_REFUSED,), (), (_SENDS,)),
     Life("letters, events overlap", _letters(_at(4, "true alarm"), _at(5, "doubled work"), _at(6, "true alarm"), of=(1, 0, 0, 0)), (_FIXED,), (_SENDS,)),
     Life("letters, approved", _letters(mode="approve", answer="yes"), (_FIXED,), (_SENDS,)),
+    Life("letters with an order, approved", _letters(ordered=True, answer="yes"), (_FIXED,), (_MOVES,), (_SENDS, _STORES)),
+    Life("letters with an order, denied", _letters(ordered=True, answer="no"), (_REFUSED,), (), (_MOVES, _SENDS)),
+    Life("letters with an order, that come back", _letters(of=(2, 0, 6, 0), ordered=True, answer="yes"), (_ESCALATED,), (_MOVES,), (_SENDS, _STORES)),
     # events of a function
     Life("events, one by one", _failed(), (_FIXED,), (_INVOKES,), (_STORES,)),
     Life("events in two batches", _failed(of=(12, 0, 0, 0), has={"canary": 1}), (_FIXED,), (_INVOKES,), (_STORES,)),

@@ -366,7 +366,8 @@ def _counted(world: World) -> Counter[str]:
 
 def _systems(world: World, story: Story) -> list[QueueService]:
     documents = [
-        DocumentManagement(world, f"d{number}", tasks=TASKS, per_second=1.0) for number in range(story.documents)
+        DocumentManagement(world, f"d{number}", tasks=TASKS, per_second=1.0, ordered=story.ordered)
+        for number in range(story.documents)
     ]
     usage = [UsageMetrics(world, f"u{number}", tasks=TASKS, api=False) for number in range(story.usage)]
     return [*documents, *usage]

@@ -380,9 +380,9 @@ class DeadLetters(Remediation):
 # -- what a queue says -----------------------------------------------------------------------------------------------
 
 
-def check_queue(arn: Arn, attributes: Mapping[str, Any]) -> None:
-    """Refuse a queue into which nobody may even look."""
-    if arn.name.endswith(".fifo"):
+def check_queue(arn: Arn, attributes: Mapping[str, Any], *, unseen: bool = False) -> None:
+    """Refuse a queue into which nobody may even look; one whose letters have an order, unless they stay ``unseen``."""
+    if arn.name.endswith(".fifo") and not unseen:
         raise Refused(
             "fifo",
             "letters of a FIFO queue have an order that a move would not keep, and looking at one holds up its group: "
