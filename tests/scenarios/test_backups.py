@@ -194,14 +194,12 @@ def test_what_is_written_while_it_is_copied_is_copied_as_it_is_then() -> None:
 def test_a_copy_that_is_gone_before_it_was_compared_makes_the_attempt_a_failure() -> None:
     """Somebody deletes from the backup as it is made: that run is not called complete, and people are told."""
     with night("max_attempts = 1") as on:
-        on.world.seam.after(
-            "s3",
-            "PutObject",
-            lambda call, _: (
-                "manifests/" in call.params["Key"]
-                and on.backups.remove(f"{PREFIX}objects/{on.incidents[0].id}/archive/OLD-0001.json")
-            ),
-        )
+
+        def spoil(call: Any, _answer: Any) -> None:
+            if "manifests/" in call.params["Key"]:
+                on.backups.remove(f"{PREFIX}objects/{on.incidents[0].id}/archive/OLD-0001.json")
+
+        on.world.seam.after("s3", "PutObject", spoil)
         on.until_settled()
         assert on.incidents[0].verdict is Verdict.ESCALATED
         assert on.backups.complete == []

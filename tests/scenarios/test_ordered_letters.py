@@ -17,7 +17,7 @@ from sandbox.deployment import Deployment
 from sandbox.faults import Kind
 from sandbox.ledger import fingerprint
 from sandbox.scenes import DLQ, NIGHT, Stage, configuration, failures
-from sandbox.systems.document_management import DocumentManagement
+from sandbox.systems.document_management import SCANNER, DocumentManagement
 from sandbox.world import World
 
 
@@ -69,10 +69,10 @@ def test_letters_with_an_order_are_moved_in_it_once_a_person_says_so(thin: bool)
     """However free the modes are; each is processed once, and before those of its group that died after it."""
     with staged(thin=thin) as stage:
         stage.system.offer(0)
-        stage.system.scanner_down()
+        stage.system.break_dependency(SCANNER)
         bodies = stage.system.send(12)
         stage.minutes(16)
-        stage.system.scanner_up()
+        stage.system.heal_dependency(SCANNER)
         dead = [message.body for message in stage.system.dlq._messages]
         assert {*bodies} <= {*dead}
         stage.system.offer(6)

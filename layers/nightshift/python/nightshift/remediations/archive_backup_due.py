@@ -308,8 +308,8 @@ class ArchiveBackupDue(Remediation):
                     break  # it was written anew, or is gone: it is listed again
                 copied.append(Copied(each["Key"], each["Size"], each["ETag"], etag))
             else:
-                if not page["IsTruncated"]:
-                    return copied, True
+                if not page["IsTruncated"] or len(copied) >= self.batch:
+                    return copied, not page["IsTruncated"]
         return copied, False
 
     def reconcile(self, read: Reader, call: Call, since: datetime) -> Outcome:
