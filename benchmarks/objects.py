@@ -8,8 +8,9 @@ What one tick takes of a bucket with a million keys, or of a dead-letter queue w
 A bucket of triggers is listed and judged as `s3-trigger-stuck` does it, a pipeline as `pipeline-backlog` does it, and a
 dead-letter queue is looked at and carried from as `sqs-dlq-backlog` does it in one tick, an archive is copied from as
 `archive-backup-due` does it in one. The account is a generator: what it holds is made as it is asked for, so that the
-memory measured (tracemalloc's peak) is our own. Calls are those that reach it. What must hold: from where there is more than one look lists, neither grows any more; what was left is
-taken up by the next tick, which begins with the oldest of what is left.
+memory measured (tracemalloc's peak) is our own. Calls are those that reach it. What must hold: from where there is more
+than one look lists, neither grows any more; what was left is taken up by the next tick, which begins with the oldest of
+what is left.
 """
 
 from __future__ import annotations

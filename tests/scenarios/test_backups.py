@@ -99,7 +99,7 @@ def night(
 # -- made --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("0.22", DUE)
+@pytest.mark.scenario("0.22", "archive-backup-due")
 @pytest.mark.parametrize("thin", [True, False])
 def test_an_archive_that_was_never_backed_up_is_copied_whole(thin: bool) -> None:
     """In parts, a tick each; what is complete holds every object as it stands in the archive, and says how many."""
@@ -116,7 +116,7 @@ def test_an_archive_that_was_never_backed_up_is_copied_whole(thin: bool) -> None
         assert "replication of the bucket: none" in told
 
 
-@pytest.mark.scenario("0.22", DUE)
+@pytest.mark.scenario("0.22", "archive-backup-due")
 def test_it_is_made_once_a_day_and_the_old_ones_are_kept() -> None:
     """What is new is in the new run; nothing of the old one is touched."""
     with night() as on:
@@ -135,7 +135,7 @@ def test_it_is_made_once_a_day_and_the_old_ones_are_kept() -> None:
 # -- told --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.scenario("0.22", DUE)
+@pytest.mark.scenario("0.22", "archive-backup-due")
 def test_an_archive_that_shrinks_is_backed_up_and_told() -> None:
     """More than one in a hundred is gone since yesterday: the new run stands beside the old one, and it is told."""
     with night(count=10) as on:
@@ -152,7 +152,7 @@ def test_an_archive_that_shrinks_is_backed_up_and_told() -> None:
         assert on.incidents[2].verdict is Verdict.FIXED
 
 
-@pytest.mark.scenario("0.22", DUE)
+@pytest.mark.scenario("0.22", "archive-backup-due")
 def test_an_archive_in_which_nothing_stands_is_told_and_never_called_backed_up() -> None:
     """An empty listing is not a whole archive: somebody deleted it, or the prefix is wrong."""
     with night(count=0) as on:

@@ -70,6 +70,7 @@ class Account:
     runs: Any = ()
     fails: dict[str, NightshiftError] = field(default_factory=dict)
     encrypts: bool = False
+    page: int = 1000  # objects that a listing gives at most
     registered: Target | None = TARGET
     before: Any = lambda key: None  # somebody is quicker than a copy
 
@@ -170,7 +171,8 @@ class Hand:
             raise error
         if call.operation == "ListObjectsV2":
             found = self.account.listed(params["Bucket"], params["Prefix"], params.get("StartAfter", ""))
-            return {"Contents": found[: params["MaxKeys"]], "IsTruncated": len(found) > params["MaxKeys"]}
+            most = min(params["MaxKeys"], self.account.page)
+            return {"Contents": found[:most], "IsTruncated": len(found) > most}
         assert params["Bucket"] == "safe"
         assert f"arn:aws:s3:::safe/{params['Key']}".startswith(call.resource.removesuffix("*"))
         if call.operation == "PutObject":
@@ -429,6 +431,14 @@ def test_an_object_that_is_written_all_the_time_holds_up_one_tick_only() -> None
     account.archive.pop("archive/C-1.json")
     made(account, scratch)
     assert (scratch["backup"]["objects"], scratch["backup"]["part"], scratch["backup"]["dry"]) == (1, 1, True)
+
+
+def test_s3_may_list_fewer_than_it_is_asked_for() -> None:
+    """Then it is listed once more, and the part is as large all the same."""
+    account, scratch = filled(4), dict[str, Any]()
+    account.page = 1
+    made(account, scratch)
+    assert (scratch["backup"]["count"], scratch["backup"]["dry"]) == (2, False)
 
 
 def test_a_tired_tick_ends_early() -> None:
