@@ -487,7 +487,7 @@ def test_what_does_not_stand_there_as_it_was_copied_is_found() -> None:
     account.backup[f"changes/objects/{RUN}/archive/C-00.json"] = b"more is no harm"
     assert went(account, scratch)[0] is Progress.NEXT
     under = f"changes/objects/{RUN}/archive"
-    for wrong in ({f"{under}/C-1.json": b"other"}, {f"{under}/C-1.json": GOOD}):
+    for wrong in ({f"{under}/C-1.json": b"other"}, {f"{under}/C-1.json": GOOD}, {f"{under}/C-1.json": b"x" * 22}):
         spoilt = replace(account, backup={**account.backup, **wrong})
         how, why = went(spoilt, scratch)
         assert (how, "1 of 2 objects are not there as they were copied; archive/C-1.json" in why) == (
