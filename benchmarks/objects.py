@@ -6,10 +6,11 @@ What one tick takes of a bucket with a million keys, or of a dead-letter queue w
     python -m benchmarks.objects --keys 1000 10000 100000 1000000
 
 A bucket of triggers is listed and judged as `s3-trigger-stuck` does it, a pipeline as `pipeline-backlog` does it, and a
-dead-letter queue is looked at and carried from as `sqs-dlq-backlog` does it in one tick. The account is a generator:
-what it holds is made as it is asked for, so that the memory measured (tracemalloc's peak) is our own. Calls are those
-that reach it. What must hold: from where there is more than one look lists, neither grows any more; what was left is
-taken up by the next tick, which begins with the oldest of what is left.
+dead-letter queue is looked at and carried from as `sqs-dlq-backlog` does it in one tick, an archive is copied from as
+`archive-backup-due` does it in one. The account is a generator: what it holds is made as it is asked for, so that the
+memory measured (tracemalloc's peak) is our own. Calls are those that reach it. What must hold: from where there is more
+than one look lists, neither grows any more; what was left is taken up by the next tick, which begins with the oldest of
+what is left.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from nightshift.model import (
     Triggers,
 )
 from nightshift.remediation import Actor, Remediation
+from nightshift.remediations.archive_backup_due import ArchiveBackupDue
 from nightshift.remediations.pipeline_backlog import PipelineBacklog
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
@@ -176,6 +178,25 @@ class _Letters:
         return 600.0
 
 
+@dataclass
+class _Archive(_Letters):
+    """An actor and an archive with so many objects, made as they are listed; what it has copied it forgets."""
+
+    first: str = ""
+
+    def __call__(self, call: Call, /, **free: Any) -> dict[str, Any]:
+        self.calls[call.operation] += 1
+        if call.operation == "CopyObject":
+            self.first = self.first or str(free["Key"])
+            return {"CopyObjectResult": {"ETag": free["CopySourceIfMatch"]}}
+        if call.operation == "PutObject":
+            return {}
+        start = int(str(free.get("StartAfter", "archive/-1.json"))[len("archive/") : -len(".json")]) + 1
+        end = min(start + int(call.params["MaxKeys"]), self.letters)
+        page = [{"Key": f"archive/{number:07}.json", "ETag": '"e"', "Size": 100} for number in range(start, end)]
+        return {"Contents": page, "IsTruncated": end < self.letters}
+
+
 def _letter(number: int) -> dict[str, Any]:
     sent = str(int((NOW - timedelta(hours=3)).timestamp() * 1000))
     system = {"SentTimestamp": sent, "ApproximateReceiveCount": "1", "DeadLetterQueueSourceArn": str(_CUSTOMER.queue)}
@@ -242,6 +263,29 @@ def _dead(size: int, gone: int) -> Cost:
     return Cost("dead letters", size, hand.calls, peak, worked)
 
 
+def _backup(size: int, gone: int) -> Cost:
+    """A tick of a backup that has copied so many; how many there are it does not know."""
+    remediation, hand = ArchiveBackupDue(), _Archive(size)
+    facts = {
+        "bucket": str(_BUCKET),
+        "archive": "archive/",
+        "account": _CUSTOMER.queue.account,
+        "backup": "arn:aws:s3:::backup",
+        "prefix": "changes/",
+    }
+    plan = remediation.plan(Diagnosis(str(_BUCKET), "it is due", facts=facts))
+    if gone:
+        end = f"archive/{gone - 1:07}.json"
+        hand.scratch["backup"] = {"attempt": 1, "part": 1, "end": end, "objects": gone, "bytes": 100 * gone}
+
+    def work() -> str:
+        remediation.apply(cast("Actor", hand), plan, plan.steps[0])
+        return hand.first
+
+    worked, peak = _measured(work)
+    return Cost("archive to back up", size, hand.calls, peak, worked)
+
+
 def _measured(work: Callable[[], str]) -> tuple[str, int]:
     """What came of it, and the most memory that it held at a time."""
     tracemalloc.start()
@@ -252,7 +296,12 @@ def _measured(work: Callable[[], str]) -> tuple[str, int]:
         tracemalloc.stop()
 
 
-KINDS: Mapping[str, Callable[[int, int], Cost]] = {"triggers": _triggers, "raw files": _raw, "dead letters": _dead}
+KINDS: Mapping[str, Callable[[int, int], Cost]] = {
+    "triggers": _triggers,
+    "raw files": _raw,
+    "dead letters": _dead,
+    "archive to back up": _backup,
+}
 """what there may be many of: how many, of which how many, the oldest, are gone already"""
 
 

@@ -204,7 +204,8 @@ WORST: Mapping[str, str] = {
     "s3:DeleteObject": "Delete triggers of a registered bucket, stored or not, of which one knows what is in them",
     "s3:PutObject": (
         "Store objects under letters/ or triggers/ of the quarantine, or hide a stored one under a newer version. "
-        "`archive-object-lost`: copy any object of a registered archive, as it is or once was, over another of it"
+        "`archive-object-lost`: copy any object of a registered archive, as it is or once was, over another of it. "
+        "`archive-backup-due`: copy objects of an archive over others of its backup, or call a run complete that is not"
     ),
     "sns:Publish": "Send false reports to the subscribers",
     "sqs:CancelMessageMoveTask": "Stop somebody's redrive of a registered dead-letter queue half-way",
@@ -424,6 +425,39 @@ def _put_back(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """
     for resource, _ in _objects("archive")(target, place):
         yield resource, (("StringLike", "s3:x-amz-copy-source", resource.rpartition(":::")[2]),)
+
+
+def _backed_up(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """Where a backup of an archive stands: copies of nothing but that archive, and what is written of them."""
+    del place
+    backup, triggers = target.backup, target.triggers
+    if backup is None or triggers is None:
+        return
+    under = f"{backup.bucket}/{backup.prefix}"
+    source = f"{target.arn.resource}/{triggers.archive}*"
+    yield f"{under}objects/*", (("StringLike", "s3:x-amz-copy-source", source),)
+    yield f"{under}manifests/*", ()
+    yield f"{under}complete/*", ()
+
+
+def _archive_listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """An archive's keys: ListBucket is about the bucket, and the prefix is a condition."""
+    del place
+    if target.triggers is not None:
+        yield str(target.arn), (("StringEquals", "s3:prefix", target.triggers.archive),)
+
+
+def _archive_and_backup_listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    yield from _archive_listed(target, place)
+    if target.backup is not None:
+        yield str(target.backup.bucket), (("StringEquals", "s3:prefix", target.backup.prefix),)
+
+
+def _backup_read(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """What a run has written, to be compared with what it says of itself."""
+    del place
+    if target.backup is not None:
+        yield f"{target.backup.bucket}/{target.backup.prefix}*", ()
 
 
 def _objects(*prefixes: str, only: Conditions = ()) -> Scope:
@@ -671,24 +705,35 @@ _SCOPES: Mapping[str, Scope] = {
 }
 
 _OWN: Mapping[tuple[str, str], Scope] = {
+    ("archive-backup-due", "s3:GetObject"): _objects("archive"),
+    ("archive-backup-due", "s3:ListBucket"): _archive_listed,
+    ("archive-backup-due", "s3:PutObject"): _backed_up,
     ("archive-object-lost", "s3:PutObject"): _put_back,
 }
 """Where a remediation does with an action what no other does: on what."""
+
+_OWN_READS: Mapping[tuple[str, str], Scope] = {
+    ("archive-backup-due", "s3:GetObject"): _backup_read,
+    ("archive-backup-due", "s3:ListBucket"): _archive_and_backup_listed,
+}
+"""The same of what a diagnosis reads, where that is another thing than what a write role reads for it."""
 
 
 # -- from remediations and targets to statements ---------------------------------------------------------------------
 
 
-def grants_for(actions: Iterable[str], targets: Iterable[Target], place: Place, *, who: str) -> set[Grant]:
+def grants_for(
+    actions: Iterable[str], targets: Iterable[Target], place: Place, *, who: str, reading: bool = False
+) -> set[Grant]:
     """
-    Every (action, resource) pair that ``who`` needs for ``targets``.
+    Every (action, resource) pair that ``who`` needs for ``targets``, to act or (``reading``) to look.
 
     Raises ConfigError for an action that this module has no resource for, or that none of the targets has.
     """
     targets = tuple(targets)
     found: set[Grant] = set()
     for action in sorted(set(actions)):
-        scope = _OWN.get((who, action), _SCOPES.get(action))
+        scope = (_OWN_READS if reading else _OWN).get((who, action), _SCOPES.get(action))
         if scope is None:
             raise ConfigError(
                 f"{who} needs {action}, and infra/permissions.py does not say on which resource",

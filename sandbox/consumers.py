@@ -163,8 +163,11 @@ class Consumer:
             self._credit -= len(taken)
             self._taken += len(taken)
             if taken:
-                batch = [
-                    (workers[index % len(workers)], message, message.receipt_handle)
+                groups = (
+                    {message.group_id: index for index, message in enumerate(taken)} if self.queue.fifo_queue else {}
+                )
+                batch = [  # what has an order within its group is one worker's
+                    (workers[groups.get(message.group_id, index) % len(workers)], message, message.receipt_handle)
                     for index, message in enumerate(taken)
                 ]
                 work = span_ms(self.holds) * self.dice.uniform(0.8, 1.2)

@@ -155,6 +155,8 @@ class Queues:
     def _lay(self, queue: Queue, body: str, attributes: dict[str, Any]) -> Message:
         message = Message(new_id(), body)
         vars(message)["sent_timestamp"] = self._agenda.ms
+        if queue.fifo_queue:  # a few groups, and whoever sends tells messages apart by what is in them
+            message.group_id, message.deduplication_id = f"group-{fingerprint(body)[:1]}", fingerprint(body)
         message.message_attributes = attributes
         queue.add_message(message)
         return message
@@ -341,6 +343,8 @@ class Queues:
             raise RuntimeError(f"{queue.name} has no dead-letter queue")
         queue._pending_messages.discard(message)
         message.visible_at = message.delayed_until = 0.0
+        if queue.fifo_queue:  # else two letters with one deduplication id would be one
+            message.deduplication_id = message.id
         self.dead_letter_sources[message.id] = queue.queue_arn
         self._arrived_ms[message.id] = now
         self._arrive(graveyard, message)

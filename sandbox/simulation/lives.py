@@ -54,6 +54,7 @@ _FILES = "pipeline-backlog"
 _TUNE = "visibility-timeout-short"
 _EXECUTIONS = "execution-failed"
 _LOST = "archive-object-lost"
+_DUE = "archive-backup-due"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
 _GRAPHS = "appsync-slow"
@@ -78,6 +79,7 @@ _BY_SCENE = {
     "files lost": _FILES,
     "files forgotten": _FILES,
     "executions fail": _EXECUTIONS,
+    "archived": _DUE,
     "object deleted": _LOST,
     "object broken": _LOST,
     "rule disabled": _DISABLED,
@@ -132,6 +134,7 @@ _OWN: Mapping[str, Mapping[str, str | int | float]] = {
     _FILES: {**_SOON, "healthy_for": "PT5M", "reprocess": "PT5M", "canary": 1, "batch": 2},
     _EXECUTIONS: {**_SOON, "patience": "PT16M", "any_failed": True, "calm": "PT2M", "alone": "PT2M", "sample": 5},
     _LOST: dict(_SOON),
+    _DUE: {**_SOON, "batch": 2, "every": "PT1H"},
     _DISABLED: {**_SOON},
     _HOURS_MISSING: {**_SOON},
     _GRAPHS: {**_SOON, "patience": "PT22M", "lease": "PT30M", "cache_dollars_per_hour": 1},
@@ -262,6 +265,10 @@ def _objects(
     return _told(_LOST, (_at(0.1, "object deleted", many, free, again),), has or {}, {**_ARCHIVE, **more})
 
 
+def _due(*scenes: Scene, of: int = 3, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
+    return _told(_DUE, (_at(0.1, "archived", of, 0), *scenes), has or {}, {**_ARCHIVE, **more})
+
+
 _ARCHIVE: Mapping[str, int] = {"documents": 0, "triggers": 1}
 
 
@@ -339,6 +346,9 @@ LIVES: tuple[Life, ...] = (
     Life("letters, only watched", _letters(mode="observe"), (_REFUSED,), (), (_SENDS,)),
     Life("letters, events overlap", _letters(_at(4, "true alarm"), _at(5, "doubled work"), _at(6, "true alarm"), of=(1, 0, 0, 0)), (_FIXED,), (_SENDS,)),
     Life("letters, approved", _letters(mode="approve", answer="yes"), (_FIXED,), (_SENDS,)),
+    Life("letters with an order, approved", _letters(ordered=True, answer="yes"), (_FIXED,), (_MOVES,), (_SENDS, _STORES)),
+    Life("letters with an order, denied", _letters(ordered=True, answer="no"), (_REFUSED,), (), (_MOVES, _SENDS)),
+    Life("letters with an order, that come back", _letters(of=(2, 0, 6, 0), ordered=True, answer="yes"), (_ESCALATED,), (_MOVES,), (_SENDS, _STORES)),
     # events of a function
     Life("events, one by one", _failed(), (_FIXED,), (_INVOKES,), (_STORES,)),
     Life("events in two batches", _failed(of=(12, 0, 0, 0), has={"canary": 1}), (_FIXED,), (_INVOKES,), (_STORES,)),
@@ -435,6 +445,13 @@ LIVES: tuple[Life, ...] = (
     Life("object that was deleted, denied", _objects(free=0, answer="no"), (_REFUSED,), (), (_COPIES,)),
     Life("object that was deleted, only watched", _objects(mode="observe"), (_REFUSED,), (), (_COPIES,)),
     Life("objects, too many of them", _objects(4), (_ESCALATED,), (), (_COPIES,)),
+    # backups of an archive
+    Life("archive that is backed up", _due(), (_FIXED,), (_COPIES, _STORES), (_DELETES,)),
+    Life("archive that is written to meanwhile", _due(_at(0.2, "archive written", 3)), (_FIXED,), (_COPIES, _STORES), (_DELETES,)),
+    Life("archive that shrinks", _due(_at(30, "archived", 0, 1), _at(66, "archived", 0, 0), of=2), (_FIXED, _ESCALATED), (_COPIES, _STORES), (_DELETES,)),
+    Life("archive that is empty", _due(of=0), (_ESCALATED,), (), (_COPIES, _STORES)),
+    Life("archive, approved", _due(of=1, mode="approve", answer="yes"), (_FIXED,), (_COPIES, _STORES), (_DELETES,)),
+    Life("archive, only watched", _due(mode="observe"), (_REFUSED,), (), (_COPIES, _STORES)),
     # schedules
     Life("rule that is enabled again", _scheduled(answer="yes"), (_FIXED,), (_ENABLES,)),
     Life("rule that stays disabled", _scheduled(answer="no"), (_REFUSED,), (), (_ENABLES,)),

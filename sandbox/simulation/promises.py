@@ -293,7 +293,9 @@ def archive_kept(case: Case) -> Iterator[str]:
     Each once an attempt, and only if S3 was asked to see that nobody had written it since.
     """
     for bucket in case.played.stage.buckets:
-        copies = [call for call in case.writes if call.name == "s3.CopyObject"]
+        copies = [
+            call for call in case.writes if call.name == "s3.CopyObject" and call.params["Bucket"] == bucket.bucket
+        ]
         for call in copies:
             key, (source, _, version) = call.params["Key"], call.params["CopySource"].partition("?versionId=")
             every = bucket.versions(key)
@@ -308,6 +310,29 @@ def archive_kept(case: Case) -> Iterator[str]:
         for (key, who), count in Counter((call.params["Key"], call.principal.name) for call in copies).items():
             if count > len(case.incidents[who].attempts):
                 yield f"{key} was copied {count} times for {who}"
+
+
+def backups_whole(case: Case) -> Iterator[str]:
+    """
+    A backup that calls itself complete has every object of its manifest, each as the archive had it once.
+
+    And all that stood in the archive from before the run began until it was over. Nothing is ever deleted from it.
+    """
+    for backups in case.played.stage.backups:
+        for run in backups.complete:
+            yield from backups.wrong(run)
+            copies, incident = backups.copies(run), case.incidents[run]
+            for key, body in copies.items():
+                if body not in [each for _, each in backups.system.versions(key)]:
+                    yield f"{key} in {run} was never so in the archive"
+            for key in backups.system.stood(incident.opened_at, incident.closed_at or case.played.stage.world.now):
+                if key not in copies:
+                    yield f"{key} stood in the archive all the time, and is not in {run}"
+    for call in case.writes:
+        if call.name == "s3.DeleteObject" and call.params["Bucket"] in {
+            each.bucket for each in case.played.stage.backups
+        }:
+            yield f"{call.params['Key']} was deleted from a backup at {call.at:%H:%M:%S}"
 
 
 def _deleted_with_proof(case: Case, bucket: TransientTrigger, delete: Call) -> Iterator[str]:
@@ -964,6 +989,7 @@ def _names(calls: list[Call]) -> str:
 def _bounds(played: Played) -> set[str]:
     policy = played.stage.nightshift.policy
     found = {str(arn) for target in policy.targets for arn in (target.arn, *target.linked)}
+    found |= {str(target.backup.bucket) for target in policy.targets if target.backup is not None}
     return found | {each.arn for each in played.stage.world.autoscaling.all.values() if each.service.arn in found}
 
 
@@ -1045,6 +1071,8 @@ def _arn(case: Case, call: Call) -> str:
     match key.split("/"):
         case ["letters" | "triggers" as what, whose, *_]:
             return f"{_resource(call)}/{what}/{whose}/*"
+        case ["changes", "objects" | "manifests" | "complete" as what, *_]:
+            return f"{_resource(call)}/changes/{what}/*"
         case ["archive", *_] if call.name == "s3.GetObject":
             return f"{_resource(call)}/archive/*"
     return f"{_resource(call)}/{key}"
@@ -1074,6 +1102,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "files kept": files_kept,
     "executions once": executions_once,
     "archive kept": archive_kept,
+    "backups whole": backups_whole,
     "schedules kept": schedules_kept,
     "stacks kept": stacks_kept,
     "once per attempt": once_per_attempt,

@@ -45,6 +45,7 @@ from sandbox.simulation.story import SETTLE, START, Scene, Story
 from sandbox.systems.aurora import BACKUPS, AuroraDatabase, aurora_target
 from sandbox.systems.aurora import NAME as SATURATED
 from sandbox.systems.aurora import databases as aurora
+from sandbox.systems.backups import Backups, backup_table
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
@@ -81,6 +82,7 @@ TUNING = "remediations.visibility-timeout-short"
 """the same for a queue's own settings, and for nothing else of it"""
 DAY = 86_400
 ARCHIVE = "archive-object-lost"
+BACKUPS = "archive-backup-due"
 DISABLED, HOURS = "schedule-disabled", "hours-missing"
 EVENTS = "lambda-dlq-backlog"
 GRAPHS = "appsync-slow"
@@ -117,6 +119,7 @@ class Systems:
     loans: Loans
     apis: list[UsageMetrics]
     buckets: list[TransientTrigger]
+    backups: list[Backups]
     pipelines: list[Etl]
     machines: list[DocumentProcessing]
     schedules: list[Ingestion]
@@ -134,6 +137,7 @@ class Systems:
             **dict.fromkeys(OF_APIS, self.apis),
             TRIGGERS: self.buckets,
             ARCHIVE: self.buckets,
+            BACKUPS: self.backups,
             WIRES: self.buckets,
             PIPELINE: self.pipelines,
             EXECUTIONS: self.machines,
@@ -268,8 +272,9 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         queues = _systems(world, story)
         apis = [UsageMetrics(world, f"a{number}", tasks=TASKS) for number in range(story.apis)]
         wired = f"remediations.{WIRES}" in story.settings
-        versioned = f"remediations.{ARCHIVE}" in story.settings
+        versioned = any(f"remediations.{name}" in story.settings for name in (ARCHIVE, BACKUPS))
         buckets = [_bucket(world, n, wired=wired, versioned=versioned) for n in range(story.triggers)]
+        backups = [Backups(each) for each in buckets if f"remediations.{BACKUPS}" in story.settings]
         pipelines = [Etl(world, idempotent=False) for _ in range(story.pipelines)]  # as often as it is told
         account = state_machines(world)
         machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
@@ -293,6 +298,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             loans=loans,
             apis=apis,
             buckets=buckets,
+            backups=backups,
             pipelines=pipelines,
             machines=machines,
             schedules=schedules,
@@ -402,7 +408,8 @@ def _counted(world: World) -> Counter[str]:
 
 def _systems(world: World, story: Story) -> list[QueueService]:
     documents = [
-        DocumentManagement(world, f"d{number}", tasks=TASKS, per_second=1.0) for number in range(story.documents)
+        DocumentManagement(world, f"d{number}", tasks=TASKS, per_second=1.0, ordered=story.ordered)
+        for number in range(story.documents)
     ]
     usage = [UsageMetrics(world, f"u{number}", tasks=TASKS, api=False) for number in range(story.usage)]
     return [*documents, *usage]
@@ -470,6 +477,7 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         )
     parts += [
         f'[[systems]]\nname = "changes-{number}"\n{bucket_target(system, mode=story.mode)}\n'
+        + (backup_table(systems.backups[number]) if systems.backups else "")
         for number, system in enumerate(systems.buckets)
     ]
     parts += [
@@ -888,6 +896,28 @@ def _object_broken(stage: Stage, scene: Scene) -> None:
     _later(stage, 60, partial(system.write, key, b'{"modif'))
 
 
+def _archived(stage: Stage, scene: Scene) -> None:
+    """So many changes stand in the archive that did not before, and so many of those that did do no more."""
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    more, fewer = scene.numbers
+    for number in range(more):
+        system.write(f"archive/OLD-{number:03d}.json", {"modifications": []})
+    for number in range(fewer):
+        system.remove(f"archive/OLD-{number:03d}.json")
+
+
+def _archive_written(stage: Stage, scene: Scene) -> None:
+    """Whenever an object was listed to be copied, somebody writes it anew, so many times in all."""
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    left = list(range(scene.numbers[0]))
+
+    def write(call: Call, _answer: Any) -> None:
+        if call.principal.role_arn and left:
+            system.write("archive/OLD-001.json", {"modifications": [], "number": left.pop()})
+
+    stage.world.seam.after("s3", "ListObjectsV2", write)
+
+
 def _rule_disabled(stage: Stage, scene: Scene) -> None:
     """A person disables the rule that starts an ingestion."""
     stage.schedules[scene.which % len(stage.schedules)].disable()
@@ -1252,6 +1282,7 @@ def _look(stage: Stage) -> None:
     found |= {system.dlq_arn: system.clean for system in stage.functions}
     for bucket in stage.buckets:
         found[bucket.arn] = not (bucket.stuck(stuck_for(stage)) if TRIGGERS in enabled else bucket.lost)
+    found |= {each.system.arn: bool(each.complete) for each in stage.backups}
     for pipeline in stage.pipelines:
         found[pipeline.raw_arn] = not pipeline.late(LATE)
     for machine in stage.machines:
@@ -1449,6 +1480,8 @@ _SCENES: dict[str, Any] = {
     "backups shortened": _backups_shortened,
     "object deleted": _object_deleted,
     "object broken": _object_broken,
+    "archived": _archived,
+    "archive written": _archive_written,
     "rule disabled": _rule_disabled,
     "hours lost": _hours_lost,
     "api busy": _api_busy,

@@ -134,6 +134,7 @@ class Story:
 
     seed: int
     documents: int = 1
+    ordered: bool = False  # whether the queues of documents keep an order
     usage: int = 0
     loans: int = 1
     apis: int = 0  # services behind load balancers

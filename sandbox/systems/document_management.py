@@ -23,11 +23,14 @@ _KINDS = ("invoice", "contract", "minutes", "scan", "offer", "delivery-note")
 class DocumentManagement(QueueService):
     """The document management system of one environment."""
 
-    def __init__(self, world: World, env: str = "prod", *, tasks: int = 2, per_second: float = 0.5) -> None:
+    def __init__(
+        self, world: World, env: str = "prod", *, tasks: int = 2, per_second: float = 0.5, ordered: bool = False
+    ) -> None:
         dice = world.dice(f"documents/{env}")
+        suffix = ".fifo" if ordered else ""
         shape = Shape(
-            queue=f"dms-processing-{env}",
-            dead_letter_queue=f"dms-processing-dlq-{env}",
+            queue=f"dms-processing-{env}{suffix}",
+            dead_letter_queue=f"dms-processing-dlq-{env}{suffix}",
             cluster=f"dms-{env}",
             service="dms-processor",
             stack=f"dms-{env}",

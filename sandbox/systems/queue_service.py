@@ -218,6 +218,8 @@ class QueueService(EcsSystem):
     # -- building
 
     def _make_queue(self, name: str, retention: timedelta, **attributes: str) -> tuple[str, str]:
+        if name.endswith(".fifo"):
+            attributes["FifoQueue"] = "true"
         url = self.world.client("sqs").create_queue(
             QueueName=name,
             Attributes={

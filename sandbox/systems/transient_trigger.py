@@ -96,6 +96,13 @@ class TransientTrigger:
         own = sorted((each for each in every if each["Key"] == key), key=lambda each: each["LastModified"])
         return [(each["VersionId"], self._version(each) if "ETag" in each else None) for each in own]
 
+    def stood(self, since: datetime, until: datetime) -> list[str]:
+        """The keys of the archive under which something stood all the time from a moment to another."""
+        found = self._s3.list_object_versions(Bucket=self.bucket, Prefix="archive/")
+        every = [*found.get("Versions", ()), *found.get("DeleteMarkers", ())]
+        young = {each["Key"] for each in found.get("DeleteMarkers", ()) if each["LastModified"] <= until}
+        return sorted({each["Key"] for each in every if "ETag" in each and each["LastModified"] < since} - young)
+
     @property
     def lost(self) -> list[str]:
         """The objects of the archive that were deleted, or that nobody can read."""

@@ -135,7 +135,8 @@ class Objects:
     def _copy(self, call: Call) -> Answer:
         source, _, wanted = call.params["CopySource"].partition("?versionId=")
         bucket, _, named = source.partition("/")
-        body, key = self._version(bucket, named, wanted).body, call.params["Key"]
+        body = self._version(bucket, named, wanted).body if wanted else self._source(call, bucket, named)
+        key = call.params["Key"]
         there = self._bucket(call).get(key)
         if there is None and "IfMatch" in call.params:
             raise AwsError("NoSuchKey", "The specified key does not exist.", 404)
@@ -147,8 +148,18 @@ class Objects:
         result = {"ETag": answer.pop("ETag"), "LastModified": self.written[call.params["Bucket"], key]}
         return {**answer, "CopyObjectResult": result}
 
-    def _check(self, call: Call, body: bytes) -> None:
-        wanted = call.params.get("IfMatch")
+    def _source(self, call: Call, bucket: str, key: str) -> bytes:
+        """What stands there to be copied, if it is what was meant."""
+        if bucket not in self.objects:
+            raise AwsError("NoSuchBucket", "The specified bucket does not exist", 404)
+        body = self.objects[bucket].get(key)
+        if body is None:
+            raise AwsError("NoSuchKey", "The specified key does not exist.", 404)
+        self._check(call, body, "CopySourceIfMatch")
+        return body
+
+    def _check(self, call: Call, body: bytes, condition: str = "IfMatch") -> None:
+        wanted = call.params.get(condition)
         if wanted is not None and wanted.strip('"') != _etag(body).strip('"'):
             raise AwsError("PreconditionFailed", "At least one of the pre-conditions you specified did not hold", 412)
 

@@ -13,6 +13,7 @@ from benchmarks.objects import BOUND, FLAT, KINDS, main, measure
         ("triggers", {"ListObjectsV2": 11}),
         ("raw files", {"ListObjectsV2": 32}),
         ("dead letters", {"ReceiveMessage": 10, "SendMessage": 100, "DeleteMessage": 100}),
+        ("archive to back up", {"ListObjectsV2": 1, "CopyObject": 300, "PutObject": 1}),
     ],
 )
 def test_what_a_tick_takes_does_not_grow_with_what_there_is(what: str, calls: dict[str, int]) -> None:
@@ -22,7 +23,7 @@ def test_what_a_tick_takes_does_not_grow_with_what_there_is(what: str, calls: di
     assert many.peak <= FLAT * some.peak
 
 
-@pytest.mark.parametrize("what", ["triggers", "raw files"])
+@pytest.mark.parametrize("what", ["triggers", "raw files", "archive to back up"])
 def test_the_next_look_goes_on_where_this_one_stopped(what: str) -> None:
     """It begins with the oldest of what is left."""
     assert "0000000" in KINDS[what](1_000, 0).worked

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from nightshift import signals, surroundings
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Call, Customer, DnsRecord, Hours, Pipeline, Schedule, Target, Triggers
+from nightshift.model import Arn, Backup, Call, Customer, DnsRecord, Hours, Pipeline, Schedule, Target, Triggers
 from nightshift.pipelines import Route
 from nightshift.remediations import REMEDIATIONS
 
@@ -240,6 +240,33 @@ def test_both_ends_of_a_pipeline_are_listed_and_only_its_queue_is_told() -> None
     assert granted_reads("s3:ListBucket", Arn.parse(str(route)), PLACE) == both
     assert grants_for(["s3:ListBucket"], [PIPELINE], PLACE, who="x") == both
     assert {each.resource for each in grants_for(["sqs:SendMessage"], [PIPELINE], PLACE, who="x")} == {str(SOURCE)}
+
+
+def test_a_backup_is_written_apart_from_what_it_is_made_of() -> None:
+    """Copies of the archive alone, and what is written of them; whoever compares reads the backup alone."""
+    who, under = "archive-backup-due", "arn:aws:s3:::safe/changes"
+    target = replace(TRIGGERS, backup=Backup(Arn.parse("arn:aws:s3:::safe"), "changes/"))
+    archive = (("StringEquals", "s3:prefix", "archive/"),)
+    copied = (("StringLike", "s3:x-amz-copy-source", "changes/archive/*"),)
+    assert grants_for(["s3:GetObject", "s3:ListBucket", "s3:PutObject"], [target], PLACE, who=who) == {
+        Grant("s3:GetObject", f"{CHANGES}/archive/*"),
+        Grant("s3:ListBucket", str(CHANGES), archive),
+        Grant("s3:PutObject", f"{under}/objects/*", copied),
+        Grant("s3:PutObject", f"{under}/manifests/*"),
+        Grant("s3:PutObject", f"{under}/complete/*"),
+    }
+    assert grants_for(["s3:GetObject", "s3:ListBucket"], [target], PLACE, who=who, reading=True) == {
+        Grant("s3:GetObject", f"{under}/*"),
+        Grant("s3:ListBucket", str(CHANGES), archive),
+        Grant("s3:ListBucket", "arn:aws:s3:::safe", (("StringEquals", "s3:prefix", "changes/"),)),
+    }
+    listed = Grant("s3:ListBucket", "arn:aws:s3:::safe", (("StringEquals", "s3:prefix", "changes/"),))
+    assert granted_reads("s3:ListBucket", Arn.parse(f"{under}/"), PLACE) == {listed}
+    for reading in (True, False):
+        actions = ["s3:ListBucket", "s3:PutObject"]
+        assert not any(
+            "safe" in each.resource for each in grants_for(actions, [TRIGGERS], PLACE, who=who, reading=reading)
+        )
 
 
 def test_an_archive_is_written_only_by_copying_what_it_holds_or_once_held() -> None:

@@ -77,6 +77,41 @@ def test_what_could_send_a_message_to_the_wrong_queue_is_no_configuration(text: 
     assert error.value.line
 
 
+BACKUP = """
+[systems.targets.backup]
+bucket = "arn:aws:s3:::safe"
+prefix = "changes/"
+"""
+
+
+def test_an_archive_says_where_it_is_backed_up() -> None:
+    """JSON says the same as TOML; the other bucket is no target, and nothing that is linked."""
+    policy = parsed(HEAD + TRIGGERS + customer("hts") + BACKUP)
+    backup = policy.targets[0].backup
+    assert backup is not None
+    assert (str(backup.bucket), backup.prefix) == ("arn:aws:s3:::safe", "changes/")
+    assert backup.bucket not in policy.targets[0].linked
+    assert from_json(to_json(policy)) == policy
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        (HEAD + BACKUP, "there is no archive to back up"),
+        (HEAD + TRIGGERS + customer("hts") + BACKUP.replace("safe", "metadata"), "is the bucket itself"),
+        (HEAD + TRIGGERS + customer("hts") + BACKUP.replace("safe", "safe/x"), "does not name one s3:bucket"),
+        (HEAD + TRIGGERS + customer("hts") + BACKUP.replace("arn:aws:s3:::safe", f"{SQS}:x"), "name one s3:bucket"),
+        (HEAD + TRIGGERS + customer("hts") + BACKUP.replace("changes/", "changes"), "does not fit"),
+    ],
+)
+def test_what_is_lost_with_its_bucket_is_no_backup(text: str, says: str) -> None:
+    """It is said, with the line."""
+    with pytest.raises(ConfigErrors) as error:
+        parsed(text)
+    assert says in str(error.value)
+    assert error.value.line
+
+
 FUNCTION = """
 name = "prod"
 account = "123456789012"

@@ -110,6 +110,44 @@ def test_what_heals_by_itself_is_left_alone(account: Account) -> None:
     assert "RECOVERED" in account.mails()[0]
 
 
+class Losing(Toy):
+    """What is gone of it was lost, or nobody can read whether it was."""
+
+    unread: ClassVar[bool] = False
+
+    def lost(self, read: Reader, target: Target, incident: Incident) -> str:
+        if self.unread:
+            raise Denied("cloudwatch:GetMetricData", "AccessDenied")
+        return "two of them were lost" if incident.target == str(target.arn) else ""
+
+
+class LosingUnseen(Losing):
+    """Nobody can read it."""
+
+    unread: ClassVar[bool] = True
+
+
+@pytest.mark.parametrize(
+    "toy, verdict, why",
+    [
+        (Losing(confirm=3, looks=2), Verdict.ESCALATED, "two of them were lost"),
+        (LosingUnseen(confirm=3, looks=2), Verdict.UNVERIFIABLE, "but whether anything was lost cannot be read"),
+    ],
+)
+def test_what_is_gone_because_it_was_lost_has_not_recovered(
+    account: Account, toy: Toy, verdict: Verdict, why: str
+) -> None:
+    """A healthy look is no end of it: a person hears of the loss, and of what nobody can tell."""
+    here = night(account, toy)
+    here.look()
+    account.set(here.target, DelaySeconds="0")
+    here.minutes(3)
+    assert here.incident.verdict is verdict
+    assert why in here.incident.why
+    assert len(account.mails()) == 1
+    assert account.wire.written == []
+
+
 def test_observe_says_what_it_would_do(account: Account) -> None:
     """In mode observe nothing is written, and the report shows the plan."""
     here = night(account, Toy(mode=Mode.OBSERVE))

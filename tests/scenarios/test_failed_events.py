@@ -345,3 +345,34 @@ def test_what_has_to_wait_becomes_urgent_by_waiting() -> None:
         on.system.reserved = 0
         on.until_settled()
         assert (on.incident.verdict, on.incident.severity, on.written) == (Verdict.REFUSED, Severity.SEV1, [])
+
+
+# -- once they are lost ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("3.4", "lambda-dlq-backlog")
+@pytest.mark.parametrize("mode", ["auto", "approve"])
+@pytest.mark.parametrize("thin", [True, False])
+def test_events_that_expire_while_they_wait_have_not_recovered(mode: str, thin: bool) -> None:
+    """The queue is empty because SQS has deleted them, not because anybody has processed them: that is a loss."""
+    with night(thin=thin, mode=mode, retention=timedelta(hours=2)) as on:
+        on.system.letters(4)
+        on.system.reserved = 0 if mode == "auto" else on.system.reserved
+        on.until_settled()
+        assert on.system.dead == 0
+        assert on.world.ledger.expired.total() == 4
+        assert (on.incident.verdict, on.written) == (Verdict.ESCALATED, [])
+        assert "4 letters are gone that nobody has moved or deleted" in " ".join(on.report.split())
+
+
+def test_what_people_have_taken_out_before_it_expires_is_not_lost() -> None:
+    """Somebody works through them by hand, in time."""
+    with night(retention=timedelta(hours=2)) as on:
+        on.system.letters(4)
+        on.system.reserved = 0
+        on.minutes(20)
+        sqs, url = on.world.client("sqs"), on.system.dlq_url
+        for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]:
+            sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+        on.until_settled()
+        assert on.incident.verdict is Verdict.RECOVERED

@@ -39,6 +39,7 @@ from sandbox.scenes import (
 )
 from sandbox.systems.aurora import BACKUPS, PRICE, AuroraDatabase, aurora_target
 from sandbox.systems.aurora import NAME as SATURATED
+from sandbox.systems.backups import Backups, backup_table
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target
@@ -262,6 +263,7 @@ def nights() -> tuple[Night, ...]:
                 _play_pipeline(),
                 _play_tuning(),
                 _play_archive(),
+                _play_backup(),
                 _play_schedule(),
                 _play_graphql(),
                 _play_events(),
@@ -401,6 +403,28 @@ def _play_archive() -> Night:
                 stage.until(lambda: world.trail.of("s3.GetBucketReplication"))
                 stage.until_settled()
             return recorded("archive", stage, steps, words={system.bucket: "BUCKET"})
+
+
+def _play_backup() -> Night:
+    """An archive is backed up in parts, a copy's answer lost; the next day it has fewer objects, and that is told."""
+    with World(NIGHT, thin=True) as world:
+        system = TransientTrigger(world, customers=("hts",), versioned=True)
+        backups = Backups(system)
+        tables = '[remediations.archive-backup-due]\nmode = "auto"\nbatch = 2\nevery = "PT1H"\n'
+        toml = archive_configuration(system, tables).rstrip() + backup_table(backups)
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system.lines["hts"], nightshift)
+            with _noting() as steps:
+                for number in range(5):
+                    system.write(f"archive/CHG-{number}.json", {"modifications": []})
+                world.faults.add(Kind.TIMEOUT_AFTER, "s3.CopyObject", times=1)
+                stage.until(lambda: world.trail.of("s3.CopyObject"))
+                stage.until_settled()
+                system.remove("archive/CHG-0.json")
+                stage.minutes(70)
+                stage.until_settled()
+            return recorded("backup", stage, steps, words={backups.bucket: "BACKUP", system.bucket: "BUCKET"})
 
 
 def _play_schedule() -> Night:

@@ -604,3 +604,10 @@ def test_a_call_is_told_by_its_name_in_the_trail() -> None:
     """IAM calls it something else."""
     assert Call("lambda", "Invoke", str(FUNCTION)).action == "lambda:InvokeFunction"
     assert Arn.parse(str(LIVE)).kind == "lambda:function"
+
+
+def test_events_are_lost_by_their_own_hour() -> None:
+    """What Lambda wrote into the queue is as old as it says, and nobody moves such a queue as a whole."""
+    eyes = Eyes(Account(), LambdaDlqBacklog)
+    assert CURE.dies_within(eyes, TARGET) == timedelta(0)
+    assert CURE.moved_since(eyes, DLQ, NOW) == 0

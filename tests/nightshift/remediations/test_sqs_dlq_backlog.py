@@ -316,12 +316,6 @@ def test_a_key_of_aws_needs_no_permission(key: str) -> None:
 @pytest.mark.parametrize(
     "account, target, guard, reason",
     [
-        (
-            Account(attributes={replace(DLQ, resource="orders-dlq.fifo"): {}}),
-            replace(TARGET, arn=replace(DLQ, resource="orders-dlq.fifo")),
-            "fifo",
-            "order",
-        ),
         (Account(attributes={DLQ: {"RedrivePolicy": "{}"}}), TARGET, "dead-letter-queue", "of its own"),
         (
             Account(answers={"sqs:ListDeadLetterSourceQueues": []}, dead=[letter(1)]),
@@ -1286,3 +1280,175 @@ def test_the_consumer_of_a_queue_may_be_found() -> None:
     """A registered service that names the queue is as good as a configured consumer."""
     worker = Target(SERVICE, "orders", queue=SOURCE)
     assert planned(Account(dead=letters(2), registered=(worker,)), target=replace(TARGET, consumer=None)).steps
+
+
+# -- what became of letters that are gone ------------------------------------------------------------------------------
+
+HOUR = 60 * MINUTE
+GONE = (*[4.0] * 20, 0.0, 0.0)
+"""four letters, and then none"""
+OLDEST = (*[3600.0 - 60 * ago for ago in range(20, 0, -1)], 0.0, 0.0)
+"""the first of them had died an hour before it was gone"""
+
+
+def missing(target: Target = TARGET, **more: Any) -> str:
+    """What is said to be lost of an account in which four letters are gone, an hour after they died."""
+    attributes = {**counts(0), "MessageRetentionPeriod": "3600", **more.pop("dlq", {})}
+    metrics = {(DLQ.name, VISIBLE): [*GONE], (DLQ.name, AGE): [*OLDEST], **more.pop("metrics", {})}
+    account = Account(attributes={DLQ: attributes, **more.pop("attributes", {})}, metrics=metrics, **more)
+    account.attributes[SOURCE] = {"VisibilityTimeout": "60", "RedrivePolicy": '{"maxReceiveCount": 3}'}
+    return CURE.lost(Eyes(account, SqsDlqBacklog), target, Hand(account, Step("x", (), MINUTE)).incident)
+
+
+def test_letters_that_are_gone_when_they_expire_are_lost() -> None:
+    """Nobody has moved or deleted them, and SQS keeps no letter longer."""
+    assert missing().startswith(
+        "4 letters are gone that nobody has moved or deleted, as far as SQS says: it keeps them"
+    )
+    assert missing(target=replace(TARGET, source=None)) == missing()
+    one = {(DLQ.name, "NumberOfMessagesDeleted"): [0.0, 3.0]}
+    assert missing(metrics=one).startswith("1 letter is gone ")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"metrics": {(DLQ.name, "NumberOfMessagesDeleted"): [4.0]}},
+        {"tasks": [task("COMPLETED", moved=4)]},
+        {"dlq": counts(4)},
+        {"dlq": {"MessageRetentionPeriod": "86400"}},
+        {"dlq": {"MessageRetentionPeriod": "x"}},
+        {"metrics": {(DLQ.name, AGE): []}},
+        {"metrics": {(DLQ.name, AGE): [1e300]}},
+        {"metrics": {(DLQ.name, VISIBLE): []}},
+    ],
+    ids=["deleted", "moved", "there", "long before", "no retention", "no age", "no calendar has it", "never any"],
+)
+def test_letters_that_may_have_gone_otherwise_are_not_called_lost(more: dict[str, Any]) -> None:
+    """Somebody deleted or moved them; they are not gone; or they would not have expired by then."""
+    assert missing(**more) == ""
+
+
+def test_a_move_from_before_took_none_of_these_letters() -> None:
+    """What it moved was not here any more."""
+    assert missing(tasks=[task("COMPLETED", started=OLD, moved=4)])
+
+
+def test_a_letter_may_be_older_than_its_death() -> None:
+    """SQS counts from when it was first sent: a letter may be lost as much sooner as its consumer had tried."""
+    late = {(DLQ.name, AGE): [age - 240 if age else 0.0 for age in OLDEST]}
+    assert missing(metrics=late) == missing()
+    later = {(DLQ.name, AGE): [age - 480 if age else 0.0 for age in OLDEST]}
+    assert missing(metrics=later) == ""
+
+
+def test_what_cannot_be_read_is_not_guessed() -> None:
+    """Raises, for whoever asks to say so."""
+    with pytest.raises(Unreadable):
+        missing(metrics={(DLQ.name, VISIBLE): Unread("denied")})
+
+
+# -- letters with an order ---------------------------------------------------------------------------------------------
+
+FIFO = replace(DLQ, resource="orders-dlq.fifo")
+HOME = replace(SOURCE, resource="orders.fifo")
+IN_ORDER = replace(TARGET, arn=FIFO, source=HOME)
+
+
+def ordered(**more: Any) -> Account:
+    """An account with seven letters in a FIFO queue, whose consumer works."""
+    count = more.pop("dead", 7)
+    home = {"ApproximateNumberOfMessages": "0", "VisibilityTimeout": "60", "RedrivePolicy": '{"maxReceiveCount": "3"}'}
+    steady = {
+        ("orders.fifo", "NumberOfMessagesReceived"): [5.0] * 20,
+        ("orders.fifo", "NumberOfMessagesDeleted"): [5.0] * 20,
+        ("orders-dlq.fifo", VISIBLE): [7.0] * 20,
+    }
+    named = {"sqs:ListDeadLetterSourceQueues": ["https://sqs.eu-central-1.amazonaws.com/123456789012/orders.fifo"]}
+    return Account(
+        attributes={FIFO: {**counts(count), "MessageRetentionPeriod": "1209600"}, HOME: home},
+        metrics={**steady, **more.pop("metrics", {})},
+        answers={**named, **more.pop("answers", {})},
+        **more,
+    )
+
+
+def moving(account: Account) -> Plan:
+    """What is planned for it."""
+    eyes = Eyes(account, SqsDlqBacklog)
+    plan = CURE.plan(CURE.diagnose(eyes, IN_ORDER, FINDING))
+    assert (eyes.looks, "sqs:ReceiveMessage" in eyes.used) == (0, False)
+    return plan
+
+
+def test_letters_with_an_order_are_moved_by_sqs_alone_and_a_person_is_asked() -> None:
+    """None is looked at, none is sent by us, and nothing else is tried after it."""
+    plan = moving(ordered())
+    [step] = plan.steps
+    assert (plan.asks, plan.final) == (True, True)
+    assert [call.operation for call in step.calls] == ["StartMessageMoveTask"]
+    assert step.calls[0].params["MaxNumberOfMessagesPerSecond"] == 1
+    assert [call.operation for call in step.undo] == ["ListMessageMoveTasks", "CancelMessageMoveTask"]
+    assert "processed before them" in plan.risk
+
+
+@pytest.mark.parametrize(
+    "account, guard",
+    [
+        (ordered(answers={"sqs:ListDeadLetterSourceQueues": []}), "source"),
+        (ordered(answers={"sqs:ListDeadLetterSourceQueues": ["https://x/orders", "https://x/orders.fifo"]}), "source"),
+        (ordered(tasks=[task("COMPLETED", started=NOW - 2 * HOUR)]), "move-task"),
+        (ordered(services={SERVICE: service(runningCount=0)}), "consumer"),
+    ],
+    ids=["nobody's", "of two queues", "moved today", "consumer fails"],
+)
+def test_letters_with_an_order_stay_where_it_could_not_be_kept(account: Account, guard: str) -> None:
+    """Or where another move would be the second one of a day."""
+    with pytest.raises(Refused) as caught:
+        CURE.diagnose(Eyes(account, SqsDlqBacklog), IN_ORDER, FINDING)
+    assert caught.value.guard == guard
+
+
+def gone(account: Account, plan: Plan) -> dict[str, Any]:
+    """The move is begun: what is noted of it."""
+    hand = Hand(account, plan.steps[0])
+    CURE.apply(hand, plan, plan.steps[0])
+    return hand.scratch
+
+
+@pytest.mark.parametrize(
+    "status, moved, dead, how",
+    [
+        ("RUNNING", 3, 4, Progress.WAIT),
+        ("RUNNING", 3, 5, Progress.WAIT),  # one that came back is no share
+        ("RUNNING", 3, 6, Progress.STOP),
+        ("COMPLETED", 7, 0, Progress.NEXT),
+        ("COMPLETED", 7, 1, Progress.STOP),
+        ("CANCELLED", 3, 4, Progress.STOP),
+        ("FAILED", 3, 4, Progress.STOP),
+    ],
+)
+def test_how_a_move_in_order_goes_is_told_by_what_is_there(status: str, moved: int, dead: int, how: Progress) -> None:
+    """What is there besides what is to be moved yet has come back."""
+    account = ordered()
+    plan = moving(account)
+    scratch = gone(account, plan)
+    account.attributes[FIFO] = counts(dead)
+    account.tasks = [task(status, moved=moved, to_move=7)]
+    account.now = NOW + 30 * MINUTE
+    found, _, ledger = CURE.progress(Eyes(account, SqsDlqBacklog), plan, plan.steps[0], scratch)
+    assert found is how
+    assert ledger is not None
+    assert (ledger.moved, ledger.returned, ledger.balanced) == (moved, max(0, dead - (7 - moved)), True)
+
+
+def test_a_move_in_order_that_does_not_show_is_waited_for() -> None:
+    """SQS lists it late, or it was never begun."""
+    account = ordered()
+    plan = moving(account)
+    scratch = gone(account, plan)
+    account.tasks = []
+    eyes = Eyes(account, SqsDlqBacklog)
+    assert CURE.progress(eyes, plan, plan.steps[0], scratch)[0] is Progress.WAIT
+    account.now = NOW + 2 * HOUR
+    assert CURE.progress(eyes, plan, plan.steps[0], scratch)[0] is Progress.STOP

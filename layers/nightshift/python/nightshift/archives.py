@@ -17,7 +17,9 @@ from pydantic import BaseModel, Field
 
 from nightshift import strict_json
 from nightshift.aws import LONGEST_BODY
+from nightshift.errors import AwsError, Rejected
 from nightshift.model import Arn, ResourceRead, Triggers
+from nightshift.remediation import Reader
 
 __all__ = [
     "NAME",
@@ -27,8 +29,10 @@ __all__ = [
     "archive_of",
     "change_of",
     "key_of",
+    "replication",
     "triggers_of",
     "understood",
+    "versioning",
 ]
 
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
@@ -124,3 +128,29 @@ def change_of(triggers: Triggers, key: str) -> str:
     """The change that a key of the archive is about; empty where whatever lies there is none."""
     name = key.removeprefix(triggers.archive).removesuffix(".json")
     return name if NAME.fullmatch(name) and key == key_of(triggers.archive, name) else ""
+
+
+# -- how it is kept ----------------------------------------------------------------------------------------------------
+
+
+def versioning(read: Reader, here: Mapping[str, str]) -> str:
+    """Whether a bucket keeps versions, in words."""
+    try:
+        status = read("s3", "GetBucketVersioning", **here).get("Status", "off")
+    except AwsError as error:
+        return f"whether the bucket keeps versions cannot be read: {error}"
+    return f"versions of the bucket: {str(status).lower()}"
+
+
+def replication(read: Reader, here: Mapping[str, str]) -> str:
+    """Whether a bucket is replicated, in words."""
+    try:
+        rules = read("s3", "GetBucketReplication", **here)["ReplicationConfiguration"]["Rules"]
+    except Rejected as error:
+        if error.code != "ReplicationConfigurationNotFoundError":
+            return f"whether the bucket is replicated cannot be read: {error.code}"
+        return "replication of the bucket: none"
+    except AwsError as error:
+        return f"whether the bucket is replicated cannot be read: {error}"
+    on = sum(each.get("Status") == "Enabled" for each in rules)
+    return f"replication of the bucket: {on} of {len(rules)} rules enabled"

@@ -39,6 +39,7 @@ from nightshift.errors import ConfigError
 from nightshift.letters import Rule
 from nightshift.model import (
     Arn,
+    Backup,
     Cache,
     Customer,
     Database,
@@ -319,6 +320,13 @@ class TriggersTable(_Table):
     )
 
 
+class BackupTable(_Table):
+    """Where an archive is backed up."""
+
+    bucket: _Arn = Field(description="another S3 bucket of this account")
+    prefix: _Prefix = Field(default="archive-backups/", description="where runs stand in it; ends with a slash")
+
+
 _Suffix: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=32)]
 
 
@@ -506,6 +514,9 @@ class TargetTable(_Table):
     )
     triggers: TriggersTable | None = Field(
         default=None, description="of an S3 bucket: where its triggers stand, and who is told of them"
+    )
+    backup: BackupTable | None = Field(
+        default=None, description="of an S3 bucket with triggers: where its archive is backed up"
     )
     pipeline: PipelineTable | None = Field(
         default=None, description="of an S3 bucket: what is made of its objects, and by whom"
@@ -822,6 +833,11 @@ def _written(target: Target) -> dict[str, Any]:
         "remediations": list(target.remediations),
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
         **({"triggers": _triggers_written(target.triggers)} if target.triggers is not None else {}),
+        **(
+            {"backup": {"bucket": str(target.backup.bucket), "prefix": target.backup.prefix}}
+            if target.backup is not None
+            else {}
+        ),
         **({"pipeline": _pipeline_written(target.pipeline)} if target.pipeline is not None else {}),
         **({"schedule": _schedule_written(target.schedule)} if target.schedule is not None else {}),
         **({"cache": _cache_written(target.cache)} if target.cache is not None else {}),
@@ -1120,6 +1136,7 @@ def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -
     tables = {
         "dns": dns,
         "triggers": _triggers(table.triggers),
+        "backup": Backup(**vars(table.backup)) if table.backup is not None else None,
         "pipeline": _pipeline(table.pipeline),
         "schedule": _schedule(table.schedule),
         "cache": None if table.cache is None else Cache(**dict(table.cache)),
@@ -1230,7 +1247,13 @@ def _check_home(target: Target, loc: Loc, account: object, region: object, probl
     ours = {"partition": _partition(str(region)), "account": account, "region": region}
     named: list[tuple[Loc, Arn | None]] = [((key,), getattr(target, key)) for key in ("arn", *_LINKS)]
     named += [(("events_from", n), arn) for n, arn in enumerate(target.events_from)]
-    of_tables = (*_of_customers(target), *_of_pipeline(target), *_of_schedule(target), *_of_database(target))
+    of_tables = (
+        *_of_customers(target),
+        *_of_backup(target),
+        *_of_pipeline(target),
+        *_of_schedule(target),
+        *_of_database(target),
+    )
     named += [(key, arn) for key, arn, _ in of_tables]
     for key, arn in named:
         wrong = [
@@ -1272,6 +1295,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_needed(target, loc, problems)
     _check_task_roles(target, loc, problems)
     _check_triggers(target, loc, problems)
+    _check_backup(target, loc, problems)
     _check_events(target, loc, problems)
     _check_pipeline(target, loc, problems)
     _check_schedule(target, loc, problems)
@@ -1406,6 +1430,25 @@ def _check_triggers(target: Target, loc: Loc, problems: _Problems) -> None:
             problems.add((*loc, *here), f"{arn} is named already, {_dotted(taken[arn])}", remedy)
 
 
+def _of_backup(target: Target) -> Iterator[tuple[Loc, Arn, str]]:
+    """What a backup names: where it stands, what it is, and of which kind it must be."""
+    if target.backup is not None:
+        yield ("backup", "bucket"), target.backup.bucket, "s3:bucket"
+
+
+def _check_backup(target: Target, loc: Loc, problems: _Problems) -> None:
+    """What is lost with a bucket must not be all that there was of it."""
+    if target.backup is None:
+        return
+    if target.triggers is None:
+        problems.add((*loc, "backup"), "there is no archive to back up", "Name its triggers too, or remove it")
+    for here, arn, kind in _of_backup(target):
+        if arn.kind != kind or "/" in arn.resource:
+            problems.add((*loc, *here), f"{arn} does not name one {kind}", f"A {here[-1]} is arn:aws:s3:::<bucket>")
+        elif arn == target.arn:
+            problems.add((*loc, *here), "is the bucket itself", "Name another bucket: one alone is no backup")
+
+
 def _of_pipeline(target: Target) -> Iterator[tuple[Loc, Arn, str]]:
     """What a pipeline names: where it stands, what it is, and of which kind it must be."""
     for key, kind in _OF_PIPELINE.items() if target.pipeline is not None else ():
@@ -1519,6 +1562,7 @@ _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("systems",): SystemTable,
     ("systems", "targets"): TargetTable,
     ("systems", "targets", "cache"): CacheTable,
+    ("systems", "targets", "backup"): BackupTable,
     ("systems", "targets", "pipeline"): PipelineTable,
     ("systems", "targets", "letters"): Rule,
     ("systems", "targets", "triggers"): TriggersTable,

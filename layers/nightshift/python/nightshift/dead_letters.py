@@ -68,6 +68,8 @@ LOST: Final = "the notes of this step were lost: again, which sends nothing twic
 
 _POINTS = 3  # of which two must show letters: one could be somebody's test (R2)
 _SICK_POINTS = 2
+_BEFORE = timedelta(minutes=10)  # what opens an incident was measured by then
+_LONGEST = 24 * 60  # minutes of metrics that tell what became of letters: longer than an incident is open
 _SOON = timedelta(hours=48)  # a letter that is lost this soon is a page (R2)
 _NOW = timedelta(hours=4)  # and one that nobody may sleep through
 _AGAIN = timedelta(minutes=2)
@@ -248,6 +250,48 @@ class DeadLetters(Remediation):
         """What a letter means: by what its queue's rules say first, then by those for all."""
         return meaning(letter, (*own, *self.rules), self.otherwise)
 
+    # -- what became of them -----------------------------------------------------------------------------------------
+
+    def lost(self, read: Reader, target: Target, incident: Incident) -> str:
+        """
+        How many letters are gone because SQS has deleted them, in words: none that anybody has moved or deleted.
+
+        SQS has no metric of what expires. So it is told by what is missing at the time at which it would: of a standard
+        queue SQS counts from when a letter was first sent, its metric from when it died. A queue that somebody has
+        purged long before is nobody's loss but theirs.
+        """
+        dlq, since = target.arn, incident.opened_at - _BEFORE
+        window = min(minutes(read.now() - since), _LONGEST)
+        held, deleted, ages = (
+            states.series(read, queue_metric(dlq, metric, stat, window))
+            for metric, stat in ((VISIBLE, "Maximum"), ("NumberOfMessagesDeleted", "Sum"), (AGE, "Maximum"))
+        )
+        attributes = states.queue(read, dlq)
+        retention, left = states.number(attributes, "MessageRetentionPeriod"), states.messages(attributes) or 0
+        most = max((value for _, value in held.points), default=0.0)
+        gone = int(most - left - deleted.total) - self.moved_since(read, dlq, since)
+        if gone <= 0 or retention is None:
+            return ""
+        stood = max(at for at, value in held.points if value > 0)
+        due = min((lost for point in ages.points if (lost := _lost_at(point, retention)) is not None), default=None)
+        if due is None or due - self.dies_within(read, target) > stood + LATE:
+            return ""
+        hours = timedelta(seconds=retention) / timedelta(hours=1)
+        return (
+            f"{gone} letter{'s are' if gone != 1 else ' is'} gone that nobody has moved or deleted, as far as SQS says:"
+            f" it keeps them for {hours:g} hours, and then they are lost. What they asked for was not done"
+        )
+
+    def moved_since(self, read: Reader, dlq: Arn, since: datetime) -> int:
+        """How many letters were moved as a whole, by whomever."""
+        del read, dlq, since
+        return 0
+
+    def dies_within(self, read: Reader, target: Target) -> timedelta:
+        """How long after it was first sent a letter may have died."""
+        del read, target
+        return timedelta(0)
+
     # -- working through letters -------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -336,9 +380,9 @@ class DeadLetters(Remediation):
 # -- what a queue says -----------------------------------------------------------------------------------------------
 
 
-def check_queue(arn: Arn, attributes: Mapping[str, Any]) -> None:
-    """Refuse a queue into which nobody may even look."""
-    if arn.name.endswith(".fifo"):
+def check_queue(arn: Arn, attributes: Mapping[str, Any], *, unseen: bool = False) -> None:
+    """Refuse a queue into which nobody may even look; one whose letters have an order, unless they stay ``unseen``."""
+    if arn.name.endswith(".fifo") and not unseen:
         raise Refused(
             "fifo",
             "letters of a FIFO queue have an order that a move would not keep, and looking at one holds up its group: "
@@ -389,10 +433,15 @@ def _lost_by(attributes: Mapping[str, Any], age: Series | Unread) -> datetime | 
     retention = states.number(attributes, "MessageRetentionPeriod")
     if retention is None or isinstance(age, Unread) or not age.points:
         return None
-    at, old = age.points[-1]
+    return _lost_at(age.points[-1], retention)
+
+
+def _lost_at(age: tuple[datetime, float], retention: int) -> datetime | None:
+    """When what was so old is lost; None for a figure that no calendar has."""
+    at, old = age
     try:
         return at + timedelta(seconds=retention - old)
-    except (OverflowError, ValueError):  # a figure that no calendar has
+    except (OverflowError, ValueError):
         return None
 
 

@@ -1005,6 +1005,8 @@ class Engine:
 
     def _close(self, case: _Case, incident: Incident, close: Close) -> _Next:
         now = self._clock()
+        if close.verdict is Verdict.RECOVERED:
+            close = self._not_lost(case, incident, close)
         if close.verdict is Verdict.FIXED:
             close = self._compared(case, incident, close)
         incident = self._ledger(case, incident)
@@ -1037,6 +1039,15 @@ class Engine:
         if close.attempt is not None:
             incident = _ended(incident, close.attempt, close.why)
         return _closed(incident, verdict, why, self._clock(), *back.events)
+
+    def _not_lost(self, case: _Case, incident: Incident, close: Close) -> Close:
+        """What is gone because it was lost has not recovered; where that cannot be told, nobody says that it has."""
+        try:
+            lost = case.remediation.lost(case.reading, case.target, incident)
+        except AwsError as error:
+            why = f"{close.why}; but whether anything was lost cannot be read: {error}"
+            return replace(close, verdict=Verdict.UNVERIFIABLE, why=why)
+        return replace(close, verdict=Verdict.ESCALATED, why=lost) if lost else close
 
     def _give_back(self, case: _Case, incident: Incident) -> _Next:
         """The lease is over: put back what was there, if it is still ours to put back."""
@@ -1364,7 +1375,8 @@ def _parts(target: Target) -> tuple[str, ...]:
     """What belongs to a service under names that AWS gives (tasks, deployments), a bucket of triggers, or a machine."""
     arn = target.arn
     if target.triggers is not None:
-        return tuple(f"{arn}/{prefix}*" for prefix in (target.triggers.prefix, target.triggers.archive))
+        backup = (f"{target.backup.bucket}/{target.backup.prefix}*",) if target.backup is not None else ()
+        return (*(f"{arn}/{prefix}*" for prefix in (target.triggers.prefix, target.triggers.archive)), *backup)
     match arn.resource.split("/"):
         case ["service", cluster, service] if arn.service == "ecs" and cluster:
             parts = (f"task/{cluster}/*", f"service-deployment/{cluster}/{service}/*")

@@ -26,6 +26,7 @@ __all__ = [
     "Approval",
     "Arn",
     "Attempt",
+    "Backup",
     "Cache",
     "Call",
     "CallRecord",
@@ -182,6 +183,14 @@ class Triggers:
 
 
 @dataclass(frozen=True, slots=True)
+class Backup:
+    """Where an archive is backed up: under a prefix of another bucket."""
+
+    bucket: Arn
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pipeline:
     """
     A pipeline out of a bucket: of each object ``<raw>…<raw_suffix>`` a function makes one in the ``curated`` bucket.
@@ -287,6 +296,7 @@ class Target:
     (registered services; of a GraphQL API its tables and functions), ``log_group`` where it logs its requests.
     ``cache`` (of a GraphQL API) is what it may answer from memory, ``clients`` (of a user pool) are the ids of its
     clients, and ``api`` is what their tokens open. ``triggers`` (of a bucket) says what stands in it,
+    ``backup`` where its archive is backed up,
     ``events_from`` (of a function) who must be able to call it, or must be read for it;
     ``pipeline`` (of a bucket) what is made of it, and by whom,
     ``schedule`` (of a rule) what it starts, and what that leaves where, ``rotate_within`` (of a secret) after how many
@@ -310,6 +320,7 @@ class Target:
     dns: DnsRecord | None = None
     roles: tuple[Arn, ...] = ()
     triggers: Triggers | None = None
+    backup: Backup | None = None
     pipeline: Pipeline | None = None
     schedule: Schedule | None = None
     cache: Cache | None = None
@@ -375,7 +386,8 @@ class ResourceRead:
     ``states.machine`` = a state machine with its newest executions, ``events.rule`` = DescribeRule,
     ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN,
     ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values;
-    ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain.
+    ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain;
+    ``s3.backup`` = which runs under a prefix are complete.
     """
 
     kind: str

@@ -334,6 +334,15 @@ class Remediation(BaseModel, ABC):
         del before
         return self.detect(target, after)
 
+    def lost(self, read: Reader, target: Target, incident: Incident) -> str:
+        """
+        What of that which an incident is about was lost, and not cured; empty where nothing was.
+
+        Asked before it ends as recovered, for where what is sick can end by itself and be a loss all the same.
+        """
+        del read, target, incident
+        return ""
+
     def verify(self, target: Target, before: Finding, after: Readings) -> Observation:
         """Whether the cure shows: by default, whether :meth:`detect` finds the target healthy."""
         del before

@@ -6,6 +6,7 @@ from nightshift.remediation import Remediation
 from nightshift.remediations.alarm_raised import AlarmRaised
 from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
 from nightshift.remediations.appsync_slow import AppsyncSlow
+from nightshift.remediations.archive_backup_due import ArchiveBackupDue
 from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
 from nightshift.remediations.aurora_saturated import AuroraSaturated
@@ -57,6 +58,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     HoursMissing,  # waits until the schedule runs again: that is the one before
     PipelineBacklog,  # the same of raw data: first its dead letters, then what nobody was told of
     AppsyncSlow,  # waits while what it stands on is throttled
+    ArchiveBackupDue,  # what was put back is in it
     ExecutionFailed,  # then what has failed at any of these; its diagnosis waits until nothing fails any more
     EventSourceBroken,  # told only, as all that follow: what is not called does not fail
     OpensearchUnhealthy,

@@ -27,8 +27,19 @@ from typing import Any, ClassVar, Final
 from pydantic import Field
 
 from nightshift import states
-from nightshift.archives import NAME, Archived, Words, archive_of, change_of, key_of, triggers_of, understood
-from nightshift.errors import AwsError, Missing, Refused, Rejected, Unreadable
+from nightshift.archives import (
+    NAME,
+    Archived,
+    Words,
+    archive_of,
+    change_of,
+    key_of,
+    replication,
+    triggers_of,
+    understood,
+    versioning,
+)
+from nightshift.errors import Missing, Refused, Unreadable
 from nightshift.model import (
     Arn,
     Diagnosis,
@@ -305,7 +316,7 @@ class ArchiveBroken(ReportOnly, Words):
             for arn in (each.queue, each.dead_letters)
         ]
         return replace(
-            diagnosis, evidence=(*diagnosis.evidence, *queues, _versioning(read, here), _replication(read, here))
+            diagnosis, evidence=(*diagnosis.evidence, *queues, versioning(read, here), replication(read, here))
         )
 
 
@@ -360,27 +371,6 @@ def _depth(read: Reader, queue: Arn) -> str:
     except (Missing, Unreadable) as error:
         return f"{queue.name} cannot be read: {error}"
     return f"{queue.name}: {'an unknown number of' if held is None else held} messages"
-
-
-def _versioning(read: Reader, here: Mapping[str, str]) -> str:
-    try:
-        status = read("s3", "GetBucketVersioning", **here).get("Status", "off")
-    except AwsError as error:
-        return f"whether the bucket keeps versions cannot be read: {error}"
-    return f"versions of the bucket: {str(status).lower()}"
-
-
-def _replication(read: Reader, here: Mapping[str, str]) -> str:
-    try:
-        rules = read("s3", "GetBucketReplication", **here)["ReplicationConfiguration"]["Rules"]
-    except Rejected as error:
-        if error.code != "ReplicationConfigurationNotFoundError":
-            return f"whether the bucket is replicated cannot be read: {error.code}"
-        return "replication of the bucket: none"
-    except AwsError as error:
-        return f"whether the bucket is replicated cannot be read: {error}"
-    on = sum(each.get("Status") == "Enabled" for each in rules)
-    return f"replication of the bucket: {on} of {len(rules)} rules enabled"
 
 
 # -- words -------------------------------------------------------------------------------------------------------------

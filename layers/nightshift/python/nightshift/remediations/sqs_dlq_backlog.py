@@ -8,8 +8,12 @@ Proof     moved = processed + returned + quarantined + remaining, no letter come
 Undo      cancel the move; what was moved stays moved, what was stored stays stored
 Source    runbook 3 "Messages in Dead Letter Queue", runbook 0 task 4, runbook 1 "ETL backlog"; R2
 
-What it will not do: touch a FIFO queue (order), a queue whose letters have several homes without being told which, or a
-letter that a rule calls unknown. Letters of EventBridge, of SNS, or of a function that the configuration does not name,
+Letters of a FIFO queue have an order, and looking at one holds up its group. So none is looked at: SQS itself moves all
+of them, the oldest first, one a second, and it is stopped when more than a few come back. A person says yes each time,
+because what was sent in their groups since is processed before them.
+
+What it will not do: touch a queue whose letters have several homes without being told which, or a letter that a rule
+calls unknown. Letters of EventBridge, of SNS, or of a function that the configuration does not name,
 have no home queue: people are told whose they are.
 
 What a letter means is told by the queue's own ``letters`` first, then by ``rules``. One that no rule knows is taken for
@@ -21,7 +25,7 @@ incident, no content in more than two).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
@@ -70,6 +74,8 @@ from nightshift.states import minutes
 __all__ = ["SqsDlqBacklog"]
 
 _ONE_TASK_PER = timedelta(hours=24)  # full moves of one queue (R2)
+_HOUR = timedelta(hours=1)
+_IN_ORDER = 1  # letters a second that have an order: none can be tried first, and so it must show that they come back
 _LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
 _ACTIVE = ("RUNNING", "CANCELLING")
 _POLICY_LIMIT = 4096  # bytes of a RedrivePolicy: an ARN and a number
@@ -125,26 +131,44 @@ class SqsDlqBacklog(DeadLetters):
 
     def diagnose(self, read: Reader, target: Target, finding: Finding) -> Diagnosis:
         dlq = states.queue(read, target.arn)
-        check_queue(target.arn, dlq)
+        ordered = target.arn.name.endswith(".fifo")
+        check_queue(target.arn, dlq, unseen=ordered)
         sources = dead_letters.sources(read, target.arn)
-        if not sources:
+        if not sources and not ordered:
             return self._of_others(read, target, dlq)
+        if ordered and len(sources) != 1:
+            raise Refused("source", f"{len(sources)} queues send their letters here: their order cannot be kept apart")
         home = self._home(target, sources)
         source = states.queue(read, home)
         may_move_all = self._check_tasks(read, target.arn)
+        if ordered and not may_move_all:
+            raise Refused("move-task", "they were moved within a day, and not one by one", retry_after=_HOUR)
         consumers = consumers_of(read, target, home)
         for consumer in consumers:
             check_works(read, consumer, home, healthy_for=self.healthy_for, error_percent=self.error_percent)
         flow = check_flow(read, consumers[0], home, source, healthy_for=self.healthy_for, backlog=self.source_backlog)
         self.check_calm(read, target.arn, dlq)
+        cause = (
+            f"letters died in {home.name} while its consumer failed; {', '.join(map(short, consumers))} has worked "
+            f"for {minutes(self.healthy_for)} minutes now, and the dead letters have become no more"
+        )
+        facts = {
+            "dlq": str(target.arn),
+            "source": str(home),
+            "bucket": read.quarantine,
+            "dlq_key": key_arn(read, dlq),
+            "source_key": key_arn(read, source),
+            "visibility_timeout": states.number(source, "VisibilityTimeout") or 0,
+            "receives": _receives(source),
+        }
+        if ordered:
+            count = f"about {states.messages(dlq)} letters, none of which was looked at: that would hold up its group"
+            return Diagnosis(str(target.arn), cause, evidence=(flow, count), facts={**facts, "ordered": True})
         letters = look(read, target.arn, self.sample)
         means = self.check_letters(letters, states.messages(dlq) or 0, target)
         return Diagnosis(
             target=str(target.arn),
-            cause=(
-                f"letters died in {home.name} while its consumer failed; {', '.join(map(short, consumers))} has worked "
-                f"for {minutes(self.healthy_for)} minutes now, and the dead letters have become no more"
-            ),
+            cause=cause,
             evidence=(
                 flow,
                 f"{len(letters)} of about {states.messages(dlq)} letters looked at: "
@@ -157,17 +181,7 @@ class SqsDlqBacklog(DeadLetters):
                     "the letters are all bad", f"{means[Meaning.TRANSIENT]} of those looked at are well formed"
                 ),
             ),
-            facts={
-                "dlq": str(target.arn),
-                "source": str(home),
-                "full": len(sources) == 1 and may_move_all,
-                "bucket": read.quarantine,
-                "dlq_key": key_arn(read, dlq),
-                "source_key": key_arn(read, source),
-                "visibility_timeout": states.number(source, "VisibilityTimeout") or 0,
-                "receives": _receives(source),
-                **own_rules(target),
-            },
+            facts={**facts, "full": len(sources) == 1 and may_move_all, **own_rules(target)},
         )
 
     def _of_others(self, read: Reader, target: Target, dlq: Mapping[str, Any]) -> Diagnosis:
@@ -206,6 +220,17 @@ class SqsDlqBacklog(DeadLetters):
             )
         return all(task.started_at < read.now() - _ONE_TASK_PER for task in tasks)
 
+    # -- what became of them -----------------------------------------------------------------------------------------
+
+    def moved_since(self, read: Reader, dlq: Arn, since: datetime) -> int:
+        return sum(task.moved for task in _tasks(read, dlq) if task.started_at >= since)
+
+    def dies_within(self, read: Reader, target: Target) -> timedelta:
+        """By the slowest of the queues that its letters came from."""
+        homes = [target.source] if target.source is not None else dead_letters.sources(read, target.arn)
+        found = [states.queue(read, home) for home in homes]
+        return max((_time_to_die(each) for each in found), default=timedelta(0))
+
     # -- the plan --------------------------------------------------------------------------------------------------
 
     def plan(self, diagnosis: Diagnosis) -> Plan:
@@ -218,6 +243,8 @@ class SqsDlqBacklog(DeadLetters):
         routes = Routes(
             Arn.parse(facts["dlq"]), Arn.parse(facts["source"]), facts["bucket"], facts["dlq_key"], facts["source_key"]
         )
+        if facts.get("ordered"):
+            return self._plan_in_order(facts, routes)
         send = partial(routes.send, before={name: facts[name] for name in ("visibility_timeout", "receives")})
         full = (_start(routes, self.rate),) if facts["full"] else ()
         rest = "a full move" if full else f"one by one, {self.batch} a tick"
@@ -257,14 +284,46 @@ class SqsDlqBacklog(DeadLetters):
             ),
         )
 
+    def _plan_in_order(self, facts: Mapping[str, Any], routes: Routes) -> Plan:
+        """One move by SQS itself, which keeps the order that the letters have among themselves; and a person's word."""
+        dlq, source = routes.dlq, routes.source
+        before = {name: facts[name] for name in ("source", "visibility_timeout", "receives")}
+        redrive = Step(
+            "redrive",
+            calls=(replace(_start(routes, _IN_ORDER), before=before),),
+            undo=_stop(routes),
+            settle=SETTLE,
+            why=f"have SQS send all of them home, the oldest first, {_IN_ORDER} a second",
+        )
+        return Plan(
+            remediation=self.name,
+            target=str(dlq),
+            summary=f"have SQS send the dead letters in {dlq.name} home to {source.name}, in their order",
+            steps=(redrive,),
+            risk=(
+                "what was sent in their groups since is processed before them; one that fails again holds up its group "
+                "until it is dead; a consumer that is not idempotent repeats what it did before it failed; none can be "
+                "tried first; ids and retention start anew"
+            ),
+            undo_by_hand=(
+                f"aws sqs list-message-move-tasks --source-arn {dlq}; "
+                "aws sqs cancel-message-move-task --task-handle …; what was moved stays moved"
+            ),
+            final=True,  # one move of a queue a day, and nothing else keeps the order
+            asks=True,
+        )
+
     # -- acting ----------------------------------------------------------------------------------------------------
 
     def apply(self, act: Actor, plan: Plan, step: Step) -> None:
         if step.name.startswith("undo "):
             _cancel(act, step)
             return
+        if _in_order(plan):
+            _move_in_order(act, step)
+            return
         carrier = Carrier(act, step, ever=self.redrives_ever)
-        home = _send(plan).resource
+        home = _home_of(plan).resource
         self.carry(act, step, carrier, home, at_once=partial(self._all_at_once, act, carrier, step))
 
     def not_for(self, letter: Letter, home: str) -> str:
@@ -327,12 +386,13 @@ class SqsDlqBacklog(DeadLetters):
 
     def _state(self, read: Reader, plan: Plan, scratch: Mapping[str, Any]) -> _State:
         """What the two queues say now."""
-        send = _send(plan)
-        dlq, source = Arn.parse(plan.target), Arn.parse(send.resource)
+        home = _home_of(plan)
+        ordered = _in_order(plan)
+        dlq, source = Arn.parse(plan.target), Arn.parse(home.before["source"] if ordered else home.resource)
         now = read.now()
         since = _time(scratch.get("since"), now - _ONE_TASK_PER)
         dead, waiting = states.messages(states.queue(read, dlq)) or 0, states.messages(states.queue(read, source)) or 0
-        longest = timedelta(seconds=send.before["visibility_timeout"] * send.before["receives"])
+        longest = timedelta(seconds=home.before["visibility_timeout"] * home.before["receives"])
         return _State(
             now=now,
             dlq=dlq,
@@ -340,12 +400,13 @@ class SqsDlqBacklog(DeadLetters):
             dead=dead,
             waiting=waiting,
             oldest=_oldest(read, source),
-            letters=look(read, dlq, self.sample) if dead else (),
+            letters=look(read, dlq, self.sample) if dead and not ordered else (),
             tasks=tuple(task for task in _tasks(read, dlq) if task.started_at >= since - SKEW),
             since=since,
             longest=longest,
             window=min(max(longest, LATE), self.canary_patience) + LATE,
             last_sent=_time(scratch.get("last_sent"), since),
+            ordered=ordered,
         )
 
     def _canary_went(self, read: Reader, state: _State, notes: Mapping[str, Any] | None) -> tuple[Progress, str]:
@@ -517,6 +578,7 @@ class _State:
     longest: timedelta
     window: timedelta
     last_sent: datetime
+    ordered: bool = False
 
     @property
     def on_their_way(self) -> int:
@@ -526,7 +588,13 @@ class _State:
         return 0 if gone else self.waiting
 
     def came_back(self, since: datetime) -> int:
-        """About how many letters died since: counted where all could be seen, else estimated from those that were."""
+        """
+        About how many letters died since: counted where all could be seen, else estimated from those that were.
+
+        Of letters with an order none is looked at: there it is what is there besides those that are to be moved yet.
+        """
+        if self.ordered:
+            return max(0, self.dead - max((task.to_move - task.moved for task in self.tasks[:1]), default=self.dead))
         fresh = sum(letter.sent_since(since) for letter in self.letters)
         return fresh if self.dead <= len(self.letters) else round(fresh / max(1, len(self.letters)) * self.dead)
 
@@ -551,6 +619,10 @@ def _receives(source: Mapping[str, Any]) -> int:
         return 0
 
 
+def _time_to_die(source: Mapping[str, Any]) -> timedelta:
+    return timedelta(seconds=(states.number(source, "VisibilityTimeout") or 0) * _receives(source))
+
+
 def _tasks(read: Reader, dlq: Arn) -> tuple[_Task, ...]:
     """The last ten moves of the queue, newest first."""
     entries = read("sqs", "ListMessageMoveTasks", SourceArn=str(dlq), MaxResults=10).get("Results", ())
@@ -565,7 +637,7 @@ def _oldest(read: Reader, queue: Arn) -> datetime | None:
 
 def _end(state: _State, how: str, left: Mapping[str, int]) -> tuple[Progress, str]:
     """Everything was tried. What is still there does not go away by waiting for it."""
-    if state.letters:
+    if state.letters or (state.ordered and state.dead):
         return Progress.STOP, f"{how}; {state.dead} are still there{': ' + told(left) if left else ''}"
     return (Progress.WAIT, f"{how}; {state.dead} cannot be seen") if state.dead else (Progress.NEXT, how)
 
@@ -617,9 +689,24 @@ def _call(step: Step, operation: str) -> Call:
     return next(call for call in step.calls if call.operation == operation)
 
 
-def _send(plan: Plan) -> Call:
-    """The call that sends letters home, which names their home."""
-    return next(call for call in plan.calls if call.operation == "SendMessage")
+def _home_of(plan: Plan) -> Call:
+    """The call that sends letters home, which names their home; of letters with an order, the one that moves them."""
+    operation = "StartMessageMoveTask" if _in_order(plan) else "SendMessage"
+    return next(call for call in plan.calls if call.operation == operation)
+
+
+def _in_order(plan: Plan) -> bool:
+    """Whether it moves letters that have an order, which are moved by SQS alone."""
+    return all(call.operation != "SendMessage" for call in plan.calls)
+
+
+def _move_in_order(act: Actor, step: Step) -> None:
+    """Note that the move begins, then begin it: SQS takes one of a queue at a time, and lists those that there were."""
+    act.memory.add(f"{act.incident.id} task")
+    now = act.now().isoformat()
+    nothing = account_of(dict.fromkeys(counted_in(act.incident.id), 0), by_tasks=0, left=0)
+    act.scratch |= {"since": now, "account": nothing, step.name: {"at": now, "mode": "task"}}
+    act(_call(step, "StartMessageMoveTask"))
 
 
 def _may_move_all(step: Step) -> bool:

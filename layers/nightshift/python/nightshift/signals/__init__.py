@@ -21,6 +21,7 @@ from nightshift.model import Arn, MetricQuery, Query, ResourceRead
 from nightshift.remediation import Readings, Unread
 from nightshift.signals.alarms import alarm_pieces
 from nightshift.signals.archives import archive_pieces
+from nightshift.signals.backups import backup_pieces
 from nightshift.signals.batch import Answer, Piece
 from nightshift.signals.clusters import cluster_pieces
 from nightshift.signals.domains import domain_pieces
@@ -135,6 +136,7 @@ KINDS: Mapping[str, Kind] = {
     "s3.archive": Kind("s3:bucket", ("s3:GetObject", "s3:ListBucketVersions"), archive_pieces, timed=True),
     "events.rule": Kind("events:rule", ("events:DescribeRule",), rule_pieces),
     "s3.hours": Kind("s3:bucket", ("s3:ListBucket",), hour_pieces, timed=True),
+    "s3.backup": Kind("s3:bucket", ("s3:ListBucket",), backup_pieces, timed=True),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
     "secretsmanager.secret": Kind(
         "secretsmanager:secret", ("secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds"), secret_pieces
