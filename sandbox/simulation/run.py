@@ -42,8 +42,9 @@ from sandbox.simulation.hub import Hub
 from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
-from sandbox.systems.aurora import BACKUPS, AuroraDatabase, aurora_target
+from sandbox.systems.aurora import BACKUPS as STALE
 from sandbox.systems.aurora import NAME as SATURATED
+from sandbox.systems.aurora import AuroraDatabase, aurora_target
 from sandbox.systems.aurora import databases as aurora
 from sandbox.systems.backups import Backups, backup_table
 from sandbox.systems.document_management import INDEX, DocumentManagement
@@ -145,7 +146,7 @@ class Systems:
             HOURS: self.schedules,
             GRAPHS: self.graphs,
             SATURATED: self.databases,
-            BACKUPS: self.databases,
+            STALE: self.databases,
             SEARCH: self.searches,
             EVENTS: self.functions,
             ROLLBACKS: self.stacks,
