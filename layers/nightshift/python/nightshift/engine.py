@@ -62,6 +62,7 @@ from nightshift.model import (
     Phase,
     Plan,
     Refusal,
+    Severity,
     Sick,
     Step,
     SwitchState,
@@ -104,6 +105,7 @@ class Explanation:
     observation: Observation
     diagnosis_refused: Refusal | None = None
     plan: Plan | None = None
+    diagnosis: Diagnosis | None = None
     cause: str = ""
     advice: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
@@ -228,7 +230,8 @@ class Engine:
     def _carry_out(self, case: _Case, incident: Incident, seen: Observation, decision: Decision) -> _Next:
         match decision:
             case Wait(until=until):
-                near = until if incident.phase is Phase.LEASED else _next_look(case.now, until)
+                patient = incident.phase is Phase.LEASED and (incident.plan is None or incident.plan.until is None)
+                near = until if patient else _next_look(case.now, until)
                 return _Next(replace(incident, look_at=near))
             case Propose():
                 return self._propose(case, incident, seen)
@@ -330,7 +333,8 @@ class Engine:
         incident = case.claim.incident
         queries = case.remediation.examine(case.target)
         readings = gather(self._aws, queries, now=case.now)
-        if incident.phase in {Phase.SETTLING, Phase.VERIFYING}:
+        kept = incident.phase is Phase.LEASED and case.remediation.asked_for
+        if kept or incident.phase in {Phase.SETTLING, Phase.VERIFYING}:
             return _shown(case.remediation.verify(case.target, incident.finding, readings))
         return _shown(case.remediation.recovered(case.target, incident.finding, readings))
 
@@ -477,6 +481,8 @@ class Engine:
             calendar=self.policy.calendar,
             freeze_safe=case.remediation.freeze_safe,
             only_in=case.remediation.only_in,
+            asked_for=case.remediation.asked_for,
+            stopped=self._stopped(target, incident),
             trend=incident.trend if case.remediation.mends_itself else (),
             patience=case.remediation.patience,
         )
@@ -508,6 +514,26 @@ class Engine:
                     found = self._incidents.open_of(remediation.name, str(arn))
                     if found is not None:
                         yield found, remediation.title, arn
+
+    def _stopped(self, target: Target, own: Incident) -> tuple[str, datetime] | None:
+        """Which maintenance has stopped a target, or what it is linked to, and until when: what waits stops nothing."""
+        for found, arn in self._maintenance(target):
+            incident = self._incidents.get(found) if found != own.id else None
+            request = incident.finding.request if incident is not None and incident.lent else None
+            if request is not None:
+                because = f" ({request.why})" if request.why else ""
+                return f"{request.by} has stopped {arn.name}{because}, incident {found},", request.until
+        return None
+
+    def _maintenance(self, target: Target) -> Iterator[tuple[str, Arn]]:
+        """The open incidents that people have asked for, of a target and of what it is linked to: id, target."""
+        for arn in (target.arn, *target.linked):
+            other = self.policy.target(arn)
+            for remediation in self.policy.remediations.values() if other is not None else ():
+                if remediation.asked_for and other is not None and remediation.takes(other):
+                    found = self._incidents.open_of(remediation.name, str(arn))
+                    if found is not None:
+                        yield found, arn
 
     def _first_cause(self, case: _Case, refused: Refused) -> Refusal:
         """What holds it up: a release on trial, where there is one, before anything else that may be over later."""
@@ -713,7 +739,13 @@ class Engine:
     # -- with a control ------------------------------------------------------------------------------------------
 
     def _controls(self, case: _Case) -> tuple[str, ...]:
-        """Targets of the same system that are sick in the same way now, and that nobody of us has touched today."""
+        """
+        Targets of the same system that are sick in the same way now, and that nobody of us has touched today.
+
+        None of what people have asked for: that says nothing of it elsewhere.
+        """
+        if case.remediation.asked_for:
+            return ()
         peers = [
             each
             for each in self.policy.targets
@@ -934,7 +966,8 @@ class Engine:
             close = self._compared(case, incident, close)
         incident = self._ledger(case, incident)
         if incident.lent and close.verdict is Verdict.FIXED and incident.plan is not None:
-            ends = _began(incident) + (incident.plan.lease or timedelta(0))
+            plan = incident.plan
+            ends = plan.until or _began(incident) + (plan.lease or timedelta(0))
             incident = _ended(incident, Verdict.FIXED, close.why)
             leased = replace(
                 incident,
@@ -943,7 +976,7 @@ class Engine:
                 why=close.why,
                 refusal=None,
                 lease_ends=ends,
-                look_at=max(ends, now),
+                look_at=max(ends, now) if plan.until is None else _next_look(now, ends),
             )
             event = Event(now, "leased", f"fixed; what was lent is out until {ends:%Y-%m-%d %H:%M} UTC")
             return _Next(leased, (event,))
@@ -965,10 +998,17 @@ class Engine:
         back = self._take_back(case, incident)
         if not back.over:
             return self._still_out(case, back, incident)
-        why = incident.why
+        why, verdict, incident = incident.why, incident.verdict or Verdict.BROKEN, back.incident
+        word, asked_for = incident.recalled, case.remediation.asked_for
+        if word is not None:
+            ended = f"ended by {word.by}{f': {word.why}' if word.why else ''}"
+            why = ended if asked_for else f"{why}; {ended}"
         if back.superseded:
             why = f"{why}; what was lent had been changed by somebody else and was left"
-        return _closed(back.incident, incident.verdict or Verdict.BROKEN, why, self._clock(), *back.events)
+        elif asked_for and word is None:  # who asked for it has not come back: people hear of that
+            why = "nobody has ended it, so it was taken back at its end: whoever works on it must know"
+            incident, verdict = replace(incident, severity=Severity.SEV2), Verdict.ESCALATED
+        return _closed(incident, verdict, why, self._clock(), *back.events)
 
     def _ledger(self, case: _Case, incident: Incident) -> Incident:
         """Where the messages are, in the end. What cannot be read is told as it was last known."""
@@ -998,11 +1038,16 @@ class Engine:
 
     # -- asking ahead ------------------------------------------------------------------------------------------
 
-    def explain(self, target: Target, remediation: Remediation) -> Explanation:
-        """What would be done about a target now, and which guardrails would speak. Writes nothing."""
+    def explain(self, target: Target, remediation: Remediation, asked: Finding | None = None) -> Explanation:
+        """
+        What would be done about a target now, and which guardrails would speak. Writes nothing.
+
+        ``asked``: not about what is seen, but about what a person asks for.
+        """
         now = self._clock()
         reading = self._reading(remediation)
-        seen = remediation.detect(target, gather(self._aws, remediation.examine(target), now=now))
+        readings = gather(self._aws, remediation.examine(target), now=now)
+        seen = remediation.recovered(target, asked, readings) if asked else remediation.detect(target, readings)
         mode = self.policy.mode_for(target, remediation)
         if not isinstance(seen, Sick):
             return Explanation(seen, mode=mode)
@@ -1026,7 +1071,15 @@ class Engine:
         case = _Case(Claim(blank, 0, 0, now), target, remediation, reading, now)
         facts = self._facts(case, blank, plan or _nothing(blank), continuing=False)
         spoken = refusals(facts) if plan else refusals(facts, NOT_NOW)
-        return Explanation(seen, plan=plan, cause=diagnosis.cause, advice=diagnosis.advice, refusals=spoken, mode=mode)
+        return Explanation(
+            seen,
+            plan=plan,
+            diagnosis=diagnosis,
+            cause=diagnosis.cause,
+            advice=diagnosis.advice,
+            refusals=spoken,
+            mode=mode,
+        )
 
     def _mode(self, incident: Incident) -> Mode:
         target = self.policy.target(incident.target)

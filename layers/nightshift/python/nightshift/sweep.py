@@ -130,7 +130,7 @@ class Sweep:
             (target, remediation)
             for target in targets
             for remediation in self.policy.remediations.values()
-            if remediation.takes(target)
+            if remediation.takes(target) and not remediation.asked_for
         ]
         queries = [query for target, remediation in pairs for query in _watched(target, remediation)]
         readings = gather(self._aws, queries, now=self._clock())

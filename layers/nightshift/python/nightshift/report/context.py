@@ -74,10 +74,12 @@ def state(incident: Incident, context: Context) -> str:
     """The word that a report begins with."""
     if observed_only(incident, context):
         return "WOULD ACT"
+    asked = incident.finding.request is not None
     if incident.decided:
-        return (incident.verdict or Verdict.BROKEN).value.upper()
+        started = asked and incident.verdict is Verdict.FIXED and given_back(incident)
+        return "STARTED AGAIN" if started else (incident.verdict or Verdict.BROKEN).value.upper()
     if incident.phase is Phase.LEASED:
-        return "FIXED, ON LEASE"
+        return "STOPPED" if asked else "FIXED, ON LEASE"
     if asking(incident):
         return "APPROVE?"
     if incident.phase in (Phase.OPEN, Phase.AWAITING):
