@@ -43,6 +43,7 @@ TITLES = {
     "1.9": "Reprocess raw files (those that are missing, never all of a day)",
     "2.6": "Lambda functions: state, memory and timeout (recommended, never changed)",
     "2.8": "Startup failures of ECS (told; what cannot start is not restarted)",
+    "2.20": "Maintenance: a service is stopped for work on it, and started again",
     "2.15": "Alarms and dashboard, with metrics that there are",
     "3.1": "Processing success below 90 %",
     "3.10": "Reprocess a failed document",

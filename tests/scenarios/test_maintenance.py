@@ -329,10 +329,10 @@ def test_what_is_ended_before_it_was_begun_is_never_begun() -> None:
 
 
 @pytest.mark.scenario("2.20", "ecs-maintenance")
-@pytest.mark.parametrize("more", [{"mode": "observe"}, {"more": "protected = true"}], ids=["observed", "protected"])
-def test_what_may_not_be_touched_is_not_stopped_for_anybody(more: dict[str, str]) -> None:
+@pytest.mark.parametrize("mode, more", [("observe", ""), ("auto", "protected = true")], ids=["observed", "protected"])
+def test_what_may_not_be_touched_is_not_stopped_for_anybody(mode: str, more: str) -> None:
     """Where Nightshift only watches, or the service is protected, nothing is begun."""
-    with night(**more) as on:
+    with night(mode=mode, more=more) as on:
         assert on.start() is None
         on.minutes(3)
         assert (on.nightshift.all, on.written) == ([], [])

@@ -46,7 +46,8 @@ def test_the_commands_are_those_that_are_promised() -> None:
     promised = (
         "demo simulate remediations validate discover scan explain health verify-change status incidents show leases"
     )
-    assert (*promised.split(), "approve", "deny", "ack", "pause", "resume", "quarantine") == COMMANDS
+    assert (*promised.split(), "approve", "deny", "ack", "pause", "resume", "maintenance", "quarantine") == COMMANDS
+    assert tuple(GROUP.commands["maintenance"].commands) == ("start", "end", "list")
     assert tuple(GROUP.commands["quarantine"].commands) == ("list", "show", "restore", "discard")
 
 

@@ -138,7 +138,8 @@ def test_nothing_is_stopped_for_longer_than_the_settings_allow() -> None:
     """Somebody may have meant another day."""
     cure = EcsMaintenance(longest=timedelta(hours=1))
     assert "for 1 hours at most" in refused(account(), cure=cure).reason
-    assert diagnosed(account(), CURE.asked(API, replace(REQUEST, until=NOW + timedelta(hours=1))), cure)
+    shorter = CURE.asked(API, replace(REQUEST, until=NOW + timedelta(hours=1)))
+    assert diagnosed(account(), shorter, cure).facts["until"] == "2026-11-19T04:00:00+00:00"
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from nightshift import decide as deciding
-from nightshift import surroundings
+from nightshift import loans, surroundings
 from nightshift.acting import Acting, Done
 from nightshift.aws import Aws, throttled
 from nightshift.config import Policy
@@ -73,7 +73,7 @@ from nightshift.model import (
 from nightshift.notify import Notifier
 from nightshift.reading import Reading
 from nightshift.remediation import Progress, Remediation, Unread
-from nightshift.report import GIVE_BACK, Context, Notice, hold_in_storm, transition, unanswered
+from nightshift.report import GIVE_BACK, Context, Notice, given_back, hold_in_storm, transition, unanswered
 from nightshift.signals import gather
 
 __all__ = ["Engine", "Explanation"]
@@ -208,6 +208,8 @@ class Engine:
             return self._finish(claim, _last(claim.incident))
         if claim.claims > (DEATHS * 4 if claim.incident.lent else DEATHS):  # what is out is given up last
             return self._finish(claim, self._broken(claim))
+        if claim.incident.remediation == loans.NAME:
+            return self._finish(claim, self._not_restored(claim.incident))
         target = self.policy.target(claim.incident.target)
         remediation = self.policy.remediations.get(claim.incident.remediation)
         if target is None or remediation is None:
@@ -254,6 +256,7 @@ class Engine:
         look again, find another world, and tell another verdict of the same incident.
         """
         before, incident, events = claim.incident, after.incident, after.events
+        self._check_loan(before, incident, events)
         if self._notices(before, incident):
             if incident.phase is Phase.CLOSED and before.phase is not Phase.ENDING:
                 self._incidents.checkpoint(claim, replace(incident, phase=Phase.ENDING, look_at=self._clock()), events)
@@ -264,6 +267,8 @@ class Engine:
                 self._notify(notice)
                 incident = replace(incident, notices=(*incident.notices, notice.key))
         turn = next_turn(incident, self.policy)
+        if turn is not None and incident.lent and not incident.open:  # what is out wants somebody for itself
+            turn = None
         if turn is not None and not incident.open:
             incident = replace(incident, remind_at=turn.at)
         elif turn is not None and turn.at <= self._clock():
@@ -286,7 +291,7 @@ class Engine:
         return Context(
             now=self._clock(),
             mode=self._mode(after),
-            title=remediation.title if remediation else "",
+            title=remediation.title if remediation else loans.TITLE if after.remediation == loans.NAME else "",
             case=inspect.getdoc(inspect.getmodule(type(remediation))) or "" if remediation else "",
             deployment=self.policy.name,
             label=self.policy.label(after.severity),
@@ -306,7 +311,10 @@ class Engine:
         events: list[Event] = []
         if claim.claims > DEATHS:  # every try to tell of it has died; its end was told
             turn = None
-        elif turn is not None and incident.verdict is not Verdict.BROKEN and self._incidents.seen_healthy(incident):
+        elif turn is not None and incident.remediation == loans.NAME and self._is_back(incident):
+            events.append(Event(self._clock(), "healed", "what was lent is back: nobody else is told"))
+            turn = None
+        elif turn is not None and incident.verdict is not Verdict.BROKEN and self._is_healthy(incident):
             events.append(Event(self._clock(), "healed", "healthy again: nobody else is told"))
             turn = None
         elif turn is not None and turn.at <= self._clock():
@@ -314,6 +322,33 @@ class Engine:
             events.append(told)
             turn = next_turn(incident, self.policy)
         self._incidents.reminded(claim, replace(incident, remind_at=turn.at if turn else None), events)
+
+    def _is_healthy(self, incident: Incident) -> bool:
+        return incident.remediation != loans.NAME and self._incidents.seen_healthy(incident)
+
+    # -- what is not back ----------------------------------------------------------------------------------------
+
+    def _check_loan(self, before: Incident, after: Incident, events: Sequence[Event]) -> None:
+        """Open an incident about a loan that is not back: first of all, so that no end of the loan's own hides it."""
+        why = loans.not_back(before, after, events)
+        if not why:
+            return
+        own = loans.not_restored(after, why, self._clock())
+        if self._incidents.open_beside(own, Event(own.opened_at, "opened", own.finding.symptom)):
+            self._incidents.link(after.id, own.id)
+
+    def _not_restored(self, incident: Incident) -> _Next:
+        """Tell it, unless it is back meanwhile. Whatever may still be done about it is the loan's own."""
+        if self._is_back(incident):
+            after = _closed(incident, Verdict.RECOVERED, "what was lent is back", self._clock())
+        else:
+            cause = incident.diagnosis.cause if incident.diagnosis is not None else "nobody knows why"
+            after = _closed(incident, Verdict.ESCALATED, f"what was lent is not back: {cause}", self._clock())
+        return replace(after, quiet=False)
+
+    def _is_back(self, incident: Incident) -> bool:
+        loan = self._incidents.get(str(incident.scratch.get("loan", "")))
+        return loan is not None and not loan.lent and bool(given_back(loan))
 
     def _tell_level(self, incident: Incident, turn: Turn) -> tuple[Incident, Event]:
         timeline = self._incidents.events(incident.id)
@@ -1322,7 +1357,8 @@ def _closed(incident: Incident, verdict: Verdict, why: str, now: datetime, *even
 
 def _last(incident: Incident) -> _Next:
     """What is left to do for an incident whose end was decided, and perhaps told, when its tick died."""
-    return _Next(replace(incident, phase=Phase.CLOSED), quiet=_stays_quiet(incident.verdict))
+    quiet = _stays_quiet(incident.verdict) and incident.remediation != loans.NAME
+    return _Next(replace(incident, phase=Phase.CLOSED), quiet=quiet)
 
 
 def _stays_quiet(verdict: Verdict | None) -> bool:

@@ -168,6 +168,14 @@ class Incidents:
         ]
         return self._transact(items) is None
 
+    def open_beside(self, incident: Incident, event: Event) -> bool:
+        """Write a new incident beside what is open on its target; False where it was written before."""
+        items: list[dict[str, Any]] = [
+            {"Put": {"Item": self._record(incident), "ConditionExpression": "attribute_not_exists(pk)"}},
+            {"Put": {"Item": _event_item(incident.id, 0, event)}},
+        ]
+        return self._transact(items) is None
+
     def get(self, incident_id: str) -> Incident | None:
         """The record as it stands, consistently read; None where there is none."""
         item = self._get(f"INCIDENT#{incident_id}", "INCIDENT")

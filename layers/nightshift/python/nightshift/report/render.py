@@ -144,7 +144,7 @@ def _response(incident: Incident, context: Context) -> str:
 def _means(incident: Incident, context: Context) -> str:
     if observed_only(incident, context):
         return "Nightshift knows a cure, but here it only observes: nothing was changed."
-    if incident.finding.request is not None and (said := _asked(incident)):
+    if said := _asked(incident):
         return said
     match incident.phase:
         case Phase.ENDING | Phase.CLOSED:
@@ -170,7 +170,11 @@ def _means(incident: Incident, context: Context) -> str:
 
 
 def _asked(incident: Incident) -> str:
-    """What has come of what a person has asked for; empty where it has come to no more than anything else would."""
+    """What has come of what a person has asked for, or of what was lent; empty where it is what any other would be."""
+    if "loan" in incident.scratch and incident.verdict is Verdict.ESCALATED:
+        return "What Nightshift had changed for a while is not back as it was."
+    if incident.finding.request is None:
+        return ""
     if incident.phase is Phase.LEASED:
         return "It is stopped, as somebody has asked, and starts again by itself. Nothing is wrong."
     if incident.phase in (Phase.OPEN, Phase.AWAITING) and incident.refusal is None and not asking(incident):
