@@ -79,6 +79,7 @@ def test_every_step_had_a_session_and_used_what_it_was_given() -> None:
         *("enable", "fill-in"),
         *("restart", "quarantine", "canary", "redrive", "undo redrive"),
         *("more-tasks", "undo more-tasks", "higher-maximum", "undo higher-maximum"),
+        *("stop", "undo stop"),
     }
     for name in REMEDIES:
         those = [session for session in sessions if session.remediation == name]

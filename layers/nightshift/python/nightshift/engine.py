@@ -19,6 +19,7 @@ from nightshift.acting import Acting, Done
 from nightshift.aws import Aws, throttled
 from nightshift.config import Policy
 from nightshift.decide import Close, Decision, Pace, Progressing, Propose, Reconcile, Retry, Return, Wait, decide
+from nightshift.drift import owner
 from nightshift.errors import (
     Ambiguous,
     AwsError,
@@ -431,7 +432,10 @@ class Engine:
             return self._held(case, incident, Refusal("diagnosis", reason, retry_after=EVERY), continuing=continuing)
         if plan is None:
             return self._advise(case, incident, finding, diagnosis, continuing=continuing)
-        spoken = refusals(self._facts(case, incident, plan, continuing=continuing))
+        facts = self._facts(case, incident, plan, continuing=continuing)
+        spoken = refusals(facts)
+        if isinstance(facts.tags, Mapping):
+            incident = replace(incident, owner=owner(facts.tags))
         if not continuing:
             incident = replace(incident, diagnosis=diagnosis, plan=plan, severity=finding.severity)
         if spoken and spoken[0].guard == APPROVAL:

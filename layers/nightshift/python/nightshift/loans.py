@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from nightshift.drift import flat
 from nightshift.incidents import Event, incident_id
-from nightshift.model import Call, Diagnosis, Finding, Incident, Json, Outcome, Severity
+from nightshift.model import Call, Diagnosis, Finding, Incident, Outcome, Severity
 from nightshift.report import GIVE_BACK
 
 __all__ = ["NAME", "TITLE", "not_back", "not_restored"]
@@ -73,13 +74,5 @@ def _lent(loan: Incident) -> tuple[str, ...]:
 
 
 def _changed(call: Call) -> list[str]:
-    after = _flat(call.params)
+    after = flat(call.params)
     return [f"{name} of {call.resource}: {old} -> {after[name]}" for name, old in call.before.items() if name in after]
-
-
-def _flat(params: Json) -> dict[str, Json]:
-    """What a call sets, by name, however deep it stands."""
-    found: dict[str, Json] = {}
-    for name, value in params.items():
-        found |= _flat(value) if isinstance(value, dict) else {name: value}
-    return found

@@ -781,6 +781,7 @@ class Incident:
     the same system that were sick in the same way when we acted and had not been treated: what became of them says
     what would have become of this one. ``remind_at`` is when the next
     level hears of one that has ended and that nobody has acknowledged. ``recalled``: a person wants back what is lent.
+    ``owner`` is who declares the target, as its tags said when it was planned.
     """
 
     id: str
@@ -822,6 +823,7 @@ class Incident:
     acknowledged: Acknowledgement | None = None
     remind_at: datetime | None = None
     recalled: Acknowledgement | None = None
+    owner: str = ""
 
     @property
     def open(self) -> bool:

@@ -18,6 +18,7 @@ from nightshift.report.context import (
     Context,
     TimelineEvent,
     asking,
+    drifted,
     given_back,
     headline,
     missing_permission,
@@ -66,6 +67,7 @@ def render(incident: Incident, events: Iterable[TimelineEvent] = (), *, context:
     _messages(page, incident.ledger)
     _verification(page, incident, context)
     _lease(page, incident, context)
+    _drift(page, incident)
     _undo(page, incident)
     _next(page, incident, context)
     _timeline(page, events)
@@ -505,6 +507,23 @@ def _lent(page: Page, incident: Incident) -> None:
         if record.outcome is not Outcome.NOT_DONE and not record.step.startswith("undo "):
             for line in changes(record.before, record.after):
                 page.item(f"{_on(record.resource, incident)}: {line}")
+
+
+def _drift(page: Page, incident: Incident) -> None:
+    """What is not any more as it is declared: whoever declares it undoes it, unless it is changed there."""
+    found = drifted(incident)
+    if not found:
+        return
+    page.section("DRIFT", "from what is declared" if incident.calls else "from what is declared, if it were done")
+    few, rest = capped(found, _EVIDENCE)
+    for each in few:
+        [line] = changes({each.name: each.old}, {each.name: each.new})
+        page.item(f"{_on(each.resource, incident)}: {line}")
+    if rest:
+        page.text(f"… and {count(rest, 'line')} more")
+    who = safe(incident.owner, 200)
+    whose = f"It is declared by {who}: the next apply of {who}" if who else "Whatever declares it (a stack, Terraform)"
+    page.text(f"{whose} undoes this. Should it stay, it has to be changed there.")
 
 
 def _undo(page: Page, incident: Incident) -> None:
