@@ -204,6 +204,10 @@ def test_the_list_says_what_is_stopped_by_whom_and_until_when(office: Desk) -> N
     attempt = replace(incident, phase=Phase.LEASED, lent=True, verdict=Verdict.FIXED, look_at=NOW)
     office.store.save(claim, attempt, ())
     assert "stopped" in typed(office, "list").stdout
+    shown = office.run("status", "--config", str(office.config)).stdout
+    assert f"{ME} wants backend stopped until 2026-11-20 05:07 UTC: new schema" in shown
+    leases = office.run("leases", "--config", str(office.config)).stdout
+    assert "2026-11-20 05:07:00" in leases
     assert '"stopped": true' in typed(office, "list", "--json").stdout
 
 

@@ -14,9 +14,9 @@ from nightshift.cli.deployment import Deployment, Where, find
 from nightshift.cli.options import AsJson, Config, Profile, Region, Stack, Table, Why
 from nightshift.cli.telling import open_now
 from nightshift.incidents import Switch
-from nightshift.model import Incident, SwitchState
+from nightshift.model import SwitchState
 from nightshift.report import safe
-from nightshift.report.words import duration, moment, name_of
+from nightshift.report.words import duration, moment
 
 __all__ = ["STALE", "pause", "reason", "resume", "status"]
 
@@ -85,7 +85,7 @@ def status(
             ("storm brake", Text(storm, "bold yellow" if brake.engaged else "")),
             ("last sweep", sweep),
             ("open", f"{len(open_ids)}{': ' if open_ids else ''}{', '.join(open_ids[:10])}"),
-            *(("maintenance", _worked_on(each)) for each in stopped[:10]),
+            *(("maintenance", safe(each.finding.symptom, 400, people=False)) for each in stopped[:10]),
         ),
     )
     if stale:
@@ -94,12 +94,6 @@ def status(
             f"NOBODY IS WATCHING: {last}, and one should come every minute. The sweep function's log says why.",
             style="bold red",
         )
-
-
-def _worked_on(incident: Incident) -> str:
-    request = incident.finding.request
-    until = f", until {moment(request.until)}" if request is not None else ""
-    return f"{name_of(incident.target)}{until}: {safe(incident.finding.symptom, 400, people=False)}"
 
 
 def pause(

@@ -140,7 +140,7 @@ def leases(
     out = [each for each in (*open_now(deployment.incidents, _MOST), *closed) if each.lent and each.plan is not None]
     now = context.clock()
     found = [_lease_document(each, now) for each in out]
-    document = {"schema": "nightshift.leases/1", "leases": found}
+    document: dict[str, Any] = {"schema": "nightshift.leases/1", "leases": found}
     if not found:
         context.tell(document, "Nothing is lent.")
         return
@@ -188,12 +188,10 @@ def _lease_document(incident: Incident, now: datetime) -> dict[str, Any]:
 
 def _lease_cells(incident: Incident, lease: dict[str, Any]) -> tuple[str | Text, ...]:
     """Since when, until when and for how much, as a person reads it."""
-    until: str | Text
     ends = incident.lease_ends or (incident.plan.until if incident.plan is not None else None)
+    until: str | Text = moment(ends) if ends else "until it is judged"
     if not incident.open:
         until = Text("LEFT OUT", "bold red")
-    else:
-        until = moment(ends) if ends else "until it is judged"
     since = incident.attempts[-1].started_at if incident.attempts else incident.opened_at
     prices = (lease["dollars_per_hour"], lease["dollars_so_far"], lease["dollars_in_all"])
     return moment(since), until, *("unknown" if each is None else money(each) for each in prices)
