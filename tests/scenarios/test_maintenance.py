@@ -228,6 +228,11 @@ def test_what_somebody_started_meanwhile_is_left_as_they_have_it() -> None:
         assert all(on.scaling.suspended[name] for name in SUSPENDED)
         assert on.written == ["RegisterScalableTarget", "UpdateService"]
         assert "changed by somebody else" in on.incident.why
+        on.minutes(2)
+        [own] = on.nightshift.of("lease-not-restored")
+        assert own.verdict is Verdict.ESCALATED
+        assert own.diagnosis is not None
+        assert any("--desired-count 2" in each for each in own.diagnosis.advice)
 
 
 @pytest.mark.scenario("2.20", "ecs-maintenance")
@@ -279,7 +284,9 @@ def test_a_halt_at_its_end_keeps_it_stopped_and_says_so() -> None:
         on.nightshift.pause("all hands off", hard=True)
         on.minutes(60)
         assert on.api.desired == 0
-        assert "HELD by give back" in on.told
+        [own] = on.nightshift.of("lease-not-restored")
+        assert (own.verdict, own.severity, own.links) == (Verdict.ESCALATED, Severity.SEV2, (on.incident.id,))
+        assert on.told == ["STOPPED until 01:40 UTC", "ESCALATED, needs you"]
         on.nightshift.resume()
         on.minutes(7)
         assert on.api.desired == 2
