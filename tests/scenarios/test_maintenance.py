@@ -364,3 +364,18 @@ def test_a_service_that_will_not_stop_is_given_back() -> None:
         on.until(Phase.CLOSED)
         assert (on.api.desired, on.incident.verdict) == (5, Verdict.ESCALATED)
         assert on.written == ["UpdateService"]
+
+
+@pytest.mark.scenario("2.20", "ecs-maintenance")
+def test_no_cure_is_begun_where_people_work() -> None:
+    """Somebody tries to start it, and nothing runs: it is theirs until they are done, and then it is looked after."""
+    with night() as on:
+        on.start(60, "new schema")
+        on.until(Phase.LEASED)
+        on.api.desired = 2  # and ECS finds no place for them
+        on.minutes(20)
+        [stalled] = on.nightshift.of("ecs-service-stalled")
+        assert (stalled.attempts, on.written) == ((), ["UpdateService"])
+        assert stalled.refusal is not None
+        assert stalled.refusal.guard == "window"
+        assert "new schema" in stalled.refusal.reason
