@@ -48,6 +48,7 @@ class Life:
 
 _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow", "ecs-capacity-short"
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
+_WORK = "ecs-maintenance"
 _LATENCY, _ERRORS, _TRAFFIC = "ecs-latency-high", "ecs-errors-high", "alb-traffic-missing"
 _STUCK, _BROKEN = "s3-trigger-stuck", "event-source-broken"
 _FILES = "pipeline-backlog"
@@ -63,6 +64,7 @@ _THROTTLED = "lambda-throttled"
 _SATURATED, _SEARCH, _BACKUPS = "aurora-saturated", "opensearch-unhealthy", "database-backup-stale"
 _BY_SCENE = {
     "busy": _SHORT,
+    "maintenance": _WORK,
     "bad release": _RELEASE,
     "bad tasks": _UNHEALTHY,
     "leak": _LATENCY,
@@ -114,6 +116,7 @@ _FAST: Mapping[str, Mapping[str, str | int]] = {
 }
 _OWN: Mapping[str, Mapping[str, str | int | float]] = {
     _RELEASE: {**_SOON, "patience": "PT8M", "stalled_for": "PT5M", "failed_tasks": 2, "max_attempts": 1},
+    _WORK: {**_SOON, "patience": "PT5M"},
     _UNHEALTHY: {
         **_SOON,
         "patience": "PT6M",
@@ -207,6 +210,10 @@ def _slow(
 
 def _short(*scenes: Scene, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
     return _told(_SHORT, (_at(0.1, "busy", 30 * 60, 112), *scenes), has or {}, more)
+
+
+def _work(*scenes: Scene, lasts: int = 12, ends: int = 0, **more: Any) -> Story:
+    return _told(_WORK, (_at(0.1, "maintenance", lasts, ends), *scenes), {}, {"answer": "yes", **more})
 
 
 def _released(*, crashes: int = 0, free: int = 1, **more: Any) -> Story:
@@ -369,7 +376,7 @@ LIVES: tuple[Life, ...] = (
     # capacity
     Life("tasks that help", _short(), (_FIXED,), (_SCALES,), (_LIMITS,)),
     Life("tasks that do not help", _short(has={"cured": 20}), (_REVERTED,), (_SCALES,), (_LIMITS,)),
-    Life("tasks, and somebody scales", _short(_at(33, "scale by hand", 5)), (_FIXED,), (_SCALES,), (_LIMITS,)),
+    Life("tasks, and somebody scales", _short(_at(33, "scale by hand", 5)), (_FIXED, _ESCALATED), (_SCALES,), (_LIMITS,)),
     Life("tasks, only watched", _short(mode="observe"), (_REFUSED,), (), (_SCALES, _LIMITS)),
     Life("tasks, and money for one of two", _short(_at(0.1, "busy", 30 * 60, 112, which=1), documents=2, tables={"limits": {**_FAST["limits"], "dollars_per_day": 0.015}}), (_FIXED, _RECOVERED), (_SCALES,), (_LIMITS,)),
     Life("higher maximum that helps", _short(_at(0.05, "autoscaled")), (_FIXED,), (_LIMITS,), (_SCALES,)),
@@ -383,6 +390,14 @@ LIVES: tuple[Life, ...] = (
     Life("concurrency, only watched", _turned_away(mode="observe"), (_REFUSED,), (), (_RESERVES,)),
     Life("concurrency, and none to spare", _turned_away(_at(0.1, "account is small", 160)), (_ESCALATED,), (), (_RESERVES,)),
     Life("concurrency, enough for one of two", _turned_away(_at(0.1, "account is small", 175), lambdas=2), (_ESCALATED, _FIXED), (_RESERVES,)),
+    # maintenance
+    Life("maintenance that is ended", _work(ends=6), (_FIXED,), (_SCALES,), (_LIMITS,)),
+    Life("maintenance that nobody ends", _work(), (_ESCALATED,), (_SCALES,), (_LIMITS,)),
+    Life("maintenance, with autoscaling", _work(_at(0.05, "autoscaled"), ends=6), (_FIXED,), (_LIMITS, _SCALES)),
+    Life("maintenance, and somebody starts it", _work(_at(5, "scale by hand", 1)), (_FIXED, _ESCALATED), (_SCALES,), (_LIMITS,)),
+    Life("maintenance, halted at its end", _work(_at(5, "halt", 1200)), (_ESCALATED, _ESCALATED), (_SCALES,), (_LIMITS,)),
+    Life("maintenance, twice at once", _work(_at(0.2, "maintenance", 30, 0), ends=6), (_FIXED,), (_SCALES,), (_LIMITS,)),
+    Life("maintenance that is withdrawn", _work(_at(0.05, "pause", 300), ends=2), (_REFUSED,), (), (_SCALES, _LIMITS)),
     # releases
     Life("release that is rolled back", _released(), (_FIXED,), ("ecs.UpdateService",), ("ecs.StopServiceDeployment",)),
     Life("release that is stopped under way", _released(crashes=1), (_FIXED,), ("ecs.StopServiceDeployment",), ("ecs.UpdateService",)),
@@ -487,8 +502,8 @@ LIVES: tuple[Life, ...] = (
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),
     Life("two loans that do not cure", _slow(what="slow for ever", has={"max_attempts": 2}), (_REVERTED,), (_LENDS,)),
-    Life("loan superseded while it is out", _slow(_at(4.5, "set visibility")), (_FIXED,), (_LENDS,)),
-    Life("loan superseded before it cures", _slow(_at(2.5, "set visibility"), what="slow for ever"), (_ESCALATED,), (_LENDS,)),
+    Life("loan superseded while it is out", _slow(_at(4.5, "set visibility")), (_FIXED, _ESCALATED), (_LENDS,)),
+    Life("loan superseded before it cures", _slow(_at(2.5, "set visibility"), what="slow for ever"), (_ESCALATED, _ESCALATED), (_LENDS,)),
     Life("slow, recovered by itself", _slow(heals=200, has={"confirm": 9}), (_RECOVERED,), (), (_LENDS,)),
     Life("slow, approved", _slow(mode="approve", answer="yes"), (_FIXED,), (_LENDS,)),
     Life("slow, denied", _slow(mode="approve", answer="no"), (_REFUSED,), (), (_LENDS,)),
@@ -496,7 +511,7 @@ LIVES: tuple[Life, ...] = (
     Life("slow, only watched", _slow(mode="observe"), (_REFUSED,), (), (_LENDS,)),
     Life("slow, paused at first", _slow(_at(1.5, "pause", 180)), (_FIXED,), (_LENDS,)),
     Life("loan out while halted", _slow(_at(3.5, "halt", 360)), (_FIXED,), (_LENDS,)),
-    Life("loan out at the deadline, halted", _slow(_at(2.2, "halt", 720), what="slow for ever", has={"deadline": "PT5M"}), (_REVERTED,), (_LENDS,)),
+    Life("loan out at the deadline, halted", _slow(_at(2.2, "halt", 720), what="slow for ever", has={"deadline": "PT5M"}), (_REVERTED, _ESCALATED), (_LENDS,)),
     Life("storm", _slow(_at(0.1, "slow", _HOURS, which=1), loans=2, has={"deadline": "PT4M"}, tables={"storm": {"targets": 2}}), (_REFUSED,) * 2, (), (_LENDS,)),
     Life("storm that passes", _slow(_at(0.1, "slow", 200, which=1), heals=200, loans=2, tables={"storm": {"targets": 2, "calm": "PT1M"}}), (_RECOVERED,) * 2, (), (_LENDS,)),
     # what cannot be seen, or not be done

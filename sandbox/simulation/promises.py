@@ -20,6 +20,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote_plus
 
+from nightshift import loans
 from nightshift.engine import GIVE_BACK_EVERY, GIVE_BACK_TRIES
 from nightshift.incidents import Event
 from nightshift.model import Call as PlannedCall
@@ -35,6 +36,7 @@ from sandbox.simulation.nemesis import Fault
 from sandbox.simulation.run import (
     CAPACITY,
     LATE,
+    MAINTENANCE,
     MOST,
     RESERVED,
     TASKS,
@@ -59,8 +61,8 @@ OVERTIME = timedelta(minutes=45)
 """how long after its deadline an incident may stay open: what was begun settles, is verified and is taken back"""
 _ABOUT = re.compile(r"^ *Incident +(\S+) \(", re.MULTILINE)
 """the line of a report that says which incident it is about"""
-_END_OF_WATCHING = {"WOULD ACT": "REFUSED"}
-"""what a report says instead where nothing may be done but to watch"""
+_END_OF_WATCHING = {"WOULD ACT": "REFUSED", "STARTED AGAIN": "FIXED"}
+"""what a report says instead where nothing may be done but to watch, or where people had asked"""
 _LOOKED, _JUST_NOW = timedelta(minutes=8), timedelta(seconds=30)
 """how long before its verdict an incident may have looked last, and how often we look ourselves"""
 _REACH = timedelta(minutes=6)
@@ -493,7 +495,8 @@ def one_at_a_time(case: Case) -> Iterator[str]:
     """One incident at a time acts on a target, and not again before it has cooled down."""
     by_target: dict[str, list[Incident]] = defaultdict(list)
     for incident in case.played.incidents:
-        by_target[incident.target].append(incident)
+        if incident.remediation != loans.NAME:  # which never acts
+            by_target[incident.target].append(incident)
     for target, incidents in by_target.items():
         yield from _overlaps(case, target, incidents)
         yield from _too_soon(case, target, incidents)
@@ -530,7 +533,7 @@ def within_budget(case: Case) -> Iterator[str]:
             hours[f"{attempt.started_at:%Y-%m-%d %H}"] += 1
             if incident.plan is not None and incident.plan.dollars:
                 money[f"{attempt.started_at:%Y-%m-%d}"] += math.ceil(incident.plan.dollars * 1_000_000)
-        most = policy.remediations[incident.remediation].max_attempts
+        most = 0 if incident.remediation == loans.NAME else policy.remediations[incident.remediation].max_attempts
         if len(incident.attempts) > most:
             yield f"{incident.id}: {len(incident.attempts)} attempts of {most}"
     for (target, day), count in days.items():
@@ -585,7 +588,7 @@ def _told(played: Played) -> dict[str, set[str]]:
 def verdicts_true(case: Case) -> Iterator[str]:
     """Who says `fixed` or `recovered` had been looking at a target that really was well, not long before."""
     for incident in case.played.incidents:
-        if incident.verdict not in {Verdict.FIXED, Verdict.RECOVERED}:
+        if incident.verdict not in {Verdict.FIXED, Verdict.RECOVERED} or incident.remediation == loans.NAME:
             continue
         said = min(
             (each.at for each in case.events.get(incident.id, ()) if each.kind in {"leased", "closed"}),
@@ -700,6 +703,13 @@ def loans_returned(case: Case) -> Iterator[str]:
     yield from _concurrency_returned(case)
     yield from _caches_returned(case)
     yield from _ranges_returned(case)
+    if MAINTENANCE in case.played.story.settings:
+        yield from _running_again(case)
+    about = {each.scratch.get("loan") for each in case.played.incidents if each.remediation == loans.NAME}
+    for incident in case.played.incidents:
+        left = any(each.kind == "superseded" for each in case.events.get(incident.id, ())) and incident.lease_ends
+        if (incident.lent or left) and not incident.open and incident.id not in about:
+            yield f"what {incident.id} lent is not back, and has no incident of its own"
 
 
 def _ranges_returned(case: Case) -> Iterator[str]:
@@ -746,6 +756,20 @@ def _overlooked(case: Case, human: Human, name: str = "sqs.SetQueueAttributes") 
         and case.invocation(call).started_ms <= human.at_ms < call.notes["effect_ms"]
         for call in case.writes
     )
+
+
+def _running_again(case: Case) -> Iterator[str]:
+    """What maintenance stopped runs as before, with its autoscaling; else a person has changed it, and all is left."""
+    stage = case.played.stage
+    for system in stage.queues:
+        arn, scaled = system.service_arn, stage.world.autoscaling.all.get(system.service_arn.rpartition(":")[2])
+        human = [each.value for each in stage.humans if each.what == "scale" and each.subject == arn]
+        right, now = (human or [TASKS])[-1], system.service.desired
+        told = any(each.remediation == loans.NAME and each.target == arn for each in case.played.incidents)
+        if now != right:
+            yield f"{arn} is left at {now} tasks; {right} is right"
+        if scaled is not None and any(scaled.suspended.values()) and not told:
+            yield f"autoscaling of {arn} is left suspended"
 
 
 def _tasks_returned(case: Case) -> Iterator[str]:
@@ -968,13 +992,16 @@ def _takes_back(case: Case, call: Call) -> bool:
         return _resource(call) in lent and call.params["Attributes"].get("VisibilityTimeout") != LENT
     if call.name == _RESERVES:
         return int(call.params["ReservedConcurrentExecutions"]) == RESERVED
+    if "SuspendedState" in call.params:  # it comes with the stop, which is what counts
+        return True
     before = [each for each in case.by_incident[call.principal.name] if each.number < call.number]
     if call.name == _RANGES:
         return any(each.name == _RANGES and _maximum(each) > _maximum(call) for each in before)
     wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
     earlier = [each.params.get("desiredCount", each.params.get("MaxCapacity")) for each in before]
     set_by_hand = {human.value for human in case.played.stage.humans if human.what == "scale"}
-    gives = wanted in set_by_hand and any(each is not None and each > wanted for each in earlier)
+    # from more than that, or from none at all: then it was stopped
+    gives = wanted in set_by_hand and any(each is not None and (each > wanted or not each) for each in earlier)
     return wanted == TASKS or gives
 
 

@@ -70,6 +70,8 @@ __all__ = ["Human", "Played", "Stage", "play", "stuck_for"]
 REGISTRY: tuple[type[Remediation], ...] = (*REMEDIATIONS, QueueSlow)
 CAPACITY = "remediations.ecs-capacity-short"
 """the table of a configuration that looks at a service's capacity, and not at whether it hangs"""
+MAINTENANCE = "remediations.ecs-maintenance"
+"""the same where people have services stopped"""
 RELEASE = "remediations.ecs-deployment-bad"
 """the same for releases"""
 TRAFFIC = "alb-traffic-missing"
@@ -453,6 +455,8 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     of_service = ["ecs-capacity-short" if CAPACITY in story.settings else "ecs-service-stalled"]
     if RELEASE in story.settings:
         of_service = ["ecs-deployment-bad"]
+    if MAINTENANCE in story.settings:
+        of_service = ["ecs-maintenance"]
     for number, system in enumerate(systems.queues):
         parts.append(f'[[systems]]\nname = "system-{number}"\n')
         if TUNING in story.settings:
@@ -644,6 +648,19 @@ def _autoscaled(stage: Stage, scene: Scene) -> None:
         PolicyType="TargetTrackingScaling",
         TargetTrackingScalingPolicyConfiguration={"TargetValue": 70.0, **cpu},
     )
+
+
+def _maintain(stage: Stage, scene: Scene) -> None:
+    """Somebody has a service stopped; ``numbers``: for how many minutes, and after how many they end it (0: never)."""
+    system = _system(stage, scene)
+    if system is None:
+        return
+    lasts, after = scene.numbers
+    incident = stage.nightshift.start_maintenance(system.service_arn, timedelta(minutes=lasts), "the simulation")
+    if incident is not None:
+        stage.answers[incident.id] += 1  # whoever asks has said yes
+        if after:
+            _later(stage, after * 60, lambda: stage.nightshift.end_maintenance(incident))
 
 
 def _scale(stage: Stage, scene: Scene) -> None:
@@ -1499,6 +1516,7 @@ _SCENES: dict[str, Any] = {
     "stop service": _stop_service,
     "redrive by hand": _redrive,
     "set visibility": _set_visibility,
+    "maintenance": _maintain,
     "scale by hand": _scale,
     "restart by hand": _restart,
     "pause": _pause,

@@ -164,6 +164,30 @@ def _busy(on: Stage) -> None:
 
 def _limited(on: Stage) -> None:
     """The same where autoscaling is at its maximum."""
+    _autoscaled(on)
+    _at_full_load(on)
+    on.until(lambda: len(_registered(on)) > 1)
+    on.minutes(2)
+
+
+def _worked_on(on: Stage) -> None:
+    """Somebody has a service stopped that autoscaling scales, and started again."""
+    _autoscaled(on)
+    incident = on.nightshift.start_maintenance(on.system.service_arn, timedelta(minutes=30))
+    on.until(lambda: on.system.service.desired == 0)
+    on.minutes(4)
+    if incident is not None:
+        on.nightshift.end_maintenance(incident)
+    on.until(lambda: len(_registered(on)) > 1)
+    on.minutes(2)
+
+
+def _registered(on: Stage) -> list[Event]:
+    found = on.world.trail.of("application-autoscaling.RegisterScalableTarget")
+    return [each for each in found if each.function]
+
+
+def _autoscaled(on: Stage) -> None:
     name = {
         "ServiceNamespace": "ecs",
         "ResourceId": on.system.service_arn.rpartition(":")[2],
@@ -178,10 +202,6 @@ def _limited(on: Stage) -> None:
         PolicyType="TargetTrackingScaling",
         TargetTrackingScalingPolicyConfiguration={"TargetValue": 70.0, **cpu},
     )
-    _at_full_load(on)
-    registered = "application-autoscaling.RegisterScalableTarget"
-    on.until(lambda: len([each for each in on.world.trail.of(registered) if each.function]) > 1)
-    on.minutes(2)
 
 
 def _at_full_load(on: Stage) -> None:
@@ -220,9 +240,13 @@ class _Story:
     warm: float = 20
     consumer: str = "ecs"
     thin: bool = True  # as the full account, and ten times as fast; it knows no keys and no Lambda consumers
-    capacity: bool = False
+    more: str = ""
 
 
+_MAINTENANCE = """
+[remediations.ecs-maintenance]
+mode = "auto"
+"""
 _CAPACITY = """
 [remediations.ecs-capacity-short]
 mode = "auto"
@@ -239,8 +263,9 @@ _STORIES = (
     _Story("few", _few, warm=8, consumer="lambda", thin=False),
     _Story("restart", _restart),
     _Story("blind", _blind, warm=1, thin=False),
-    _Story("busy", _busy, capacity=True),
-    _Story("limited", _limited, capacity=True),
+    _Story("busy", _busy, more=_CAPACITY),
+    _Story("limited", _limited, more=_CAPACITY),
+    _Story("worked on", _worked_on, more=_MAINTENANCE),
 )
 
 
@@ -286,8 +311,8 @@ def _play(story: _Story) -> Night:
         if story.consumer == "lambda":
             function = world.arn("lambda", f"function:{FUNCTION}")
             toml = toml.replace(f'consumer = "{system.service_arn}"', f'consumer = "{function}"')
-        if story.capacity:
-            toml = toml.replace("\n[[systems]]", f"{_CAPACITY}\n[[systems]]", 1)
+        if story.more:
+            toml = toml.replace("\n[[systems]]", f"{story.more}\n[[systems]]", 1)
         with Deployment(world, toml) as nightshift:
             nightshift.resume()
             system.offer(6)

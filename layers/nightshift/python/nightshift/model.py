@@ -52,6 +52,7 @@ __all__ = [
     "Queries",
     "Query",
     "Refusal",
+    "Request",
     "ResourceRead",
     "Schedule",
     "Severity",
@@ -413,8 +414,22 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What a person has asked for, and until when: ``by`` is who they are as STS tells it."""
+
+    by: str
+    at: datetime
+    until: datetime
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """A symptom seen on a target, with its evidence. Evidence is counts, names and hashes: never a message's body."""
+    """
+    A symptom seen on a target, with its evidence. Evidence is counts, names and hashes: never a message's body.
+
+    ``request``: nothing is wrong; a person has asked for what follows.
+    """
 
     remediation: str
     target: str
@@ -422,6 +437,7 @@ class Finding:
     signals: tuple[Signal, ...] = ()
     evidence: tuple[str, ...] = ()
     severity: Severity = Severity.SEV3
+    request: Request | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -581,6 +597,7 @@ class Plan:
     A list of AWS calls, each with what was there before, plus undo, settle time, cost per hour and risk.
 
     ``lease`` is how long what the plan changes may stay changed; ``None`` for a plan that changes nothing lasting.
+    ``until``: it goes back at that time, however late it was begun, and is looked at every minute until then.
     ``final``: nothing is tried after it, however many attempts are left; where it does not help, a person must.
     ``asks``: a person is asked first, however free the modes are; why stands in ``risk``.
     ``undo_by_hand`` is the line a person would type. ``cost_per_hour`` is US dollars: 0.0 is a known
@@ -595,6 +612,7 @@ class Plan:
     undo_by_hand: str
     cost_per_hour: float | None = 0.0
     lease: timedelta | None = None
+    until: datetime | None = None
     final: bool = False
     asks: bool = False
 
@@ -632,6 +650,8 @@ class Plan:
                 for step in self.steps
             ],
         }
+        if self.until is not None:
+            essence["until"] = self.until.isoformat()
         return hashlib.sha256(_text(essence).encode()).hexdigest()[:16]
 
 
@@ -833,7 +853,8 @@ class Incident:
     ``trend`` is what the newest sick looks in a row measured before anything was done. ``controls`` are the targets of
     the same system that were sick in the same way when we acted and had not been treated: what became of them says
     what would have become of this one. ``remind_at`` is when the next
-    level hears of one that has ended and that nobody has acknowledged.
+    level hears of one that has ended and that nobody has acknowledged. ``recalled``: a person wants back what is lent.
+    ``owner`` is who declares the target, as its tags said when it was planned.
     """
 
     id: str
@@ -874,6 +895,8 @@ class Incident:
     config_hash: str = ""
     acknowledged: Acknowledgement | None = None
     remind_at: datetime | None = None
+    recalled: Acknowledgement | None = None
+    owner: str = ""
 
     @property
     def open(self) -> bool:

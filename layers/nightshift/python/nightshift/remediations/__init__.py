@@ -16,6 +16,7 @@ from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
 from nightshift.remediations.ecs_latency_high import EcsLatencyHigh
+from nightshift.remediations.ecs_maintenance import EcsMaintenance
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
 from nightshift.remediations.event_source_broken import EventSourceBroken
@@ -40,6 +41,7 @@ from nightshift.remediations.visibility_timeout_short import VisibilityTimeoutSh
 __all__ = ["REMEDIATIONS"]
 
 REMEDIATIONS: tuple[type[Remediation], ...] = (
+    EcsMaintenance,  # what people have stopped is left alone until they are done
     EcsDeploymentBad,  # first what was changed: whatever else is sick then may come of it, and waits
     EcsServiceStalled,  # then the consumer: letters that are sent back to one that hangs only die again
     EcsTargetsUnhealthy,  # waits while tasks are missing: that is the one before
