@@ -593,7 +593,7 @@ def _for_asked(page: Page, incident: Incident, context: Context) -> bool:
         return False
     if incident.phase is Phase.LEASED:
         page.text("When the work is done, have it started again:")
-        page.command(f"nightshift maintenance end {_whole(incident.target)}{_where(incident, context)}")
+        page.command(f"nightshift maintenance end {_whole(incident.target)}{where(incident, context)}")
         return True
     if not incident.decided or incident.lease_ends is None or not given_back(incident):
         return False
