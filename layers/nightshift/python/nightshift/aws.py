@@ -88,6 +88,7 @@ _THROTTLED = frozenset(
         "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
+        "ResourceInUseException",
         "SlowDown",
         "ThrottledException",
         "Throttling",

@@ -37,7 +37,19 @@ from nightshift import strict_json
 from nightshift.calendar import Calendar, Dates, Freeze, Window, zone
 from nightshift.errors import ConfigError
 from nightshift.letters import Rule
-from nightshift.model import Arn, Customer, DnsRecord, Hours, Mode, Pipeline, Schedule, Severity, Target, Triggers
+from nightshift.model import (
+    Arn,
+    Customer,
+    DnsRecord,
+    Hours,
+    Mode,
+    Pipeline,
+    Schedule,
+    Severity,
+    Target,
+    Throughput,
+    Triggers,
+)
 from nightshift.remediation import Remediation
 
 __all__ = [
@@ -354,6 +366,19 @@ class ScheduleTable(_Table):
     )
 
 
+_Units: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ThroughputTable(_Table):
+    """How much a loan may bring a DynamoDB table or index to."""
+
+    read: _Units | None = Field(
+        default=None,
+        description="read capacity units that a loan may never bring it above; the remediation's if unsaid",
+    )
+    write: _Units | None = Field(default=None, description="the same of write capacity units")
+
+
 class DnsTable(_Table):
     """The name by which people reach a service."""
 
@@ -417,6 +442,9 @@ class TargetTable(_Table):
     )
     schedule: ScheduleTable | None = Field(
         default=None, description="of a rule of EventBridge: what it starts, how often, and what that leaves where"
+    )
+    throughput: ThroughputTable | None = Field(
+        default=None, description="of a DynamoDB table or index: how much a loan may bring it to"
     )
     depends_on: tuple[_Arn, ...] = Field(
         default=(),
@@ -694,6 +722,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"triggers": _triggers_written(target.triggers)} if target.triggers is not None else {}),
         **({"pipeline": _pipeline_written(target.pipeline)} if target.pipeline is not None else {}),
         **({"schedule": _schedule_written(target.schedule)} if target.schedule is not None else {}),
+        **({"throughput": _throughput_written(target.throughput)} if target.throughput is not None else {}),
         **({"letters": [rule.model_dump(mode="json") for rule in target.letters]} if target.letters else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
@@ -728,6 +757,10 @@ def _schedule_written(schedule: Schedule) -> dict[str, Any]:
         "expected": schedule.expected,
         **({"hours": {**asdict(hours), "bucket": str(hours.bucket)}} if hours is not None else {}),
     }
+
+
+def _throughput_written(throughput: Throughput) -> dict[str, int]:
+    return {name: units for name, units in asdict(throughput).items() if units is not None}
 
 
 def _canonical(content: Mapping[str, Any]) -> str:
@@ -975,6 +1008,7 @@ def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -
         "triggers": _triggers(table.triggers),
         "pipeline": _pipeline(table.pipeline),
         "schedule": _schedule(table.schedule),
+        "throughput": Throughput(table.throughput.read, table.throughput.write) if table.throughput else None,
     }
     target = Target(group=group, **{**said, **tables})
     return replace(target, maintenance=tuple(dict.fromkeys((*maintenance, *target.maintenance))))
@@ -1127,6 +1161,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_pipeline(target, loc, problems)
     _check_schedule(target, loc, problems)
     _check_letters(target, loc, problems)
+    _check_table(target, loc, problems)
     if target.dns is not None and target.load_balancer is None:
         problems.add(
             (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
@@ -1154,6 +1189,20 @@ def _check_letters(target: Target, loc: Loc, problems: _Problems) -> None:
     if target.letters and target.arn.kind != "sqs:queue":
         remedy = "Remove them: only a dead-letter queue (sqs:queue) has letters"
         problems.add((*loc, "letters"), f"a target of kind {target.arn.kind} has no letters", remedy)
+
+
+def _check_table(target: Target, loc: Loc, problems: _Problems) -> None:
+    """A stream or a backup of a table has an ARN like an index's, and no capacity."""
+    if target.arn.kind != "dynamodb:table":
+        if target.throughput is not None:
+            remedy = "Remove it: only tables of DynamoDB and their indexes have one"
+            problems.add((*loc, "throughput"), f"a target of kind {target.arn.kind} has no throughput", remedy)
+        return
+    match target.arn.resource.split("/"):
+        case ["table", table] | ["table", table, "index", _] if table:
+            return
+    remedy = "Name the table (table/NAME), or one of its global secondary indexes (table/NAME/index/NAME)"
+    problems.add((*loc, "arn"), f"{target.arn} is no table and no index", remedy)
 
 
 def _check_needed(target: Target, loc: Loc, problems: _Problems) -> None:
@@ -1320,6 +1369,7 @@ _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("systems", "targets", "triggers"): TriggersTable,
     ("systems", "targets", "triggers", "customers"): CustomerTable,
     ("systems", "targets", "schedule"): ScheduleTable,
+    ("systems", "targets", "throughput"): ThroughputTable,
     ("systems", "targets", "schedule", "hours"): HoursTable,
 }
 

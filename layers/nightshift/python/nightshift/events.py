@@ -271,6 +271,7 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
     machines = {each.get("StateMachineArn") for each in named}
     queues = {each.get("QueueName") for each in named}
     rules = {(each.get("EventBusName", ""), each.get("RuleName")) for each in named}
+    tables = {(each.get("TableName"), each.get("GlobalSecondaryIndexName", "")) for each in named}
     services = {(each.get("ClusterName"), each.get("ServiceName")) for each in named}
     groups = {each["TargetGroup"] for each in named if "TargetGroup" in each}
     whole = [each for each in raised if not any("TargetGroup" in dimensions for dimensions in each)]
@@ -293,6 +294,9 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
                 return str(target.arn) in machines
             case "events:rule":
                 return split_rule_arn(target.arn) in rules
+            case "dynamodb:table":
+                _, table, *index = target.arn.resource.split("/", 3)
+                return (table, "".join(index[1:])) in tables
             case "cloudwatch:alarm":
                 return str(target.arn) in arns
         return False

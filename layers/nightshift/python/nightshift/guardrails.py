@@ -473,9 +473,13 @@ def _touched(call: Call) -> str:
     and is what must be within bounds; in the account and Region of the scalable target, and nowhere else.
     """
     found = _SCALABLE.fullmatch(call.resource)
-    if found is None or call.params.get("ServiceNamespace") != "ecs":
+    namespace = call.params.get("ServiceNamespace")
+    if found is None or namespace not in _SCALED:
         return call.resource
-    return f"arn:{found['partition']}:ecs:{found['place']}:{call.params.get('ResourceId')}"
+    return f"arn:{found['partition']}:{namespace}:{found['place']}:{call.params.get('ResourceId')}"
+
+
+_SCALED = ("ecs", "dynamodb")  # which the ARNs of what they scale call the same
 
 
 _SCALABLE = re.compile(

@@ -57,6 +57,7 @@ __all__ = [
     "Step",
     "SwitchState",
     "Target",
+    "Throughput",
     "Triggers",
     "Unknown",
     "Verdict",
@@ -244,6 +245,14 @@ class DnsRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Throughput:
+    """How many capacity units a loan may bring a DynamoDB table or index to; None where the remediation says it."""
+
+    read: int | None = None
+    write: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """
     One AWS resource under care, as registered in the configuration.
@@ -256,7 +265,8 @@ class Target:
     serve without, ``log_group`` where it logs its requests. ``triggers`` (of a bucket) says what stands in it,
     ``events_from`` (of a function) who must be able to call it, or must be read for it;
     ``pipeline`` (of a bucket) what is made of it, and by whom,
-    ``schedule`` (of a rule) what it starts, and what that leaves where.
+    ``schedule`` (of a rule) what it starts, and what that leaves where,
+    ``throughput`` (of a DynamoDB table or index) how much a loan may bring it to.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
     """
@@ -278,6 +288,7 @@ class Target:
     triggers: Triggers | None = None
     pipeline: Pipeline | None = None
     schedule: Schedule | None = None
+    throughput: Throughput | None = None
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()
@@ -296,8 +307,16 @@ class Target:
         scheduled = (self.schedule.function,) if self.schedule is not None else ()
         hours = self.schedule.hours if self.schedule is not None else None
         filled = (hours.bucket,) if hours is not None else ()
-        own = (self.consumer, self.source, self.function, self.queue)
+        own = (self.consumer, self.source, self.function, self.queue, _table_of(self.arn))
         return (*(arn for arn in own if arn is not None), *of_customers, *of_pipeline, *scheduled, *filled)
+
+
+def _table_of(arn: Arn) -> Arn | None:
+    """The table of an index of DynamoDB: an index has no tags and no status but its own, and is changed with it."""
+    table, index, _ = arn.resource.partition("/index/")
+    return (
+        Arn(arn.partition, arn.service, arn.region, arn.account, table) if index and arn.service == "dynamodb" else None
+    )
 
 
 # -- what to read --------------------------------------------------------------------------------------------------
@@ -333,7 +352,8 @@ class ResourceRead:
     ``s3.pipeline`` = raw objects without a curated one, where what is raw and what is curated is part of the ARN,
     ``s3.archive`` = what was lately written or deleted under a prefix,
     ``states.machine`` = a state machine with its newest executions, ``events.rule`` = DescribeRule,
-    ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN.
+    ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN,
+    ``dynamodb.table`` = DescribeTable, of an index with ``Index``.
     """
 
     kind: str

@@ -26,9 +26,13 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "lambda:function": ("lambda:ListTags",),
     "states:stateMachine": ("states:ListTagsForResource",),
     "events:rule": ("events:ListTagsForResource",),
+    "dynamodb:table": ("dynamodb:ListTagsOfResource",),
     "*": ("cloudformation:DescribeStacks",),
 }
 """the IAM actions that looking around needs, by the kind of what is looked at"""
+
+
+_TAGS = 50  # a resource: AWS's limit
 
 
 def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
@@ -51,6 +55,10 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
         if arn.kind == "lambda:function":
             itself = replace(arn, resource=":".join(arn.resource.split(":")[:2]))  # no version and no alias has tags
             return dict(aws.read("lambda", "ListTags", Resource=str(itself)).get("Tags", {}))
+        if arn.kind == "dynamodb:table":
+            table = replace(arn, resource=arn.resource.partition("/index/")[0])  # no index has tags
+            tags = aws.pages("dynamodb", "ListTagsOfResource", "Tags", limit=_TAGS, ResourceArn=str(table))
+            return {tag["Key"]: tag.get("Value", "") for tag in tags}
         if arn.kind == "states:stateMachine":
             answer = aws.read("stepfunctions", "ListTagsForResource", resourceArn=str(arn))
             return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}

@@ -7,6 +7,7 @@ from nightshift.remediations.alarm_raised import AlarmRaised
 from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
 from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
+from nightshift.remediations.dynamodb_throttled import DynamodbThrottled
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
@@ -34,6 +35,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsTargetsUnhealthy,  # waits while tasks are missing: that is the one before
     AlbTrafficMissing,  # only told; waits while no task is healthy: that is the one before
     EcsCapacityShort,  # more tasks of what hangs or leaks are no cure
+    DynamodbThrottled,  # what waits for a table is slow, too
     EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
     EcsErrorsHigh,  # and this is only told
     VisibilityTimeoutShort,  # messages that come back too early die, and are no use to redrive
