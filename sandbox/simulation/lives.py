@@ -56,6 +56,7 @@ _EXECUTIONS = "execution-failed"
 _LOST = "archive-object-lost"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
+_THROTTLED = "dynamodb-throttled"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -77,6 +78,7 @@ _BY_SCENE = {
     "object broken": _LOST,
     "rule disabled": _DISABLED,
     "hours lost": _HOURS_MISSING,
+    "table busy": _THROTTLED,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
@@ -86,6 +88,7 @@ _REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecu
 _COPIES = "s3.CopyObject"
 _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
 _INVOKES = "lambda.Invoke"
+_UPDATES = "dynamodb.UpdateTable"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -97,7 +100,7 @@ _FAST: Mapping[str, Mapping[str, str | int]] = {
     _STALLED: {**_SOON, "stalled_for": "PT5M", "rollout": "PT5M"},
     _SLOW: {**_SOON, "lease": "PT3M", "max_attempts": 1},
 }
-_OWN: Mapping[str, Mapping[str, str | int]] = {
+_OWN: Mapping[str, Mapping[str, str | float]] = {
     _RELEASE: {**_SOON, "patience": "PT8M", "stalled_for": "PT5M", "failed_tasks": 2, "max_attempts": 1},
     _UNHEALTHY: {
         **_SOON,
@@ -126,6 +129,14 @@ _OWN: Mapping[str, Mapping[str, str | int]] = {
     _BROKEN: _SOON,
     _TUNE: {**_SOON, "patience": "PT20M", "least": 8, "processing_metric": WORK},
     _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
+    _THROTTLED: {
+        **_SOON,
+        "patience": "PT16M",
+        "lease": "PT20M",
+        "max_attempts": 1,
+        "read_dollars_per_hour": 0.0001,
+        "write_dollars_per_hour": 0.001,
+    },
 }
 """of those that look at one thing alone"""
 _LOADED = {**_SOON, "patience": "PT8M", "history": "PT20M", "lease": "PT12M", "max_attempts": 1}
@@ -258,6 +269,12 @@ def _failed(
     return _told(_EVENTS, (begins, *scenes), has or {}, {"documents": 0, "functions": 1 + which, **more})
 
 
+def _table(*scenes: Scene, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
+    return _told(
+        _THROTTLED, (_at(0.1, "table busy", 30 * 60, 35), *scenes), has or {}, {"documents": 0, "stores": 1, **more}
+    )
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -309,6 +326,15 @@ LIVES: tuple[Life, ...] = (
     Life("tasks, and money for one of two", _short(_at(0.1, "busy", 30 * 60, 112, which=1), documents=2, tables={"limits": {**_FAST["limits"], "dollars_per_day": 0.015}}), (_FIXED, _RECOVERED), (_SCALES,), (_LIMITS,)),
     Life("higher maximum that helps", _short(_at(0.05, "autoscaled")), (_FIXED,), (_LIMITS,), (_SCALES,)),
     Life("higher maximum that does not help", _short(_at(0.05, "autoscaled"), has={"cured": 20}), (_REVERTED,), (_LIMITS,), (_SCALES,)),
+    # a table's capacity
+    Life("capacity that helps", _table(), (_FIXED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity that does not help", _table(_at(10, "table key", 0)), (_REVERTED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity, and somebody sets it", _table(_at(24, "set capacity", 60)), (_FIXED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity that does not go back yet", _table(_at(24, "table lowered", 50)), (_FIXED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity, approved", _table(mode="approve", answer="yes"), (_FIXED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity, only watched", _table(mode="observe"), (_REFUSED,), (), (_UPDATES, _LIMITS)),
+    Life("capacity that a hot key cannot use", _table(_at(0.05, "table key", 1)), (_ESCALATED,), (), (_UPDATES, _LIMITS)),
+    Life("higher maximum of a table", _table(_at(0.05, "table scaled")), (_FIXED,), (_LIMITS,), (_UPDATES,)),
     # releases
     Life("release that is rolled back", _released(), (_FIXED,), ("ecs.UpdateService",), ("ecs.StopServiceDeployment",)),
     Life("release that is stopped under way", _released(crashes=1), (_FIXED,), ("ecs.StopServiceDeployment",), ("ecs.UpdateService",)),

@@ -32,6 +32,7 @@ from sandbox.simulation.hub import Running
 from sandbox.simulation.loan import LENT, ORIGINAL
 from sandbox.simulation.nemesis import Fault
 from sandbox.simulation.run import CAPACITY, LATE, TASKS, TRIGGERS, WIRES, Human, Played, stuck_for
+from sandbox.systems.hot_aggregates import READS, WRITES
 from sandbox.systems.transient_trigger import TransientTrigger, readable
 from sandbox.trail import Event as TrailEvent
 
@@ -58,6 +59,7 @@ _LIMITS = "application-autoscaling.RegisterScalableTarget"
 _ONCE = {
     "ecs.UpdateService",
     "events.EnableRule",
+    "dynamodb.UpdateTable",
     "ecs.StopTask",
     "ecs.StopServiceDeployment",
     "sqs.SetQueueAttributes",
@@ -575,6 +577,14 @@ def deadlines(case: Case) -> Iterator[str]:
             yield f"{incident.id} was open until {end:%H:%M}; its deadline was {incident.deadline:%H:%M}"
 
 
+def tables_noticed(case: Case) -> Iterator[str]:
+    """The same of a table that throttles: an incident is open, or one has told a person."""
+    known = {incident.target for incident in case.played.incidents}
+    for store in case.played.stage.stores:
+        if store.short(store.table.own) and store.arn not in known:
+            yield f"{store.arn} throttles, and nobody was ever told"
+
+
 def sickness_noticed(case: Case) -> Iterator[str]:
     """What is still sick at the end is somebody's: an incident is open, or one has ended and told a person."""
     known = {incident.target for incident in case.played.incidents}
@@ -623,6 +633,7 @@ def loans_returned(case: Case) -> Iterator[str]:
         yield f"{name} is left at {now}; {right} is right"
     if CAPACITY in case.played.story.settings:
         yield from _tasks_returned(case)
+    yield from _tables_returned(case)
 
 
 def _overlooked(case: Case, human: Human) -> bool:
@@ -646,6 +657,21 @@ def _tasks_returned(case: Case) -> Iterator[str]:
         told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == arn)
         if now != right and not told:
             yield f"{arn} is left at {now} tasks; {right} is right"
+
+
+def _tables_returned(case: Case) -> Iterator[str]:
+    """The same of a table's writes, or of the most that autoscaling may give it; and nothing else of it is changed."""
+    for store in case.played.stage.stores:
+        limits = [each for each in store.tables.scaled.values() if each.table is store.table]
+        human = [
+            each.value for each in case.played.stage.humans if (each.what, each.subject) == ("set capacity", store.arn)
+        ]
+        right, now = (human or [WRITES])[-1], limits[0].most if limits else store.capacity[1]
+        told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == store.arn)
+        if now != right and not told:
+            yield f"{store.arn} is left at {now} writes; {right} is right"
+        if store.capacity[0] != READS:
+            yield f"{store.arn} is left at {store.capacity[0]} reads, which nobody was to touch"
 
 
 def only_raised(case: Case) -> Iterator[str]:
@@ -834,7 +860,11 @@ def _takes_back(case: Case, call: Call) -> bool:
     if call.name == "sqs.SetQueueAttributes":
         lent = {case.played.stage.loans.arn(name) for name in case.played.stage.loans.names}
         return _resource(call) in lent and call.params["Attributes"].get("VisibilityTimeout") != LENT
+    if call.name == "dynamodb.UpdateTable":
+        return bool(call.params["ProvisionedThroughput"]["WriteCapacityUnits"] == WRITES)
     wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
+    if call.params.get("ServiceNamespace") == "dynamodb":
+        return bool(wanted == WRITES)
     before = [each for each in case.by_incident[call.principal.name] if each.number < call.number]
     earlier = [each.params.get("desiredCount", each.params.get("MaxCapacity")) for each in before]
     set_by_hand = {human.value for human in case.played.stage.humans if human.what == "scale"}
@@ -849,6 +879,8 @@ def _names(calls: list[Call]) -> str:
 def _bounds(played: Played) -> set[str]:
     policy = played.stage.nightshift.policy
     found = {str(arn) for target in policy.targets for arn in (target.arn, *target.linked)}
+    scaled = (each for store in played.stage.stores for each in store.tables.scaled.values())
+    found |= {each.arn for each in scaled if each.table.arn in found}
     return found | {each.arn for each in played.stage.world.autoscaling.all.values() if each.service.arn in found}
 
 
@@ -864,6 +896,8 @@ def _resource(call: Call) -> str:
         return f"arn:aws:s3:::{params['Bucket']}"
     if call.service == "stepfunctions":
         return str(params.get("executionArn") or params["stateMachineArn"])
+    if call.service == "dynamodb":
+        return f"arn:aws:dynamodb:{place}:table/{params['TableName']}"
     if call.service == "events":
         return f"arn:aws:events:{place}:rule/{params['Name']}"
     if call.service == "lambda":
@@ -960,6 +994,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "braked": braked,
     "deadlines": deadlines,
     "sickness noticed": sickness_noticed,
+    "tables noticed": tables_noticed,
     "loans returned": loans_returned,
     "only raised": only_raised,
     "locks released": locks_released,

@@ -31,6 +31,7 @@ from nightshift.sweep import Sweep
 from sandbox.clock import NeverHappened
 from sandbox.deployment import Deployment
 from sandbox.fakes.autoscaling import DIMENSION
+from sandbox.fakes.tables import Tables
 from sandbox.images import Behaviour
 from sandbox.ledger import fingerprint
 from sandbox.queues import setting
@@ -45,6 +46,7 @@ from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
 from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.etl_function import EtlFunction, etl_target
+from sandbox.systems.hot_aggregates import HotAggregates, table_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
@@ -73,6 +75,7 @@ DAY = 86_400
 ARCHIVE = "archive-object-lost"
 DISABLED, HOURS = "schedule-disabled", "hours-missing"
 EVENTS = "lambda-dlq-backlog"
+THROTTLED = "dynamodb-throttled"
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -104,6 +107,7 @@ class Systems:
     machines: list[DocumentProcessing]
     schedules: list[Ingestion]
     functions: list[EtlFunction]
+    stores: list[HotAggregates]
 
     def whose(self, remediation: str) -> Sized:
         """Those that a remediation may look at."""
@@ -118,6 +122,7 @@ class Systems:
             DISABLED: self.schedules,
             HOURS: self.schedules,
             EVENTS: self.functions,
+            THROTTLED: self.stores,
         }
         return found.get(remediation, self.queues)
 
@@ -247,6 +252,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
         schedules = [_ingestion(world, number) for number in range(story.schedules)]
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
+        tables = Tables(world) if story.stores else None
+        stores = [HotAggregates(world, f"-s{number}", tables=tables) for number in range(story.stores)]
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
@@ -262,6 +269,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             machines=machines,
             schedules=schedules,
             functions=functions,
+            stores=stores,
         )
         toml = configuration(story, world, systems)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
@@ -437,6 +445,10 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     parts += [
         f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.functions)
+    ]
+    parts += [
+        f'[[systems]]\nname = "table-{number}"\n{table_target(system, mode=story.mode, index=False)}\n'
+        for number, system in enumerate(systems.stores)
     ]
     loans = systems.loans
     if loans.names:
@@ -817,6 +829,36 @@ def _failed_events(stage: Stage, scene: Scene) -> None:
     system.queue_closed = bool(closed)
 
 
+def _store(stage: Stage, scene: Scene) -> HotAggregates:
+    return stage.stores[scene.which % len(stage.stores)]
+
+
+def _table_busy(stage: Stage, scene: Scene) -> None:
+    """For a while a table is asked for so many writes a second; ``numbers``: for how long, and how many."""
+    system = _store(stage, scene)
+    system.ask(write=scene.numbers[1])
+    _later(stage, scene.numbers[0], lambda: system.ask(write=5))
+
+
+def _table_scaled(stage: Stage, scene: Scene) -> None:
+    """A table's writes are scaled by their use, and at their maximum."""
+    system = _store(stage, scene)
+    system.autoscale("Write", system.most("Write"), system.most("Write"))
+
+
+def _set_capacity(stage: Stage, scene: Scene) -> None:
+    """A person sets another number of writes, if the table is not being changed."""
+    system = _store(stage, scene)
+    if system.table.status == "ACTIVE":
+        stage.note("set capacity", system.arn, value=scene.numbers[0])
+        system.set_by_hand(system.most("Read"), scene.numbers[0])
+
+
+def _table_lowered(stage: Stage, scene: Scene) -> None:
+    """A table's capacity was lowered so often that AWS takes no other decrease for a while."""
+    _store(stage, scene).lowered(4, since=stage.world.now - timedelta(minutes=scene.numbers[0]))
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -1102,6 +1144,7 @@ def _look(stage: Stage) -> None:
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
+    found |= {system.arn: not system.short(system.table.own) for system in stage.stores}
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -1196,6 +1239,9 @@ def _heal_work(stage: Stage) -> None:
         function.fails_at.clear()
     for machine in stage.machines:
         machine.up(INDEX)
+    for store in stage.stores:
+        store.table.own.hot.clear()
+        store.ask(write=5)
     for ingestion in stage.schedules:
         ingestion.enable()
         ingestion.never.clear()
@@ -1256,6 +1302,11 @@ _SCENES: dict[str, Any] = {
     "object broken": _object_broken,
     "rule disabled": _rule_disabled,
     "hours lost": _hours_lost,
+    "table busy": _table_busy,
+    "table scaled": _table_scaled,
+    "table lowered": _table_lowered,
+    "table key": lambda stage, scene: _store(stage, scene).hot_key(tells=bool(scene.numbers[0])),
+    "set capacity": _set_capacity,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,

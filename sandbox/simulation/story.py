@@ -116,6 +116,7 @@ class Story:
     machines: int = 0  # state machines
     schedules: int = 0  # ingestions that a rule starts
     functions: int = 0  # functions with a queue for their failed events
+    stores: int = 0  # tables of DynamoDB with a load
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

@@ -44,6 +44,10 @@ class HotAggregates:
         units = self.table.own.provisioned
         return units["Read"], units["Write"]
 
+    def most(self, way: str, index: str = "") -> int:
+        """What the table, or its index, has."""
+        return self.table.parts[index].provisioned[way]
+
     @property
     def throttles(self) -> bool:
         """Whether the table, or its index, cannot take what it is asked for."""

@@ -480,9 +480,7 @@ class DynamodbThrottled(Remediation):
             still.append(status)
         for way in _WAYS:
             series = _seen_lately(target, after, way)
-            if isinstance(series, Unknown):
-                return series
-            if series:
+            if isinstance(series, dict) and series:  # that both can be read is said above
                 total = sum(series.values())
                 still.append(f"{total:.0f} {_many(way)} throttled in {_CLEAN} minutes{self._hint(target, after, way)}")
         if still:
@@ -587,7 +585,8 @@ def _found(read: Reader, arn: Arn, table: Mapping[str, Any], call: Call) -> dict
 
 def _statuses(table: Mapping[str, Any]) -> tuple[str, ...]:
     """The table's, and the index's where it is about one."""
-    of_index = (str(table["Index"].get("IndexStatus")),) if "Index" in table else ()
+    index = table.get("Index")
+    of_index = (str(index.get("IndexStatus")),) if isinstance(index, Mapping) else ()
     return (str(table.get("TableStatus")), *of_index)
 
 
