@@ -915,6 +915,44 @@ def test_what_cannot_be_given_back_is_tried_again_and_then_told(account: Account
     assert account.attribute(here.target, "VisibilityTimeout") == "99"
 
 
+class Spared(Toy):
+    """A toy whose loan is ours, and cannot go back for so many looks."""
+
+    name: ClassVar[str] = "spared"
+    looks_left: ClassVar[list[int]] = []
+
+    def still_ours(self, read: Reader, plan: Plan) -> bool | None:
+        if self.looks_left and self.looks_left.pop():
+            raise Refused("allowance", "no decrease is left today")
+        return super().still_ours(read, plan)
+
+
+def test_what_cannot_go_back_yet_stays_out_and_is_told(account: Account) -> None:
+    """It is asked again every five minutes, however often, people hear of it once, and then it goes back."""
+    Spared.looks_left[:] = [1] * 30
+    here = night(account, Spared(lease=10 * MINUTE))
+    here.minutes(3)
+    here.minutes(60)
+    assert account.attribute(here.target, "VisibilityTimeout") == "99"
+    assert here.incident.phase is Phase.LEASED
+    incident = here.until_closed()
+    assert (incident.verdict, account.attribute(here.target, "VisibilityTimeout")) == (Verdict.FIXED, "30")
+    mails = account.mails()
+    assert len(mails) == 3
+    assert "no decrease is left today" in " ".join(mails[1].lower().split())
+
+
+def test_what_never_can_go_back_is_a_persons_in_the_end(account: Account) -> None:
+    """A day and two hours after its lease, tries begin to count: an hour later a person must."""
+    Spared.looks_left[:] = [1] * 1000
+    here = night(account, Spared(lease=10 * MINUTE))
+    here.minutes(3)
+    account.clock.pass_(timedelta(hours=27))
+    incident = here.until_closed()
+    assert (incident.verdict, incident.lent) == (Verdict.ESCALATED, True)
+    assert "could NOT be given back: no decrease is left today" in incident.why
+
+
 def test_a_halt_does_not_make_us_forget_what_is_out(account: Account) -> None:
     """Halted for hours past the end of the lease: told once, and given back when the switch is on again."""
     here = night(account, lend())

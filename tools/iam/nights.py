@@ -431,6 +431,7 @@ def _play_tables() -> Night:
                 stage.minutes(2)
                 tables.ask(write=30, index=BY_PLACE)
                 stage.until(partial(_so_many, world, "dynamodb.UpdateTable", 2))
+                stage.minutes(3)  # until it is as it was
                 scaled = []
                 for done, part in ((4, BY_PLACE), (8, "")):
                     scaled += [

@@ -30,6 +30,7 @@ ABOUT = {
     "lambda": f"arn:aws:lambda:{REGION}:123456789012:function:a",
     "events": f"arn:aws:events:{REGION}:123456789012:rule/a",
     "states": f"arn:aws:states:{REGION}:123456789012:stateMachine:a",
+    "dynamodb": f"arn:aws:dynamodb:{REGION}:123456789012:table/a",
     "s3.hours": "arn:aws:s3:::a-bucket/raw/%Y/%m/%d/%H/",
     "s3.pipeline": "arn:aws:s3:::a-bucket/raw/*.json>b-bucket/made/*.parquet#86400d",
 }
@@ -84,6 +85,7 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.answers["GetPolicy"] = lambda _: {"Policy": "{}"}
     cloud.answers["DescribeRule"] = lambda _: {"Name": "a"}
     cloud.answers["DescribeStateMachine"] = lambda _: {"type": "STANDARD"}
+    cloud.answers["DescribeTable"] = lambda _: {"Table": {"TableName": "a"}}
     cloud.answers["ListExecutions"] = lambda _: {"executions": []}
     used = set()
     for query in one_of_each():
