@@ -929,7 +929,7 @@ class Spared(Toy):
 
 def test_what_cannot_go_back_yet_stays_out_and_is_told(account: Account) -> None:
     """It is asked again every five minutes, however often, people hear of it once, and then it goes back."""
-    Spared.looks_left[:] = [1] * 30
+    Spared.looks_left[:] = [1] * 15
     here = night(account, Spared(lease=10 * MINUTE))
     here.minutes(3)
     here.minutes(60)

@@ -435,6 +435,7 @@ def test_autoscaling_that_somebody_has_suspended_is_left_alone() -> None:
 
 
 @pytest.mark.scenario("1.15", THROTTLED)
+@pytest.mark.scenario("1.16", THROTTLED)
 def test_a_table_of_which_autoscaling_sets_one_half_is_told() -> None:
     """UpdateTable says both numbers, and would write over what autoscaling sets of the other."""
     with night() as on:
@@ -443,3 +444,15 @@ def test_a_table_of_which_autoscaling_sets_one_half_is_told() -> None:
         on.until(Phase.CLOSED)
         assert (on.written, on.incident.verdict) == ([], Verdict.ESCALATED)
         assert "Have autoscaling set its writes, too" in on.mailed[0]
+        assert "put-scaling-policy" in on.mailed[0]
+
+
+@pytest.mark.scenario("1.16", THROTTLED)
+def test_a_table_that_nothing_scales_is_told_how_it_would_be() -> None:
+    """With what was lent: both calls, because limits without a policy scale nothing; neither is made."""
+    with night() as on:
+        on.system.ask(write=BUSY)
+        on.until(Phase.LEASED)
+        assert "register-scalable-target" in on.mailed[0]
+        assert "put-scaling-policy" in on.mailed[0]
+        assert not on.world.trail.of(LIMITS)

@@ -398,7 +398,7 @@ def test_what_can_be_helped_is_helped_and_the_rest_said() -> None:
     metrics = {("hot", "ReadThrottleEvents"): MANY, ("hot", "ConsumedReadCapacityUnits"): [60.0] * 5}
     found = diagnosed(account(metrics=metrics))
     assert found.facts["units"] == {"Write": [20, 30], "Read": [50, 50]}
-    assert "reads of hot are throttled though it has capacity left" in found.evidence[-1]
+    assert any("reads of hot are throttled though it has capacity left" in each for each in found.evidence)
 
 
 ON_DEMAND: dict[str, Any] = {
@@ -565,6 +565,19 @@ def test_half_of_a_table_is_not_set_while_autoscaling_sets_the_other(way: str, t
     found = diagnosed(account(scaling=[scalable(way, 5, 50)], metrics=BOTH))
     assert found.advice
     assert f"autoscaling sets its {theirs}, and not these" in found.cause
+
+
+def test_who_has_no_autoscaling_is_told_both_calls_that_it_takes() -> None:
+    """Limits alone scale nothing; of an index they name the index."""
+    limits, policy = diagnosed(account()).evidence[-2:]
+    name = "--service-namespace dynamodb --resource-id table/hot --scalable-dimension dynamodb:table:WriteCapacityUnits"
+    assert limits.endswith(f"register-scalable-target {name} --min-capacity 20 --max-capacity 1000")
+    assert "put-scaling-policy" in policy
+    assert policy.endswith("DynamoDBWriteCapacityUtilization at 70 %")
+    own = replace(PLACE, throughput=Throughput(write=40))
+    of_index = diagnosed(index_account(), own).evidence[-2]
+    assert "table/hot/index/place --scalable-dimension dynamodb:index:WriteCapacityUnits" in of_index
+    assert of_index.endswith("--min-capacity 10 --max-capacity 40")
 
 
 # -- the plan --------------------------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ from nightshift.model import (
     Signal,
     Step,
     Target,
+    Throughput,
     Unknown,
 )
 from nightshift.prices import per_hour
@@ -231,11 +232,15 @@ class DynamodbThrottled(Remediation):
         evidence = (finding.symptom, *(_in_words(each) for each in short), *others)
         if not scaled:
             facts, owner = self._bare(read, target, table, curable), "it does not scale this"
+            how = (_would_scale(arn, each, self._ceiling(target, each.way)) for each in curable)
+            evidence = (*evidence, *(line for lines in how for line in lines))
         elif all(each.way in scaled for each in curable):
             facts, owner = self._limits(read, target, table, curable, scaled), "see the evidence"
             evidence = (*evidence, *(str(each["why"]) for each in facts["limits"]))
         else:
-            return _told_half_scaled(arn, scaled, evidence)
+            bare = [each for each in found if each.way not in scaled]
+            how = (_would_scale(arn, each, self._ceiling(target, each.way)) for each in bare)
+            return _told_half_scaled(arn, scaled, evidence, tuple(line for lines in how for line in lines))
         return Diagnosis(
             target=str(arn),
             cause=f"{_name(arn)} has less capacity than it is asked for",
@@ -367,9 +372,7 @@ class DynamodbThrottled(Remediation):
 
     def _more(self, read: Reader, target: Target, table: Mapping[str, Any], of: _Measured, now: int) -> int:
         """What the peak needs, at least half as much again, at most twice: within the ceiling and AWS's limits."""
-        own = target.throughput
-        said = None if own is None else own.write if of.way == "Write" else own.read
-        ceiling = said or (self.write_ceiling if of.way == "Write" else self.read_ceiling)
+        ceiling = self._ceiling(target, of.way)
         if now >= ceiling:
             raise Refused(
                 "ceiling",
@@ -387,6 +390,11 @@ class DynamodbThrottled(Remediation):
             )
         wanted = max(math.ceil(of.peak / _AIM), math.ceil(1.5 * now))
         return min(wanted, 2 * now, ceiling, now + room)
+
+    def _ceiling(self, target: Target, way: str) -> int:
+        """What the target says, or else the setting."""
+        own, write = target.throughput or Throughput(), way == "Write"
+        return (own.write or self.write_ceiling) if write else (own.read or self.read_ceiling)
 
     # -- the plan --------------------------------------------------------------------------------------------------
 
@@ -835,7 +843,9 @@ def _told_on_demand(arn: Arn, of: _Measured) -> Diagnosis:
     )
 
 
-def _told_half_scaled(arn: Arn, scaled: Mapping[str, Mapping[str, Any]], evidence: tuple[str, ...]) -> Diagnosis:
+def _told_half_scaled(
+    arn: Arn, scaled: Mapping[str, Mapping[str, Any]], evidence: tuple[str, ...], how: tuple[str, ...]
+) -> Diagnosis:
     """UpdateTable says both numbers, and would write over the one that autoscaling sets."""
     ours = " and ".join(_many(way) for way in _WAYS if way not in scaled)
     theirs = " and ".join(_many(way) for way in scaled)
@@ -843,7 +853,23 @@ def _told_half_scaled(arn: Arn, scaled: Mapping[str, Mapping[str, Any]], evidenc
         target=str(arn),
         cause=f"{_name(arn)} has too little capacity for its {ours}; autoscaling sets its {theirs}, and not these",
         evidence=evidence,
-        advice=(f"have autoscaling set its {ours}, too: whoever sets them by hand sets its {theirs} with them",),
+        advice=(f"have autoscaling set its {ours}, too: whoever sets them by hand sets its {theirs} with them", *how),
+    )
+
+
+def _would_scale(arn: Arn, of: _Measured, ceiling: int) -> tuple[str, str]:
+    """
+    The two calls by which autoscaling would scale it: limits alone scale nothing.
+
+    Source: https://docs.aws.amazon.com/autoscaling/application/userguide/services-that-can-integrate-dynamodb.html
+    """
+    what = f"--service-namespace dynamodb --resource-id {shlex.quote(arn.resource)}"
+    limits = f"--min-capacity {of.now} --max-capacity {max(of.now, ceiling)}"
+    register = f"aws application-autoscaling register-scalable-target {what}"
+    policy = f"of type TargetTrackingScaling: DynamoDB{of.way}CapacityUtilization at 70 %"
+    return (
+        f"to have autoscaling set its {_many(of.way)}: {register} --scalable-dimension {_dimension(arn, of.way)} {limits}",
+        f"limits alone scale nothing: then aws application-autoscaling put-scaling-policy for the same, {policy}",
     )
 
 
