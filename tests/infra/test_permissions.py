@@ -59,6 +59,8 @@ RULE = Target(
     group="g",
     schedule=Schedule(FUNCTION.arn, timedelta(hours=1), hours=Hours(CHANGES, "raw/%Y/%m/%d/%H/")),
 )
+TABLE = Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/hot"), group="g")
+INDEX = Target(arn=Arn.parse(f"{TABLE.arn}/index/place"), group="g")
 LISTED = Arn.parse("arn:aws:s3:::changes/customers/")
 RAW = Arn.parse("arn:aws:s3:::raw")
 PIPELINE = Target(
@@ -83,12 +85,25 @@ PIPELINE = Target(
 def test_every_action_that_a_remediation_declares_has_a_resource(remediation: type) -> None:
     """Adding an action without saying on what it is allowed fails here, not at three in the morning."""
     declared = {*remediation.reads, *remediation.writes, *remediation.delegates}  # type: ignore[attr-defined]
-    every = (DLQ, EVENTS, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, TRIGGERS, PIPELINE, RULE)
+    every = (DLQ, EVENTS, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, TRIGGERS, PIPELINE, RULE, TABLE)
     targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
     if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
         granted.add("lambda:GetFunctionConcurrency")
     assert granted == declared
+
+
+@pytest.mark.parametrize("target, what", [(TABLE, "table"), (INDEX, "index")])
+def test_an_index_is_changed_with_its_table_and_scaled_by_itself(target: Target, what: str) -> None:
+    """IAM knows an index by its table; autoscaling has a dimension for each, and both are conditions."""
+    assert grants_for(["dynamodb:UpdateTable"], [target], PLACE, who="x") == {
+        Grant("dynamodb:UpdateTable", str(TABLE.arn))
+    }
+    limits = grants_for(["application-autoscaling:RegisterScalableTarget"], [target], PLACE, who="x")
+    assert {each.conditions[0][2] for each in limits} == {
+        f"dynamodb:{what}:{way}CapacityUnits" for way in ("Read", "Write")
+    }
+    assert {each.conditions[1][2] for each in limits} == {"dynamodb"}
 
 
 def test_a_function_is_called_by_the_alias_that_is_named_and_looked_at_by_itself() -> None:
@@ -103,7 +118,7 @@ def test_a_function_is_called_by_the_alias_that_is_named_and_looked_at_by_itself
 
 def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
-    examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, RULE)}
+    examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, RULE, TABLE)}
     for kind in signals.KINDS.values():
         arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)  # a prefix of a bucket
         assert arn is not None, f"no example of {kind.names} in this test"

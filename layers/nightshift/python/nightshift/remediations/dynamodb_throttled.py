@@ -863,12 +863,13 @@ def _would_scale(arn: Arn, of: _Measured, ceiling: int) -> tuple[str, str]:
 
     Source: https://docs.aws.amazon.com/autoscaling/application/userguide/services-that-can-integrate-dynamodb.html
     """
-    what = f"--service-namespace dynamodb --resource-id {shlex.quote(arn.resource)}"
+    resource, dimension = shlex.quote(arn.resource), _dimension(arn, of.way)
+    what = f"--service-namespace dynamodb --resource-id {resource} --scalable-dimension {dimension}"
     limits = f"--min-capacity {of.now} --max-capacity {max(of.now, ceiling)}"
     register = f"aws application-autoscaling register-scalable-target {what}"
     policy = f"of type TargetTrackingScaling: DynamoDB{of.way}CapacityUtilization at 70 %"
     return (
-        f"to have autoscaling set its {_many(of.way)}: {register} --scalable-dimension {_dimension(arn, of.way)} {limits}",
+        f"to have autoscaling set its {_many(of.way)}: {register} {limits}",
         f"limits alone scale nothing: then aws application-autoscaling put-scaling-policy for the same, {policy}",
     )
 
