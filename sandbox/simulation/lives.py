@@ -56,7 +56,7 @@ _EXECUTIONS = "execution-failed"
 _LOST = "archive-object-lost"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
-_THROTTLED = "dynamodb-throttled"
+_TABLES = "dynamodb-throttled"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -78,7 +78,7 @@ _BY_SCENE = {
     "object broken": _LOST,
     "rule disabled": _DISABLED,
     "hours lost": _HOURS_MISSING,
-    "table busy": _THROTTLED,
+    "table busy": _TABLES,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
@@ -129,7 +129,7 @@ _OWN: Mapping[str, Mapping[str, str | float]] = {
     _BROKEN: _SOON,
     _TUNE: {**_SOON, "patience": "PT20M", "least": 8, "processing_metric": WORK},
     _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
-    _THROTTLED: {
+    _TABLES: {
         **_SOON,
         "patience": "PT16M",
         "lease": "PT20M",
@@ -271,7 +271,7 @@ def _failed(
 
 def _table(*scenes: Scene, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
     return _told(
-        _THROTTLED, (_at(0.1, "table busy", 30 * 60, 35), *scenes), has or {}, {"documents": 0, "stores": 1, **more}
+        _TABLES, (_at(0.1, "table busy", 30 * 60, 35), *scenes), has or {}, {"documents": 0, "stores": 1, **more}
     )
 
 

@@ -75,7 +75,7 @@ DAY = 86_400
 ARCHIVE = "archive-object-lost"
 DISABLED, HOURS = "schedule-disabled", "hours-missing"
 EVENTS = "lambda-dlq-backlog"
-THROTTLED = "dynamodb-throttled"
+TABLES = "dynamodb-throttled"
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -122,7 +122,7 @@ class Systems:
             DISABLED: self.schedules,
             HOURS: self.schedules,
             EVENTS: self.functions,
-            THROTTLED: self.stores,
+            TABLES: self.stores,
         }
         return found.get(remediation, self.queues)
 
