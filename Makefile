@@ -15,7 +15,7 @@ UV := .venv-uv/bin/uv
 BIN := .venv/bin
 # The only modules that decide or change anything: each branch of them is run by their own tests. Those alone are traced,
 # because tracing everything would nearly double the time that the suite takes.
-GATED := layers/nightshift/python/nightshift/decide.py,layers/nightshift/python/nightshift/guardrails.py,layers/nightshift/python/nightshift/restarts.py,layers/nightshift/python/nightshift/serving.py,layers/nightshift/python/nightshift/paths.py,layers/nightshift/python/nightshift/leaks.py,layers/nightshift/python/nightshift/archives.py,layers/nightshift/python/nightshift/pipelines.py,layers/nightshift/python/nightshift/retelling.py,layers/nightshift/python/nightshift/wiring.py,layers/nightshift/python/nightshift/dead_letters.py,layers/nightshift/python/nightshift/remediations/*.py
+GATED := layers/nightshift/python/nightshift/decide.py,layers/nightshift/python/nightshift/guardrails.py,layers/nightshift/python/nightshift/restarts.py,layers/nightshift/python/nightshift/serving.py,layers/nightshift/python/nightshift/paths.py,layers/nightshift/python/nightshift/leaks.py,layers/nightshift/python/nightshift/archives.py,layers/nightshift/python/nightshift/pipelines.py,layers/nightshift/python/nightshift/retelling.py,layers/nightshift/python/nightshift/wiring.py,layers/nightshift/python/nightshift/dead_letters.py,layers/nightshift/python/nightshift/upkeep.py,layers/nightshift/python/nightshift/stacks.py,layers/nightshift/python/nightshift/turned_away.py,layers/nightshift/python/nightshift/remediations/*.py
 
 GATED_TESTS := tests/nightshift/test_decide.py tests/nightshift/test_guardrails.py tests/nightshift/test_wiring.py tests/nightshift/signals/test_pipelines.py tests/nightshift/remediations
 

@@ -8,7 +8,9 @@ import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
 from constructs import Construct
 
-from infra.watching import QueueAlarms, ServiceAlarms
+from infra.watching import QueueAlarms, QueueMetrics, ServiceAlarms
+from infra.watching_base import Alarms
+from infra.watching_serverless import ClusterAlarms, FunctionAlarms, GraphAlarms, TableAlarms, TriggerMetrics
 
 __all__ = ["SystemDashboard"]
 
@@ -18,7 +20,12 @@ _HEIGHT = 6
 
 
 class SystemDashboard(Construct):
-    """One CloudWatch dashboard for the services and dead-letter queues of one system, by their alarms."""
+    """
+    One CloudWatch dashboard for what makes one system: what it has alarms ``about``, and what it works off.
+
+    ``waiting`` are the queues that it works off, ``triggers`` what it counts of its own triggers. Raises ValueError for
+    a dashboard of nothing.
+    """
 
     def __init__(
         self,
@@ -26,21 +33,29 @@ class SystemDashboard(Construct):
         id_: str,
         *,
         dashboard_name: str,
-        services: Sequence[ServiceAlarms] = (),
-        queues: Sequence[QueueAlarms] = (),
+        about: Sequence[Alarms] = (),
+        waiting: Sequence[QueueMetrics] = (),
+        triggers: TriggerMetrics | None = None,
     ) -> None:
         super().__init__(scope, id_)
-        if not services and not queues:
-            raise ValueError(f"{dashboard_name}: a dashboard of nothing. Name services, queues or both")
-        alarms = [alarm for each in (*services, *queues) for alarm in each.all]
-        rows: list[list[cloudwatch.IWidget]] = [
-            [cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=_ROW, height=4)]
+        if not about and not waiting and triggers is None:
+            raise ValueError(f"{dashboard_name}: a dashboard of nothing. Name services, functions, queues or the like")
+        rows: list[list[cloudwatch.IWidget]] = []
+        if about:
+            alarms = [alarm for each in about for alarm in each.all]
+            rows.append([cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=_ROW, height=4)])
+        if triggers is not None:
+            rows += _of_triggers(triggers)
+        for each in about:
+            rows += _of(each)
+        letters = [each.metrics for each in about if isinstance(each, QueueAlarms)]
+        queues = [
+            _graph(title, [_label(each.visible(), each.queue_name) for each in found])
+            for title, found in (("Waiting", waiting), ("Dead letters", letters))
+            if found
         ]
-        for service in services:
-            rows += _of_service(service)
         if queues:
-            letters = [_label(each.metrics.visible(), each.metrics.queue_name) for each in queues]
-            rows.append([_graph("Dead letters", letters)])
+            rows.append(list(queues))
         cloudwatch.Dashboard(
             self,
             "Dashboard",
@@ -95,6 +110,120 @@ def _of_service(service: ServiceAlarms) -> list[list[cloudwatch.IWidget]]:
         ),
     ]
     return [requests, answers, tasks]
+
+
+def _of(alarms: Alarms) -> list[list[cloudwatch.IWidget]]:
+    """The rows that one thing gets. Queues have theirs together."""
+    match alarms:
+        case ServiceAlarms():
+            return _of_service(alarms)
+        case GraphAlarms():
+            return [_of_api(alarms)]
+        case FunctionAlarms():
+            return [_of_function(alarms)]
+        case TableAlarms():
+            return [_of_table(alarms)]
+        case ClusterAlarms():
+            return [_of_cluster(alarms)]
+    return []
+
+
+def _of_triggers(triggers: TriggerMetrics) -> list[list[cloudwatch.IWidget]]:
+    """Runbook 0, "TransientTriggerMonitoring": its three widgets."""
+    return [
+        [
+            _graph(
+                "Triggers: created and deleted",
+                [
+                    triggers.counted("TriggerCreationRate", "created"),
+                    triggers.counted("TriggerDeletionRate", "deleted"),
+                ],
+            ),
+            _graph("Triggers: seconds until deleted", [triggers.age("Average"), triggers.age("Maximum")]),
+        ],
+        [
+            _graph(
+                "Archive: updates",
+                [
+                    triggers.counted("ArchiveUpdateSuccess", "written"),
+                    triggers.counted("ArchiveUpdateFailure", "failed"),
+                ],
+            )
+        ],
+    ]
+
+
+def _of_api(api: GraphAlarms) -> list[cloudwatch.IWidget]:
+    metrics, name = api.metrics, api.metrics.api_id
+    return [
+        _graph(
+            f"{name}: requests in 5 minutes",
+            [
+                _label(metrics.requests(), "answered"),
+                _label(metrics.failed(), "5XX"),
+                _label(metrics.rejected(), "4XX"),
+            ],
+            right=[metrics.error_percent(api.judged_from)],
+            right_limits={"failed requests, %": api.limit},
+        ),
+        _graph(
+            f"{name}: milliseconds to answer",
+            [_label(metrics.milliseconds(), "average")],
+            limits={"average": api.slow},
+        ),
+    ]
+
+
+def _of_function(function: FunctionAlarms) -> list[cloudwatch.IWidget]:
+    metrics, name = function.metrics, function.metrics.function_name
+    return [
+        _graph(
+            f"{name}: invocations in 5 minutes",
+            [_label(metrics.counted(each), each.lower()) for each in ("Invocations", "Errors", "Throttles")],
+            right=[metrics.error_percent(function.judged_from)],
+            right_limits={"failed invocations, %": function.limit},
+        ),
+        _graph(
+            f"{name}: at once, and milliseconds",
+            [_label(metrics.at_once(), "at once")],
+            right=[_label(metrics.milliseconds(each), each) for each in ("p50", "p99")],
+        ),
+    ]
+
+
+def _of_table(table: TableAlarms) -> list[cloudwatch.IWidget]:
+    metrics = table.metrics
+
+    def drawn(name: str) -> list[cloudwatch.IMetric]:
+        return [
+            _label(metrics.counted(name.format(kind), index), f"{index or metrics.table_name}, {kind.lower()}s")
+            for index in metrics.parts
+            for kind in ("Read", "Write")
+        ]
+
+    return [
+        _graph(f"{metrics.table_name}: units in 5 minutes", drawn("Consumed{}CapacityUnits")),
+        _graph(f"{metrics.table_name}: throttled in 5 minutes", drawn("{}ThrottleEvents")),
+    ]
+
+
+def _of_cluster(cluster: ClusterAlarms) -> list[cloudwatch.IWidget]:
+    metrics, name = cluster.metrics, cluster.metrics.cluster_id
+    return [
+        _graph(
+            f"{name}: CPU and capacity, %",
+            [
+                _label(metrics.percent("CPUUtilization"), "CPU"),
+                _label(metrics.percent("ACUUtilization"), "of the highest capacity"),
+            ],
+            limits={"CPU at full capacity": 80},
+        ),
+        _graph(
+            f"{name}: connections and capacity units",
+            [_label(metrics.connections(), "connections")],
+            right=[_label(metrics.capacity(), "capacity units")],
+        ),
+    ]
 
 
 def _label(metric: cloudwatch.Metric, label: str) -> cloudwatch.Metric:

@@ -1,4 +1,4 @@
-"""The three functions, the layers they share, what wakes them, and how long each thing may take."""
+"""The functions, the layers they share, what wakes them, and how long each thing may take."""
 
 from __future__ import annotations
 
@@ -24,7 +24,14 @@ from infra.data import Data
 from infra.messaging import Messaging
 from infra.options import Options
 from infra.permissions import Grant, Place
-from infra.roles import function_role, reads_of_look, reads_of_sweep, write_role_arns, write_role_prefix
+from infra.roles import (
+    function_role,
+    reads_of_look,
+    reads_of_reports,
+    reads_of_sweep,
+    write_role_arns,
+    write_role_prefix,
+)
 
 __all__ = ["TICK", "VISIBILITY", "Functions"]
 
@@ -36,6 +43,8 @@ VISIBILITY = cdk.Duration.seconds(720)
 """six times that: what AWS asks of a queue that Lambda reads, so that throttled batches are not given out twice"""
 SWEEP = cdk.Duration.seconds(120)
 """what one look at everything may take"""
+DIGEST = cdk.Duration.minutes(5)
+"""what reading a month of records and metrics may take"""
 ALARM = cdk.Duration.seconds(30)
 """what passing on one alarm may take"""
 KEEP_LOGS = logs.RetentionDays.THREE_MONTHS
@@ -47,6 +56,10 @@ _OF_SWEEP = ("DeleteItem", "GetItem", "PutItem")
 """what the sweep does to records: it opens incidents, and keeps pointers, the brake and the heartbeat"""
 _OF_TICK = ("BatchGetItem", "ConditionCheckItem", "DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem")
 """what a tick does to records: it claims, saves and closes incidents, and keeps their leases, budgets and memory"""
+
+
+_OF_DIGEST = ("BatchGetItem", "GetItem", "PutItem", "Query")
+"""what reports by the clock do to records: they read them, and note what was told"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,11 @@ def service_name(policy: Policy) -> str:
 
 
 class Functions(Construct):
-    """Sweep, alarm and tick: one code asset, one set of layers, a role and a log group each."""
+    """
+    Sweep, alarm and tick: one code asset, one set of layers, a role and a log group each.
+
+    And ``digest``, where the configuration asks for anything that is sent by the clock.
+    """
 
     def __init__(
         self,
@@ -91,11 +108,13 @@ class Functions(Construct):
         self.sweep = self._make_sweep(reads_of_sweep(policy, place))
         self.alarm = self._make_alarm()
         self.tick, self.tick_role = self._make_tick(reads_of_look(policy, place))
+        self.digest = self._make_digest(reads_of_reports(policy)) if policy.notify.reports else None
 
     @property
     def all(self) -> dict[str, lambda_.Function]:
         """The functions by the name of their file."""
-        return {"sweep": self.sweep, "alarm": self.alarm, "tick": self.tick}
+        digest = {"digest": self.digest} if self.digest is not None else {}
+        return {"sweep": self.sweep, "alarm": self.alarm, "tick": self.tick, **digest}
 
     def _make_sweep(self, reads: set[Grant]) -> lambda_.Function:
         """Every minute, look at everything: one at a time, and what comes late is dropped, for the next sees more."""
@@ -104,6 +123,7 @@ class Functions(Construct):
             kind,
             own=[
                 *self._may_record(_OF_SWEEP),
+                self._may_count_sweeps(),
                 *self._may_send_work(),
                 *self._may_tell(self._messaging.of(Severity.SEV1)),  # of a storm, and of nothing else
                 self._may_probe(),
@@ -171,6 +191,30 @@ class Functions(Construct):
         why = "Lambda takes no destination for a queue; what fails goes to the queue's own dead-letter queue"
         acknowledge(mapping, {"Serverless-LambdaEventSourceMappingDestination": why})
         return function, role
+
+    def _make_digest(self, reads: set[Grant]) -> lambda_.Function:
+        """
+        Every quarter of an hour, look whether a report is due.
+
+        Not once a week: what one look could not send the next one does, a quarter of an hour later. A look that finds
+        nothing due reads one item for each report. Its three tries come within minutes, so that the alarm hears them.
+        """
+        late = cdk.Duration.minutes(10)
+        kind = _Kind("Digest", "sends reports by the clock", 1024, DIGEST, 1, late=late, retries=2)
+        own = [
+            *self._may_record(_OF_DIGEST),
+            *self._may_tell(self._messaging.of(Severity.SEV4)),
+            self._may_use_key("KeyOfWhatFailed", "sqs", "kms:Decrypt", "kms:GenerateDataKey"),
+        ]
+        function, _ = self._function(kind, own=own, reads=reads)
+        rule = events.Rule(
+            self,
+            "EveryQuarterOfAnHour",
+            description="Nightshift looks whether a report is due",
+            schedule=events.Schedule.cron(minute="0/15"),
+        )
+        rule.add_target(self._target(function, late=late, retries=2))
+        return function
 
     # -- one function ------------------------------------------------------------------------------------------------
 
@@ -273,6 +317,15 @@ class Functions(Construct):
                 "kms:ReEncryptTo",
             ),
         ]
+
+    def _may_count_sweeps(self) -> iam.PolicyStatement:
+        """Add to how often a day was looked at, and to nothing else: the sweep claims no record."""
+        return iam.PolicyStatement(
+            sid="CountSweeps",
+            actions=["dynamodb:UpdateItem"],
+            resources=[self._data.table.table_arn],
+            conditions={"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": ["HEARTBEAT"]}},
+        )
 
     def _may_send_work(self) -> list[iam.PolicyStatement]:
         return [

@@ -120,6 +120,8 @@ NEVER: Mapping[str, str] = {
     "s3:DeleteBucket": "destroys what was set apart",
     "s3:DeleteObject": "destroys what was set apart",
     "s3:DeleteObjectVersion": "destroys what was set apart",
+    "secretsmanager:GetSecretValue": "reads somebody's secret",
+    "secretsmanager:RotateSecret": "could lock out whoever uses a secret",
     "sns:DeleteTopic": "silences the reports",
     "sqs:DeleteQueue": "destroys every message in it",
     "sqs:PurgeQueue": "destroys every message in a queue",
@@ -142,6 +144,10 @@ WORST: Mapping[str, str] = {
     "application-autoscaling:RegisterScalableTarget": (
         "Set any limits of any scaled service or table of this account, and so its number of tasks or its capacity, or "
         "suspend its autoscaling"
+    ),
+    "cloudformation:ContinueUpdateRollback": (
+        "Continue the failed rollback of a registered stack, with its own role, and have it skip what could not be "
+        "rolled back"
     ),
     "dynamodb:DeleteItem": "Make Nightshift forget an incident, a lease or a budget, and so act more often than it may",
     "dynamodb:PutItem": "Invent or overwrite incidents; never the kill switch, which is denied by its key",
@@ -475,9 +481,15 @@ def _executions(target: Target, place: Place) -> Iterable[tuple[str, Conditions]
 
 
 def _stacks(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
-    """Which stack owns a target is in its tags, which are read at that moment: any of this account and Region."""
-    del target
-    yield place.arn("cloudformation", "stack/*"), ()
+    """Which stack owns a target is in its tags, which are read at that moment: any, where it is not one itself."""
+    itself = target.arn.kind == "cloudformation:stack"
+    yield str(target.arn) if itself else place.arn("cloudformation", "stack/*"), ()
+
+
+def _continued(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The stack itself, with the role that it has: whoever may name another one could have it act with that."""
+    for stack, _ in _of("cloudformation:stack", "arn")(target, place):
+        yield stack, (("Null", "cloudformation:RoleArn", "true"),)
 
 
 def _repositories(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
@@ -495,7 +507,8 @@ def _passed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
 
 
 def _certificates(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
-    """Which certificates the listeners of a load balancer show is read at that moment: any of this account's."""
+    """One that is a target; what the listeners of a load balancer show is read at that moment: any of this account."""
+    yield from _of("acm:certificate", "arn")(target, place)
     if target.load_balancer is not None:
         yield place.arn("acm", "certificate/*"), ()
 
@@ -540,6 +553,13 @@ _SCOPES: Mapping[str, Scope] = {
     "s3:GetEncryptionConfiguration": _of("s3:bucket", "arn"),
     # -- what stands around a target
     "cloudformation:DescribeStacks": _stacks,
+    # -- what people keep up
+    "acm:ListTagsForCertificate": _of("acm:certificate", "arn"),
+    "cloudformation:ContinueUpdateRollback": _continued,
+    "cloudformation:DescribeStackEvents": _of("cloudformation:stack", "arn"),
+    "secretsmanager:DescribeSecret": _of("secretsmanager:secret", "arn"),
+    "secretsmanager:ListSecretVersionIds": _of("secretsmanager:secret", "arn"),
+    # -- whatever stands around a target
     "cloudwatch:ListTagsForResource": _of("cloudwatch:alarm", "arn"),
     "ecs:ListTagsForResource": _of("ecs:service", *_SERVICE),
     "sqs:ListQueueTags": _of("sqs:queue", "arn"),
@@ -568,6 +588,7 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:GetPolicy": _of("lambda:function", "arn"),
     "lambda:GetFunctionConcurrency": _function_itself(*_SERVICE),
     "lambda:InvokeFunction": _of("lambda:function", "function"),
+    "lambda:ListAliases": _function_itself(*_SERVICE),
     "lambda:ListTags": _function_itself(*_SERVICE),
     "lambda:GetFunctionConfiguration": _function_itself(*_SERVICE),
     "lambda:ListVersionsByFunction": _of("lambda:function", *_SERVICE),

@@ -11,12 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
-from nightshift import signals, surroundings
+from nightshift import measures, signals, surroundings
 from nightshift.config import Policy, role_name
 from nightshift.errors import ConfigError
 from nightshift.model import Arn, MetricQuery, Mode, Query, Target
@@ -30,6 +31,7 @@ __all__ = [
     "PATH",
     "function_role",
     "reads_of_look",
+    "reads_of_reports",
     "reads_of_sweep",
     "writable",
     "write_role",
@@ -86,6 +88,12 @@ def reads_of_look(policy: Policy, place: Place) -> set[Grant]:
         for action in (*seen, *surroundings.ACTIONS.get(arn.kind, ()), *surroundings.ACTIONS["*"]):
             found |= granted_reads(action, arn, place)
     return condense(found, place)
+
+
+def reads_of_reports(policy: Policy) -> set[Grant]:
+    """What reports by the clock read of targets: what was measured of them, where anything is."""
+    those, _ = measures.wanted(policy, timedelta(days=1))
+    return {Grant(action, "*") for action in signals.ACTIONS["metric"]} if those and policy.notify.digests else set()
 
 
 def _pairs(policy: Policy) -> list[tuple[Target, Remediation]]:

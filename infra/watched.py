@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from constructs import Construct
 from nightshift.config import Policy
 from nightshift.errors import ConfigError
 from nightshift.model import Arn, Target
+from nightshift.remediations.s3_trigger_behind import S3TriggerBehind
 
 from infra.dashboards import SystemDashboard
 from infra.watching import QueueAlarms, QueueMetrics, ServiceAlarms, ServiceMetrics
+from infra.watching_base import Alarms
+from infra.watching_serverless import (
+    ClusterAlarms,
+    ClusterMetrics,
+    FunctionAlarms,
+    FunctionMetrics,
+    GraphAlarms,
+    GraphMetrics,
+    TableAlarms,
+    TableMetrics,
+    TriggerMetrics,
+)
 
 __all__ = ["MOST", "Watched"]
 
@@ -35,23 +49,27 @@ class Watched(Construct):
             if not asked:
                 continue
             system = Construct(self, group)
-            services = [
+            services: list[Alarms] = [
                 _of_service(system, target, shared=behind[str(target.load_balancer)] > 1)
                 for target in asked
                 if target.arn.kind == "ecs:service"
             ]
-            queues = [
-                QueueAlarms(system, target.arn.name, QueueMetrics(target.arn.name))
+            named = [
+                each(system, target.arn.resource.replace("/", "-"), metrics(target.arn))
                 for target in asked
-                if target.arn.kind == "sqs:queue"
+                for kind, each, metrics in _BY_KIND
+                if kind == target.arn.kind
             ]
-            made += sum(len(each.all) for each in (*services, *queues))
+            about = [*services, *named]
+            made += sum(len(each.all) for each in about)
+            customers = [each for target in asked if target.triggers for each in target.triggers.customers]
             SystemDashboard(
                 system,
                 "Dashboard",
                 dashboard_name=f"nightshift-{policy.name}-{group}",
-                services=services,
-                queues=queues,
+                about=about,
+                waiting=[QueueMetrics(each.queue.name) for each in customers],
+                triggers=TriggerMetrics(_counters(policy)) if customers else None,
             )
         if made > MOST:
             raise ConfigError(
@@ -75,6 +93,28 @@ def _of_service(scope: Construct, target: Target, *, shared: bool) -> ServiceAla
     return ServiceAlarms(scope, f"{cluster}/{service}", metrics)
 
 
+def _counters(policy: Policy) -> str:
+    """The namespace in which systems count their own triggers: where the remediation that reads it looks."""
+    behind = policy.remediations.get(S3TriggerBehind.name)
+    return behind.namespace if isinstance(behind, S3TriggerBehind) else S3TriggerBehind().namespace
+
+
+def _table(arn: Arn) -> TableMetrics:
+    """A table, or one index of it: each is a target of its own."""
+    table, _, index = arn.resource.removeprefix("table/").partition("/index/")
+    return TableMetrics(table, (index,), whole=False) if index else TableMetrics(table)
+
+
 def _name(arn: Arn | None) -> str | None:
     """What CloudWatch calls a load balancer or a target group: ``app/name/id``, ``targetgroup/name/id``."""
     return arn.resource.removeprefix("loadbalancer/") if arn is not None else None
+
+
+_BY_KIND: Final[tuple[tuple[str, Callable[..., Alarms], Callable[[Arn], object]], ...]] = (
+    ("sqs:queue", QueueAlarms, lambda arn: QueueMetrics(arn.name)),
+    ("appsync:apis", GraphAlarms, lambda arn: GraphMetrics(arn.name)),
+    ("lambda:function", FunctionAlarms, lambda arn: FunctionMetrics(arn.name)),
+    ("dynamodb:table", TableAlarms, _table),
+    ("rds:cluster", ClusterAlarms, lambda arn: ClusterMetrics(arn.name)),
+)
+"""kinds of targets besides services, with their alarms and metrics"""

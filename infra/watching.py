@@ -14,51 +14,31 @@ What the runbooks' alarms measured and what was wrong with it stands at each ala
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from typing import Final
 
 import aws_cdk as cdk
 from aws_cdk import aws_cloudwatch as cloudwatch
-from aws_cdk import aws_cloudwatch_actions as actions
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
+from infra.watching_base import (
+    ABOVE,
+    AT_LEAST,
+    BAD,
+    BELOW,
+    FINE,
+    FIVE_MINUTES,
+    MINUTE,
+    UNKNOWN,
+    Alarms,
+    checked,
+    computed,
+)
+
 __all__ = ["QueueAlarms", "QueueMetrics", "ServiceAlarms", "ServiceMetrics", "Thresholds"]
 
-MINUTE: Final = cdk.Duration.minutes(1)
-FIVE_MINUTES: Final = cdk.Duration.minutes(5)
 _HOURS = range(24)
 _PERCENT = 100
-
-_FINE = cloudwatch.TreatMissingData.NOT_BREACHING
-_BAD = cloudwatch.TreatMissingData.BREACHING
-_UNKNOWN = cloudwatch.TreatMissingData.MISSING
-_ABOVE = cloudwatch.ComparisonOperator.GREATER_THAN_THRESHOLD
-_AT_LEAST = cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD
-_BELOW = cloudwatch.ComparisonOperator.LESS_THAN_THRESHOLD
-
-_SHAPES = {
-    "cluster_name": (r"[\w-]{1,255}", "the cluster's name, not its ARN"),
-    "service_name": (r"[\w-]{1,255}", "the service's name, not its ARN"),
-    "load_balancer_full_name": (
-        r"app/[A-Za-z0-9-]{1,32}/[0-9a-f]{16}",
-        "app/NAME/ID: CloudWatch knows a load balancer by all three, and only application load balancers have answers",
-    ),
-    "target_group_full_name": (
-        r"targetgroup/[A-Za-z0-9-]{1,32}/[0-9a-f]{16}",
-        "targetgroup/NAME/ID: CloudWatch knows a target group by all three, not by its name",
-    ),
-    "queue_name": (r"[\w-]{1,80}|[\w-]{1,75}\.fifo", "the queue's name, not its URL or ARN"),
-}
-
-
-def _checked(what: str, value: str) -> str:
-    """``value``, if CloudWatch calls such a thing so; what the CDK only knows later is taken. Raises ValueError."""
-    shape, remedy = _SHAPES[what]
-    if not cdk.Token.is_unresolved(value) and not re.fullmatch(shape, value, re.ASCII):
-        raise ValueError(f"{what}: {value!r} names nothing in CloudWatch. Write {remedy}")
-    return value
 
 
 @dataclass(frozen=True)
@@ -110,12 +90,12 @@ class ServiceMetrics:
 
     def __post_init__(self) -> None:
         for what in ("cluster_name", "service_name"):
-            _checked(what, getattr(self, what))
+            checked(what, getattr(self, what))
         if (self.load_balancer_full_name is None) != (self.target_group_full_name is None):
             raise ValueError("a load balancer's metrics need both load_balancer_full_name and target_group_full_name")
         for what in ("load_balancer_full_name", "target_group_full_name"):
             if getattr(self, what) is not None:
-                _checked(what, getattr(self, what))
+                checked(what, getattr(self, what))
 
     @property
     def answers(self) -> bool:
@@ -156,7 +136,7 @@ class ServiceMetrics:
 
     def asked(self) -> cloudwatch.MathExpression:
         """All requests: also those for which there was no task, or an outage looks like a quiet night."""
-        return _math(
+        return computed(
             "FILL(requests, 0)" if self.shared else "FILL(requests, 0) + FILL(unavailable, 0)",
             "requests",
             requests=self.requests(),
@@ -167,7 +147,7 @@ class ServiceMetrics:
         """The share of all requests that failed, none where there were too few of them to say."""
         asked = "FILL(requests, 0)" if self.shared else "(FILL(requests, 0) + FILL(unavailable, 0))"
         bad = "FILL(failed, 0)" if self.shared else "(FILL(failed, 0) + FILL(refused, 0))"
-        return _math(
+        return computed(
             f"IF({asked} >= {judged_from}, 100 * {bad} / {asked}, 0)",
             "failed requests, %",
             requests=self.requests(),
@@ -213,7 +193,7 @@ class QueueMetrics:
     queue_name: str
 
     def __post_init__(self) -> None:
-        _checked("queue_name", self.queue_name)
+        checked("queue_name", self.queue_name)
 
     def visible(self) -> cloudwatch.Metric:
         """Letters that lie there. Not NumberOfMessagesSent: what SQS moves here by itself is not counted as sent."""
@@ -226,56 +206,10 @@ class QueueMetrics:
         )
 
 
-def _math(expression: str, label: str, **metrics: cloudwatch.IMetric) -> cloudwatch.MathExpression:
-    """What an expression makes of five-minute windows: with FILL, because what did not happen is not reported."""
-    return cloudwatch.MathExpression(expression=expression, label=label, using_metrics=metrics, period=FIVE_MINUTES)
-
-
 # -- what is an alarm ------------------------------------------------------------------------------------------------
 
 
-class _Alarms(Construct):
-    """Alarms about one thing, each called ``<what it is about>/<what is wrong>``: no name of AWS has a slash in it."""
-
-    def __init__(self, scope: Construct, id_: str, *, about: str, called: str, tell: sns.ITopic | None) -> None:
-        super().__init__(scope, id_)
-        self.all: list[cloudwatch.Alarm] = []
-        """as they were made"""
-        self._about = about
-        self._called = called
-        self._action = actions.SnsAction(tell) if tell is not None else None
-
-    def _alarm(
-        self,
-        suffix: str,
-        metric: cloudwatch.IMetric,
-        comparison: cloudwatch.ComparisonOperator,
-        threshold: float,
-        *,
-        of: tuple[int, int],
-        missing: cloudwatch.TreatMissingData,
-        says: str,
-    ) -> None:
-        """Go off when ``of[0]`` of the last ``of[1]`` windows are bad; people are told when it begins and ends."""
-        alarm = cloudwatch.Alarm(
-            self,
-            "".join(part.capitalize() for part in suffix.split("-")),
-            alarm_name=f"{self._called}/{suffix}",
-            alarm_description=f"{self._about} {says}",
-            metric=metric,
-            comparison_operator=comparison,
-            threshold=threshold,
-            datapoints_to_alarm=of[0],
-            evaluation_periods=of[1],
-            treat_missing_data=missing,
-        )
-        if self._action is not None:
-            alarm.add_alarm_action(self._action)
-            alarm.add_ok_action(self._action)
-        self.all.append(alarm)
-
-
-class ServiceAlarms(_Alarms):
+class ServiceAlarms(Alarms):
     """
     What should be known of one ECS service: of its tasks, and of its requests where a load balancer sends it some.
 
@@ -320,13 +254,13 @@ class ServiceAlarms(_Alarms):
             ("high-memory", "MemoryUtilization", limits.memory_percent),
         ):
             # Every minute of five: a deployment's start is over by then. No task reports nothing, which is neither.
-            self._alarm(
+            self.alarm(
                 suffix,
                 self.metrics.used(name),
-                _ABOVE,
+                ABOVE,
                 limit,
                 of=(5, 5),
-                missing=_UNKNOWN,
+                missing=UNKNOWN,
                 says=f"uses more than {limit:g} % of its {name.removesuffix('Utilization').lower()} (runbooks 2 and 4, "
                 "high CPU or memory). Nightshift lends it tasks if load is the cause (ecs-capacity-short)",
             )
@@ -342,13 +276,13 @@ class ServiceAlarms(_Alarms):
             },
             period=MINUTE,
         )
-        self._alarm(
+        self.alarm(
             "low-task-count",
             short,
-            _ABOVE,
+            ABOVE,
             0,
             of=(5, 5),
-            missing=_UNKNOWN,
+            missing=UNKNOWN,
             says="runs fewer tasks than it should (runbook 2, task count low, startup failures). Nightshift restarts "
             "it once if that can help (ecs-service-stalled), or takes a release back (ecs-deployment-bad)",
         )
@@ -356,24 +290,24 @@ class ServiceAlarms(_Alarms):
     def _of_hosts(self) -> None:
         """Whether its tasks answer their health checks. Where none is registered, nothing is reported: unknown."""
         # Minimum: a host that one of the load balancer's nodes has not checked yet is not unhealthy.
-        self._alarm(
+        self.alarm(
             "unhealthy-hosts",
             self.metrics.hosts("UnHealthyHostCount", "Minimum"),
-            _AT_LEAST,
+            AT_LEAST,
             1,
             of=(3, 3),
-            missing=_UNKNOWN,
+            missing=UNKNOWN,
             says="has tasks that do not answer their health checks (runbook 4, unhealthy hosts). Nightshift stops a "
             "bad one while others are well (ecs-targets-unhealthy), or takes a release back (ecs-deployment-bad)",
         )
         # Maximum: as long as one node sees a healthy host, there is one.
-        self._alarm(
+        self.alarm(
             "no-healthy-host",
             self.metrics.hosts("HealthyHostCount", "Maximum"),
-            _BELOW,
+            BELOW,
             1,
             of=(2, 2),
-            missing=_UNKNOWN,
+            missing=UNKNOWN,
             says="has no task that answers its health checks (runbook 4, critical). Nightshift restarts it once "
             "(ecs-targets-unhealthy), or takes a release back (ecs-deployment-bad)",
         )
@@ -383,29 +317,29 @@ class ServiceAlarms(_Alarms):
         limits = self.thresholds
         beside = " Answers of its load balancer itself are not counted: others share it." if self.metrics.shared else ""
         # A share, not a sum: five failures are much of a hundred requests and nothing of a million.
-        self._alarm(
+        self.alarm(
             "high-error-rate",
             self.metrics.error_percent(limits.judged_from),
-            _ABOVE,
+            ABOVE,
             limits.error_percent,
             of=(2, 3),
-            missing=_FINE,
+            missing=FINE,
             says=f"fails more than {limits.error_percent:g} % of its requests (runbook 4, high error rate). Nightshift "
             f"takes a release back if it is the cause (ecs-deployment-bad), or tells why (ecs-errors-high).{beside}",
         )
-        slow = _math(
+        slow = computed(
             f"IF(FILL(requests, 0) >= {limits.judged_from}, slowest, 0)",
             "p95, s",
             requests=self.metrics.requests(),
             slowest=self.metrics.seconds("p95"),
         )
-        self._alarm(
+        self.alarm(
             "high-latency",
             slow,
-            _ABOVE,
+            ABOVE,
             limits.slow_seconds,
             of=(2, 3),
-            missing=_FINE,
+            missing=FINE,
             says=f"answers one request in twenty after more than {limits.slow_seconds:g} s (runbook 4, high latency). "
             "Nightshift lends it tasks if load is the cause (ecs-capacity-short), restarts a leak, or tells why "
             "(ecs-latency-high)",
@@ -422,38 +356,38 @@ class ServiceAlarms(_Alarms):
         if limits.busy is not None:
             begins, ends = limits.busy
             within = "AND" if begins < ends else "OR"
-            asked = _math(
+            asked = computed(
                 f"IF(HOUR(requests) >= {begins} {within} HOUR(requests) < {ends}, "
                 f"{asked.expression}, {limits.fewest_requests})",
                 "requests, enough outside busy hours",
                 **dict(asked.using_metrics),
             )
-        self._alarm(
+        self.alarm(
             "low-requests",
             asked,
-            _BELOW,
+            BELOW,
             limits.fewest_requests,
             of=(3, 3),
-            missing=_BAD,
+            missing=BAD,
             says="gets fewer requests than it always does (runbook 4, no traffic). Nightshift changes nothing for it: "
             "it tells where their way is broken (alb-traffic-missing)",
         )
 
 
-class QueueAlarms(_Alarms):
+class QueueAlarms(Alarms):
     """What should be known of one dead-letter queue: that something lies in it."""
 
     def __init__(self, scope: Construct, id_: str, metrics: QueueMetrics, *, tell: sns.ITopic | None = None) -> None:
         super().__init__(scope, id_, about=metrics.queue_name, called=metrics.queue_name, tell=tell)
         self.metrics = metrics
         # A queue that has held nothing for six hours reports nothing: that is fine, and a letter makes it report again.
-        self._alarm(
+        self.alarm(
             "holds-letters",
             self.metrics.visible(),
-            _AT_LEAST,
+            AT_LEAST,
             1,
             of=(2, 3),
-            missing=_FINE,
+            missing=FINE,
             says="holds letters that nobody could process (runbooks 1 and 3, dead letters). Nightshift sends them home "
             "once their consumer works again (sqs-dlq-backlog)",
         )

@@ -29,7 +29,7 @@ from nightshift.incidents import Event, Incidents
 from nightshift.model import Incident, SwitchState
 from nightshift.service import Service, connect, utc_now
 
-from functions import alarm, sweep, tick
+from functions import alarm, digest, sweep, tick
 from sandbox.lambdas import Handler
 
 if TYPE_CHECKING:
@@ -39,7 +39,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Deployment", "make_table"]
 
-_HANDLERS: dict[str, Handler] = {"sweep": sweep.handler, "alarm": alarm.handler, "tick": tick.handler}
+_HANDLERS: dict[str, Handler] = {
+    "sweep": sweep.handler,
+    "alarm": alarm.handler,
+    "tick": tick.handler,
+    "digest": digest.handler,
+}
 
 TICK_TIMEOUT = timedelta(seconds=120)
 """as infra/functions.py sets it"""
@@ -226,3 +231,12 @@ class Deployment:
             name="nightshift-alarm",
             concurrency=2,
         )
+        if self.policy.notify.reports:
+            lambdas.schedule(
+                self._handler("digest"),
+                timedelta(minutes=15),
+                name="nightshift-digest",
+                timeout=timedelta(minutes=5),
+                concurrency=1,
+                late=timedelta(minutes=10),
+            )

@@ -24,10 +24,13 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "permissions.md"
 
 WHY = {
-    "acm:DescribeCertificate": "is what a listener shows to clients valid?",
     "application-autoscaling:DescribeScalableTargets": "does autoscaling scale it, and within which limits?",
     "application-autoscaling:DescribeScalingPolicies": "would autoscaling use a higher limit?",
     "application-autoscaling:RegisterScalableTarget": "the cure where autoscaling is at its limit: another one",
+    "acm:DescribeCertificate": "is what a listener shows to clients valid? When does a registered certificate end?",
+    "acm:ListTagsForCertificate": "is the certificate's stack being changed right now? Then it is told later",
+    "cloudformation:ContinueUpdateRollback": "the cure, once a person has said yes: continue a rollback that failed",
+    "cloudformation:DescribeStackEvents": "what failed in a stack, and whether our own call began anything",
     "cloudformation:DescribeStacks": "is the target's stack being changed right now? Then nothing is done",
     "cloudtrail:LookupEvents": "who has disabled or enabled the rule? Who may have meant it is asked",
     "cloudwatch:DescribeAlarms": "is the alarm raised, and what does it watch?",
@@ -74,10 +77,13 @@ WHY = {
     "events:DescribeRule": "is the rule enabled?",
     "events:EnableRule": "the cure: the schedule starts its function again",
     "events:ListTagsForResource": "has the rule opted in, is it protected, is it meant to be disabled?",
+    "lambda:GetAccountSettings": "how much concurrency has the account to spare?",
+    "lambda:PutFunctionConcurrency": "the cure: more of a function's calls may run at once, for a while",
     "lambda:GetFunctionConcurrency": "has somebody switched the consumer off?",
     "lambda:GetFunctionConfiguration": "does AWS say that the function has failed, and how long may a call take?",
     "lambda:GetPolicy": "may S3, EventBridge or SNS still call the function?",
     "lambda:InvokeFunction": "the cure: the function is given a failed event again, or asked for an hour without data",
+    "lambda:ListAliases": "through which aliases is a function called whose calls fail?",
     "lambda:ListTags": "is the function's stack being changed right now? Then it is told later",
     "lambda:ListEventSourceMappings": "which function consumes the queue, and is it enabled, and what is read for it?",
     "logs:CreateLogStream": "the function's own log",
@@ -97,6 +103,8 @@ WHY = {
     "s3:ListBucketVersions": "what stands in an archive, what was lately deleted, and which versions there are of it",
     "s3:PutObject": "poison and triggers are stored, before they are deleted; a lost object of an archive is put back",
     "s3:ListBucket": "does S3 answer at all? Which triggers, raw files and hours stand, what was set apart?",
+    "secretsmanager:DescribeSecret": "when was a secret rotated, and when should it have been? Never its value",
+    "secretsmanager:ListSecretVersionIds": "since when has it had its value?",
     "sns:Publish": "people are told",
     "sqs:CancelMessageMoveTask": "the undo of a move",
     "sqs:ChangeMessageVisibility": "a letter that stays is shown to others again",
@@ -128,6 +136,7 @@ _WHAT = {
     "sweep": "every minute: looks at everything, opens incidents, hands out work",
     "alarm": "the one that strangers can wake: it can only put work on the queue",
     "tick": "looks at one target, moves one incident; to act it takes a write role",
+    "digest": "every quarter of an hour: sends the reports that the clock asks for; reads records and figures",
 }
 
 _HEAD = f"""# Permissions

@@ -26,6 +26,8 @@ TITLES: Mapping[str, str] = _TABLES["scenarios"]
 """every scenario of the runbooks, by its number (runbook.row)"""
 OUT_OF_SCOPE: Mapping[str, str] = _TABLES["out-of-scope"]
 """why Nightshift leaves it alone, by the scenario's number"""
+CORRECTIONS: Mapping[str, str] = _TABLES["corrections"]
+"""what the runbooks say that must not be copied, by a name of ours"""
 SPINE = {
     "alarms",
     "calendar",
@@ -33,11 +35,12 @@ SPINE = {
     "escalation",
     "health",
     "leases",
-    "notices",
+    "maintenance",
     "registry",
     "severities",
     "storm",
     "timeline",
+    "updates",
     "verify-change",
 }
 """what stands for a scenario though it is no remediation: parts of the spine, which all remediations share"""
@@ -48,6 +51,14 @@ tests; a test fails when it is not current, or when a scenario has neither a tes
 
 | scenario | what | covered by | tests |
 |---|---|---|---|
+"""
+_WRONG = """
+## What the runbooks say wrongly
+
+Some of their commands do nothing, or harm. Each with the tests that show what is done instead, or that it never is.
+
+| runbook: what it says | tests |
+|---|---|
 """
 
 
@@ -62,15 +73,35 @@ class Mark:
 
 
 def marks() -> Iterator[Mark]:
-    """Every marked test. Raises ValueError for a mark whose names nobody can tell."""
+    """Every test that stands for a scenario. Raises ValueError for a mark whose names nobody can tell."""
+    for (scenario, remediation), test, file in _marked("scenario"):
+        yield Mark(scenario, remediation, test, file)
+
+
+def corrected() -> Mapping[str, list[str]]:
+    """By what a runbook says wrongly: links to its tests. Raises ValueError for what none says."""
+    rows: dict[str, list[str]] = {each: [] for each in CORRECTIONS}
+    for (wrong,), test, file in _marked("corrects"):
+        if wrong not in rows:
+            msg = f"{file}: {test} corrects {wrong}, which scenarios.toml does not have"
+            raise ValueError(msg)
+        rows[wrong].append(_link(test, file))
+    return rows
+
+
+def _marked(mark: str) -> Iterator[tuple[tuple[str, ...], str, Path]]:
+    """The arguments of every such mark, with its test and its file."""
     for path in sorted(_TESTS.rglob("test_*.py")):
         for node in ast.walk(_tree(path)):
             if not isinstance(node, ast.FunctionDef):
                 continue
-            for mark in node.decorator_list:
-                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.scenario":
-                    scenario, remediation = (_text(each, path) for each in mark.args)
-                    yield Mark(scenario, remediation, node.name, path.relative_to(ROOT))
+            for call in node.decorator_list:
+                if isinstance(call, ast.Call) and ast.unparse(call.func) == f"pytest.mark.{mark}":
+                    yield tuple(_text(each, path) for each in call.args), node.name, path.relative_to(ROOT)
+
+
+def _link(test: str, file: Path) -> str:
+    return f"[{test}](../{file})"
 
 
 def _text(node: ast.expr, path: Path) -> str:
@@ -122,7 +153,7 @@ def covered() -> Mapping[str, Mapping[str, list[str]]]:
         if mark.scenario not in rows:
             msg = f"{mark.file}: {mark.test} stands for scenario {mark.scenario}, which scenarios.toml does not have"
             raise ValueError(msg)
-        rows[mark.scenario][mark.remediation].append(f"[{mark.test}](../{mark.file})")
+        rows[mark.scenario][mark.remediation].append(_link(mark.test, mark.file))
     return rows
 
 
@@ -136,7 +167,8 @@ def page() -> str:
             lines.append(f"| {scenario} | {title} | out of scope | {OUT_OF_SCOPE[scenario]} |")
         elif not by:
             lines.append(f"| {scenario} | {title} | nothing yet | |")
-    return _HEAD + "\n".join(lines) + "\n"
+    wrong = [f"| {CORRECTIONS[each]} | {'<br>'.join(sorted(set(tests)))} |" for each, tests in corrected().items()]
+    return _HEAD + "\n".join(lines) + "\n" + _WRONG + "\n".join(wrong) + "\n"
 
 
 def _shown(name: str) -> str:

@@ -57,6 +57,8 @@ _LOST = "archive-object-lost"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
 _TABLES = "dynamodb-throttled"
+_ROLLBACK = "stack-rollback-failed"
+_THROTTLED = "lambda-throttled"
 _BY_SCENE = {
     "busy": _SHORT,
     "bad release": _RELEASE,
@@ -67,6 +69,7 @@ _BY_SCENE = {
     "work slows": _TUNE,
     "letters forgotten": _TUNE,
     "failed events": _EVENTS,
+    "calls come in": _THROTTLED,
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
@@ -79,6 +82,7 @@ _BY_SCENE = {
     "rule disabled": _DISABLED,
     "hours lost": _HOURS_MISSING,
     "table busy": _TABLES,
+    "rollback fails": _ROLLBACK,
 }
 """which scene begins whose life, where the first does not say it"""
 _MOVES, _CANCELS, _SENDS = "sqs.StartMessageMoveTask", "sqs.CancelMessageMoveTask", "sqs.SendMessage"
@@ -87,8 +91,9 @@ _DELETES, _RAISES = "s3.DeleteObject", _LENDS
 _REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecution"
 _COPIES = "s3.CopyObject"
 _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
-_INVOKES = "lambda.Invoke"
 _UPDATES = "dynamodb.UpdateTable"
+_INVOKES, _RESERVES = "lambda.Invoke", "lambda.PutFunctionConcurrency"
+_CONTINUES = "cloudformation.ContinueUpdateRollback"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -124,10 +129,12 @@ _OWN: Mapping[str, Mapping[str, str | float]] = {
     _LOST: dict(_SOON),
     _DISABLED: {**_SOON},
     _HOURS_MISSING: {**_SOON},
+    _ROLLBACK: {**_SOON},
     _ERRORS: {**_SOON, "history": "PT20M", "suspect": "PT0M"},
     _TRAFFIC: _SOON,
     _BROKEN: _SOON,
     _TUNE: {**_SOON, "patience": "PT20M", "least": 8, "processing_metric": WORK},
+    _THROTTLED: {**_SOON, "patience": "PT12M", "lease": "PT20M"},
     _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
     _TABLES: {
         **_SOON,
@@ -258,6 +265,11 @@ def _hours(count: int, *, never: int = 0, **more: Any) -> Story:
     return _told(_HOURS_MISSING, scenes, {}, {"documents": 0, "schedules": 1, **more})
 
 
+def _unrolled(*scenes: Scene, mended: int = 1, role: int = 1, **more: Any) -> Story:
+    begins = _at(0.1, "rollback fails", mended, role)
+    return _told(_ROLLBACK, (begins, *scenes), {}, {"documents": 0, "stacks": 1, **more})
+
+
 def _failed(
     *scenes: Scene,
     of: tuple[int, int, int, int] = (4, 0, 0, 0),
@@ -273,6 +285,11 @@ def _table(*scenes: Scene, has: Mapping[str, str | int] | None = None, **more: A
     return _told(
         _TABLES, (_at(0.1, "table busy", 30 * 60, 35), *scenes), has or {}, {"documents": 0, "stores": 1, **more}
     )
+
+
+def _turned_away(*scenes: Scene, asks: int = 390, lambdas: int = 1, **more: Any) -> Story:
+    begin = (_at(2.1, "calls come in", asks, which=which) for which in range(lambdas))
+    return _told(_THROTTLED, (*begin, *scenes), {}, {"documents": 0, "lambdas": lambdas, **more})
 
 
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
@@ -335,6 +352,15 @@ LIVES: tuple[Life, ...] = (
     Life("capacity, only watched", _table(mode="observe"), (_REFUSED,), (), (_UPDATES, _LIMITS)),
     Life("capacity that a hot key cannot use", _table(_at(0.05, "table key", 1)), (_ESCALATED,), (), (_UPDATES, _LIMITS)),
     Life("higher maximum of a table", _table(_at(0.05, "table scaled")), (_FIXED,), (_LIMITS,), (_UPDATES,)),
+    # concurrency
+    Life("concurrency that helps", _turned_away(), (_FIXED,), (_RESERVES,)),
+    Life("concurrency that does not help", _turned_away(asks=1200), (_REVERTED,), (_RESERVES,)),
+    Life("concurrency, and somebody reserves", _turned_away(_at(20, "reserve by hand", 30)), (_FIXED,), (_RESERVES,)),
+    Life("concurrency, and somebody stops it", _turned_away(_at(20, "reserve by hand", 0)), (_FIXED,), (_RESERVES,)),
+    Life("concurrency, approved", _turned_away(mode="approve", answer="yes"), (_FIXED,), (_RESERVES,)),
+    Life("concurrency, only watched", _turned_away(mode="observe"), (_REFUSED,), (), (_RESERVES,)),
+    Life("concurrency, and none to spare", _turned_away(_at(0.1, "account is small", 160)), (_ESCALATED,), (), (_RESERVES,)),
+    Life("concurrency, enough for one of two", _turned_away(_at(0.1, "account is small", 175), lambdas=2), (_ESCALATED, _FIXED), (_RESERVES,)),
     # releases
     Life("release that is rolled back", _released(), (_FIXED,), ("ecs.UpdateService",), ("ecs.StopServiceDeployment",)),
     Life("release that is stopped under way", _released(crashes=1), (_FIXED,), ("ecs.StopServiceDeployment",), ("ecs.UpdateService",)),
@@ -404,6 +430,12 @@ LIVES: tuple[Life, ...] = (
     Life("hours that are missing", _hours(2), (_FIXED,), (_ASKS_FOR,)),
     Life("hours that fail", _hours(3, never=2), (_ESCALATED,), (_ASKS_FOR,)),
     Life("hours, only watched", _hours(1, mode="observe"), (_REFUSED,), (), (_ASKS_FOR,)),
+    # stacks
+    Life("rollback that is continued", _unrolled(answer="yes"), (_FIXED,), (_CONTINUES,)),
+    Life("rollback that fails again", _unrolled(mended=0, answer="yes"), (_ESCALATED,), (_CONTINUES,)),
+    Life("rollback that is not continued", _unrolled(answer="no"), (_REFUSED,), (), (_CONTINUES,)),
+    Life("rollback without a role", _unrolled(role=0), (_ESCALATED,), (), (_CONTINUES,)),
+    Life("rollback, only watched", _unrolled(mode="observe"), (_REFUSED,), (), (_CONTINUES,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

@@ -24,6 +24,7 @@ from nightshift.engine import GIVE_BACK_EVERY, GIVE_BACK_TRIES
 from nightshift.incidents import Event
 from nightshift.model import Call as PlannedCall
 from nightshift.model import Incident, Outcome, SwitchState, Verdict
+from nightshift.stacks import ROLLBACK_FAILED
 
 from sandbox.clock import from_ms, to_ms
 from sandbox.ledger import fingerprint
@@ -31,7 +32,7 @@ from sandbox.seam import Call
 from sandbox.simulation.hub import Running
 from sandbox.simulation.loan import LENT, ORIGINAL
 from sandbox.simulation.nemesis import Fault
-from sandbox.simulation.run import CAPACITY, LATE, TASKS, TRIGGERS, WIRES, Human, Played, stuck_for
+from sandbox.simulation.run import CAPACITY, LATE, RESERVED, TASKS, TRIGGERS, WIRES, Human, Played, Stage, stuck_for
 from sandbox.systems.hot_aggregates import READS, WRITES
 from sandbox.systems.transient_trigger import TransientTrigger, readable
 from sandbox.trail import Event as TrailEvent
@@ -56,7 +57,10 @@ _REACH = timedelta(minutes=6)
 _EXPECTED = {"Crash", "Fenced", "StoreUnavailable", "Unsent"}
 """what a tick or a sweep may end with: it is taken up again"""
 _LIMITS = "application-autoscaling.RegisterScalableTarget"
+_CONTINUES = "cloudformation.ContinueUpdateRollback"
+_RESERVES = "lambda.PutFunctionConcurrency"
 _ONCE = {
+    _CONTINUES,
     "ecs.UpdateService",
     "events.EnableRule",
     "dynamodb.UpdateTable",
@@ -65,6 +69,7 @@ _ONCE = {
     "sqs.SetQueueAttributes",
     "sqs.StartMessageMoveTask",
     _LIMITS,
+    _RESERVES,
 }
 """writes of which an attempt makes at most one"""
 _RAISED = {"VisibilityTimeout", "MessageRetentionPeriod"}
@@ -408,6 +413,25 @@ def schedules_kept(case: Case) -> Iterator[str]:
             yield f"{_resource(call)} was enabled at {call.at:%H:%M:%S}, and nobody had said yes"
 
 
+def stacks_kept(case: Case) -> Iterator[str]:
+    """A rollback is continued after a yes, with the stack's own role, skipping nothing, and once after each failure."""
+    for stack in case.played.stage.stacks:
+        tokens = Counter(token for _, token in stack.continued)
+        for token, count in tokens.items():
+            if count > 1:
+                yield f"the rollback of {stack.name} was continued {count} times with {token}"
+    for call in case.writes:
+        if call.name != _CONTINUES:
+            continue
+        at = f"{_resource(call)} was continued at {call.at:%H:%M:%S}"
+        if not case.played.stage.answers[call.principal.name]:
+            yield f"{at}, and nobody had said yes"
+        if call.params.keys() != {"StackName", "ClientRequestToken"}:
+            yield f"{at} with more than its token: {sorted(call.params)}"
+        if not next(each.role for each in case.played.stage.stacks if each.arn == _resource(call)):
+            yield f"{at} with our own permissions: it has no role"
+
+
 # -- 2: at most once -------------------------------------------------------------------------------------------------
 
 
@@ -602,11 +626,19 @@ def sickness_noticed(case: Case) -> Iterator[str]:
         wires = {each.target for each in case.played.incidents if each.remediation == WIRES}
         if bucket.untold and bucket.arn not in wires and WIRES in case.played.stage.nightshift.policy.remediations:
             yield f"{bucket.arn} did not tell the queue of {', '.join(bucket.untold)}, and nobody was ever told"
-    for pipeline in case.played.stage.pipelines:
+    yield from _work_unnoticed(stage, known)
+
+
+def _work_unnoticed(stage: Stage, known: set[str]) -> Iterator[str]:
+    """The same of files, executions and stacks."""
+    for pipeline in stage.pipelines:
         late = pipeline.late(LATE + timedelta(minutes=5))
         if late and pipeline.raw_arn not in known:
             yield f"{len(late)} raw files are not processed in {pipeline.raw_arn}, and nobody was ever told"
-    for machine in case.played.stage.machines:
+    for stack in stage.stacks:
+        if stack.status == ROLLBACK_FAILED and stack.arn not in known:
+            yield f"the rollback of {stack.name} has failed, and nobody was ever told"
+    for machine in stage.machines:
         if machine.left and machine.arn not in known:
             yield f"{len(machine.left)} executions of {machine.arn} have failed, and nobody was ever told"
 
@@ -634,12 +666,13 @@ def loans_returned(case: Case) -> Iterator[str]:
     if CAPACITY in case.played.story.settings:
         yield from _tasks_returned(case)
     yield from _tables_returned(case)
+    yield from _concurrency_returned(case)
 
 
-def _overlooked(case: Case, human: Human) -> bool:
-    """Whether a person set it between our look and our raise: SQS has no condition for that, and nobody can know."""
+def _overlooked(case: Case, human: Human, name: str = "sqs.SetQueueAttributes") -> bool:
+    """Whether a person set it between our look and our raise: AWS has no condition for that, and nobody can know."""
     return any(
-        call.name == "sqs.SetQueueAttributes"
+        call.name == name
         and not _takes_back(case, call)
         and _owner(call) == human.subject
         and case.invocation(call).started_ms <= human.at_ms < call.notes["effect_ms"]
@@ -672,6 +705,24 @@ def _tables_returned(case: Case) -> Iterator[str]:
             yield f"{store.arn} is left at {now} writes; {right} is right"
         if store.capacity[0] != READS:
             yield f"{store.arn} is left at {store.capacity[0]} reads, which nobody was to touch"
+
+
+def _concurrency_returned(case: Case) -> Iterator[str]:
+    """The same of what is reserved for a function: one that somebody has stopped stays so."""
+    lambdas, humans = case.played.stage.lambdas, case.played.stage.humans
+    if lambdas is None:
+        return
+    for function in lambdas.all.values():
+        arn = lambdas.arn(function.name)
+        human = [
+            each.value
+            for each in humans
+            if each.what == "reserve" and each.subject == arn and not _overlooked(case, each, _RESERVES)
+        ]
+        right = (human or [RESERVED])[-1]
+        told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == arn)
+        if function.reserved != right and not told:
+            yield f"{arn} is left with {function.reserved} reserved; {right} is right"
 
 
 def only_raised(case: Case) -> Iterator[str]:
@@ -862,6 +913,8 @@ def _takes_back(case: Case, call: Call) -> bool:
         return _resource(call) in lent and call.params["Attributes"].get("VisibilityTimeout") != LENT
     if call.name == "dynamodb.UpdateTable":
         return bool(call.params["ProvisionedThroughput"]["WriteCapacityUnits"] == WRITES)
+    if call.name == _RESERVES:
+        return int(call.params["ReservedConcurrentExecutions"]) == RESERVED
     wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
     if call.params.get("ServiceNamespace") == "dynamodb":
         return bool(wanted == WRITES)
@@ -898,6 +951,8 @@ def _resource(call: Call) -> str:
         return str(params.get("executionArn") or params["stateMachineArn"])
     if call.service == "dynamodb":
         return f"arn:aws:dynamodb:{place}:table/{params['TableName']}"
+    if call.service == "cloudformation":
+        return str(params["StackName"])
     if call.service == "events":
         return f"arn:aws:events:{place}:rule/{params['Name']}"
     if call.service == "lambda":
@@ -985,6 +1040,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "executions once": executions_once,
     "archive kept": archive_kept,
     "schedules kept": schedules_kept,
+    "stacks kept": stacks_kept,
     "once per attempt": once_per_attempt,
     "one at a time": one_at_a_time,
     "within budget": within_budget,

@@ -26,11 +26,13 @@ from nightshift.engine import Engine
 from nightshift.model import Incident, Phase, SwitchState
 from nightshift.remediation import Remediation
 from nightshift.remediations import REMEDIATIONS
+from nightshift.stacks import ROLLBACK_FAILED
 from nightshift.sweep import Sweep
 
 from sandbox.clock import NeverHappened
 from sandbox.deployment import Deployment
 from sandbox.fakes.autoscaling import DIMENSION
+from sandbox.fakes.stacks import Stack
 from sandbox.fakes.tables import Tables
 from sandbox.images import Behaviour
 from sandbox.ledger import fingerprint
@@ -44,10 +46,12 @@ from sandbox.simulation.story import SETTLE, START, Scene, Story
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
+from sandbox.systems.ecs_system import OPT_IN
 from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.hot_aggregates import HotAggregates, table_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
+from sandbox.systems.pulse_functions import PulseFunctions, functions_target
 from sandbox.systems.queue_service import QueueService
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -76,6 +80,10 @@ ARCHIVE = "archive-object-lost"
 DISABLED, HOURS = "schedule-disabled", "hours-missing"
 EVENTS = "lambda-dlq-backlog"
 TABLES = "dynamodb-throttled"
+ROLLBACKS = "stack-rollback-failed"
+THROTTLED = "lambda-throttled"
+RESERVED = 10
+"""what is reserved for a function, until somebody sets another value"""
 SHORT = 80
 """per cent of CPU above which a service is short of it"""
 TASKS = 2
@@ -108,6 +116,8 @@ class Systems:
     schedules: list[Ingestion]
     functions: list[EtlFunction]
     stores: list[HotAggregates]
+    stacks: list[Stack]
+    lambdas: PulseFunctions | None
 
     def whose(self, remediation: str) -> Sized:
         """Those that a remediation may look at."""
@@ -123,6 +133,8 @@ class Systems:
             HOURS: self.schedules,
             EVENTS: self.functions,
             TABLES: self.stores,
+            ROLLBACKS: self.stacks,
+            THROTTLED: self.lambdas.all if self.lambdas else (),
         }
         return found.get(remediation, self.queues)
 
@@ -254,6 +266,9 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
         tables = Tables(world) if story.stores else None
         stores = [HotAggregates(world, f"-s{number}", tables=tables) for number in range(story.stores)]
+        stacks = [_stack(world, number) for number in range(story.stacks)]
+        names = [f"pulse-{number}" for number in range(story.lambdas)]
+        lambdas = PulseFunctions(world, *names) if names else None
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
@@ -270,6 +285,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             schedules=schedules,
             functions=functions,
             stores=stores,
+            stacks=stacks,
+            lambdas=lambdas,
         )
         toml = configuration(story, world, systems)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
@@ -291,6 +308,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             system.offer(1)
         for function in functions:
             function.per_minute = 1
+        if lambdas is not None:
+            lambdas.has_a_past()
         for api in apis:
             api.ecs_stops_replacing()
             api.requests(60)
@@ -384,6 +403,13 @@ def _bucket(world: World, number: int, *, wired: bool, versioned: bool) -> Trans
     return system
 
 
+def _stack(world: World, number: int) -> Stack:
+    """A stack with a role of its own."""
+    stack = world.stacks.add(f"Api{number}Stack", role=f"arn:aws:iam::{world.account}:role/deploys")
+    stack.tags |= OPT_IN
+    return stack
+
+
 def _ingestion(world: World, number: int) -> Ingestion:
     """An ingestion that runs every five minutes."""
     system = Ingestion(world, f"-i{number}", period=timedelta(minutes=5))
@@ -442,14 +468,23 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         f'[[systems]]\nname = "ingestion-{number}"\n{schedule_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.schedules)
     ]
+    of_events = f"remediations = {json.dumps([EVENTS])}\n"  # and not of the one that stands in for all that lend
     parts += [
-        f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode)}\n'
+        f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode, more=of_events)}\n'
         for number, system in enumerate(systems.functions)
     ]
     parts += [
         f'[[systems]]\nname = "table-{number}"\n{table_target(system, mode=story.mode, index=False)}\n'
         for number, system in enumerate(systems.stores)
     ]
+    parts += [
+        f'[[systems]]\nname = "stack-{number}"\n[[systems.targets]]\narn = "{stack.arn}"\nmode = "{story.mode}"\n'
+        for number, stack in enumerate(systems.stacks)
+    ]
+    lambdas = systems.lambdas
+    if lambdas is not None:
+        of_lambdas = (functions_target(lambdas, name, mode=story.mode) for name in lambdas.all)
+        parts.append(f'[[systems]]\nname = "pulse"\n{"".join(of_lambdas)}\n')
     loans = systems.loans
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
@@ -813,6 +848,19 @@ def _hours_lost(stage: Stage, scene: Scene) -> None:
     system.never |= set(lost[:never])
 
 
+def _rollback_fails(stage: Stage, scene: Scene) -> None:
+    """
+    An update of a stack cannot be rolled back; ``numbers``: whether what failed is mended, and whether it has a role.
+
+    It is mended at once: who says yes does so because of that.
+    """
+    mended, role = scene.numbers
+    stack = stage.stacks[scene.which % len(stage.stacks)]
+    stage.world.stacks.fail_rollback(stack.name)
+    stack.mended = bool(mended)
+    stack.role = stack.role if role else ""
+
+
 def _failed_events(stage: Stage, scene: Scene) -> None:
     """
     A function has failed at events for good, as after an outage.
@@ -857,6 +905,26 @@ def _set_capacity(stage: Stage, scene: Scene) -> None:
 def _table_lowered(stage: Stage, scene: Scene) -> None:
     """A table's capacity was lowered so often that AWS takes no other decrease for a while."""
     _store(stage, scene).lowered(4, since=stage.world.now - timedelta(minutes=scene.numbers[0]))
+
+
+def _calls_come_in(stage: Stage, scene: Scene) -> None:
+    """More calls of a function are asked for than are reserved for it; ``numbers``: how many a minute."""
+    if stage.lambdas is not None:
+        list(stage.lambdas.all.values())[scene.which].asks = scene.numbers[0]
+
+
+def _account_is_small(stage: Stage, scene: Scene) -> None:
+    """The account may run no more at once than this."""
+    if stage.lambdas is not None:
+        stage.lambdas.limit = scene.numbers[0]
+
+
+def _reserve(stage: Stage, scene: Scene) -> None:
+    """A person reserves another number for a function; 0 stops it."""
+    if stage.lambdas is not None:
+        function = list(stage.lambdas.all.values())[scene.which]
+        stage.note("reserve", stage.lambdas.arn(function.name), value=scene.numbers[0])
+        function.reserved = scene.numbers[0]
 
 
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
@@ -1141,10 +1209,13 @@ def _look(stage: Stage) -> None:
         found[pipeline.raw_arn] = not pipeline.late(LATE)
     for machine in stage.machines:
         found[machine.arn] = not machine.left
+    if stage.lambdas is not None:
+        found |= {stage.lambdas.arn(each.name): stage.lambdas.well(each) for each in stage.lambdas.all.values()}
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
     found |= {system.arn: not system.short(system.table.own) for system in stage.stores}
+    found |= {stack.arn: stack.status.endswith("_COMPLETE") for stack in stage.stacks}
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -1217,6 +1288,7 @@ def _heal(stage: Stage) -> None:
         api.leak_memory(0)
         api.target_group.failing.clear()
     _heal_work(stage)
+    _heal_account(stage)
     for name in stage.loans.names:
         stage.loans.heal(name)
     if stage.switch[-1][1] is not SwitchState.ON:
@@ -1237,11 +1309,10 @@ def _heal_work(stage: Stage) -> None:
     for function in stage.functions:
         function.source_down = function.queue_closed = False
         function.fails_at.clear()
+    for each in stage.lambdas.all.values() if stage.lambdas is not None else ():
+        each.asks = 60
     for machine in stage.machines:
         machine.up(INDEX)
-    for store in stage.stores:
-        store.table.own.hot.clear()
-        store.ask(write=5)
     for ingestion in stage.schedules:
         ingestion.enable()
         ingestion.never.clear()
@@ -1252,6 +1323,17 @@ def _heal_work(stage: Stage) -> None:
         pipeline.lose_no_more()
         for key in pipeline.missing:
             pipeline.process(key)
+
+
+def _heal_account(stage: Stage) -> None:
+    """No key is hot any more, few writes come, and stacks are mended."""
+    for stack in stage.stacks:
+        stack.mended = True
+        if stack.status == ROLLBACK_FAILED:
+            stage.world.stacks.set_status(stack.name, "UPDATE_COMPLETE")
+    for store in stage.stores:
+        store.table.own.hot.clear()
+        store.ask(write=5)
 
 
 def _come_to_rest(stage: Stage) -> None:
@@ -1284,7 +1366,11 @@ _SCENES: dict[str, Any] = {
     "work slows more": _work_slows_more,
     "letters forgotten": _letters_forgotten,
     "set timeout": _set_timeout,
+    "rollback fails": _rollback_fails,
     "failed events": _failed_events,
+    "calls come in": _calls_come_in,
+    "account is small": _account_is_small,
+    "reserve by hand": _reserve,
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,

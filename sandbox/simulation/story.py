@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 
 from sandbox.simulation.nemesis import Death, Denial, Fault, Weather
 
@@ -81,6 +82,31 @@ _TRIGGER_SETTINGS = (
     'stuck_for = "PT5M"\nreprocess = "PT5M"\nmax_attempts = 2\n'
     'customer_field = "customerCode"\ntimestamp_field = "timestamp"\nidempotent = true'
 )
+_WORKED = 0.2
+"""the share of larger stories in which each of these is looked after, too"""
+_WORK: Mapping[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
+    "machines": (
+        "execution-failed",
+        'any_failed = true\ncalm = "PT2M"\nalone = "PT2M"\nsample = 5',
+        ("executions fail",),
+        ("executions redriven by hand", "definition"),
+    ),
+    "functions": (
+        "lambda-dlq-backlog",
+        'healthy_for = "PT5M"\ncanary_patience = "PT5M"\nbatch = 10\nsample = 10',
+        ("failed events",),
+        (),
+    ),
+    "pipelines": (
+        "pipeline-backlog",
+        'healthy_for = "PT5M"\nreprocess = "PT5M"\ncanary = 1\nbatch = 2',
+        ("files lost", "files lost", "files forgotten"),
+        ("files arrive",),
+    ),
+    "rules": ("schedule-disabled", "", ("rule disabled",), ()),
+    "hours": ("hours-missing", "", ("hours lost",), ()),
+}
+"""what does other work: who takes care of it, with which settings, what befalls it, and what people do"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +143,8 @@ class Story:
     schedules: int = 0  # ingestions that a rule starts
     functions: int = 0  # functions with a queue for their failed events
     stores: int = 0  # tables of DynamoDB with a load
+    stacks: int = 0  # stacks that CloudFormation updates
+    lambdas: int = 0  # functions that share an account's concurrency: these or the ones before
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()
@@ -184,7 +212,8 @@ def draw(seed: int, *, faults: bool = True, small: bool = False) -> Story:
     scenes = [*_causes(dice, story)]
     story, more = _profiled(Random(f"profile/{seed}"), story)
     story, told = _triggered(Random(f"triggers/{seed}"), story)
-    return _filled(dice, story, [*scenes, *more, *told], faults=faults)
+    story, worked = _worked(Random(f"work/{seed}"), story)
+    return _filled(dice, story, [*scenes, *more, *told, *worked], faults=faults)
 
 
 def _profiled(dice: Random, story: Story) -> tuple[Story, list[Scene]]:
@@ -226,6 +255,39 @@ def _triggered(dice: Random, story: Story) -> tuple[Story, list[Scene]]:
             near = at + dice.randrange(60, 12 * 60)
             scenes.append(Scene(near, dice.choice(_TRIGGER_PEOPLE), which, (dice.randrange(1, 9) * 60,)))
     return story, scenes
+
+
+def _worked(dice: Random, story: Story) -> tuple[Story, list[Scene]]:
+    """State machines, functions, a pipeline, schedules, and what befalls them. Drawn by itself, as a profile is."""
+    scenes = []
+    for kind, (name, own, causes, people) in _WORK.items():
+        count = dice.randrange(1, 4)
+        if dice.random() >= _WORKED or (kind == "hours" and story.schedules):
+            continue
+        numbers = {"looks": dice.choice((1, 2)), "deadline": dice.choice((18, 24)), "cooldown": dice.choice((5, 15))}
+        rows = _QUICK.format(**numbers).replace('patience = "PT5M"', 'patience = "PT10M"') + own
+        systems = "schedules" if kind in {"rules", "hours"} else kind
+        count = 1 if kind == "pipelines" else count  # there is one in a world
+        more: dict[str, Any] = {systems: count}
+        story = replace(story, settings={**story.settings, f"remediations.{name}": rows}, **more)
+        for _ in range(dice.randrange(1, 2 + count * story.trouble // (25 * 60))):
+            at, which = story.warm_up + dice.randrange(0, story.trouble - 10 * 60), dice.randrange(count)
+            scenes.append(_of_work(dice, dice.choice(causes), at, which))
+            if people and dice.random() < 0.3:
+                scenes.append(_of_work(dice, dice.choice(people), at + dice.randrange(60, 12 * 60), which))
+    return story, scenes
+
+
+def _of_work(dice: Random, what: str, at: int, which: int) -> Scene:
+    numbers = {
+        "executions fail": (dice.randrange(1, 5), dice.choice((0, 0, 0, 1)), dice.randrange(1, 10) * 60),
+        "failed events": (*(dice.choice(each) for each in ((0, 1, 4, 12), (0, 0, 1, 2), (0, 0, 1, 2))), 0),
+        "files lost": (dice.choice((1, 2, 4)),),
+        "files forgotten": (dice.choice((1, 2)),),
+        "files arrive": (dice.randrange(1, 4),),
+        "hours lost": (dice.choice((1, 2)), dice.choice((0, 0, 1))),
+    }
+    return Scene(at, what, which, numbers.get(what, ()))
 
 
 def _of_profile(dice: Random, what: str, at: int, which: int) -> Scene:

@@ -50,6 +50,8 @@ class Function:
     failing: float = 0.0  # share of calls that its code fails
     insights: bool = False  # whether Lambda Insights measures its memory
     account_full: bool = False  # whether others use up the account's concurrency
+    aliases: tuple[Answer, ...] = ()  # as ListAliases gives them
+    called_as: str = ""  # the alias that its callers name, if any
 
 
 @dataclass
@@ -100,6 +102,7 @@ class Uploads:
             "lambda",
             GetFunctionConfiguration=self._configuration,
             GetFunctionConcurrency=self._concurrency,
+            ListAliases=lambda call: {"Aliases": list(self._known(call).aliases)},
             ListTags=lambda _: {"Tags": {}},
         )
         for name, metric in ((SIGN_INS, "ConsoleSignInFailures"), (GROUPS, "SecurityGroupChanges")):
@@ -168,6 +171,9 @@ class Uploads:
         minute = self.world.agenda.ms // 60_000 - 1
         for name, value in figures.items():
             self.world.metrics.of("AWS/Lambda", name, {"FunctionName": FUNCTION}).put(minute, value)
+            if function.called_as and name in {"Invocations", "Errors"}:
+                dims = {"FunctionName": FUNCTION, "Resource": f"{FUNCTION}:{function.called_as}"}
+                self.world.metrics.of("AWS/Lambda", name, dims).put(minute, value)
         if ran and function.insights:
             used = min(100.0, 100 * function.needs / function.memory)
             self.world.metrics.of("LambdaInsights", "memory_utilization", {"function_name": FUNCTION}).put(minute, used)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from nightshift.environment import Environment
 from nightshift.errors import Unsent
 from nightshift.service import Service, connect, from_environment, utc_now
 
-from functions import alarm, sweep, tick
+from functions import alarm, digest, sweep, tick
 from tests.hostile.shapes import OTHERS, WAYS, Event, Metric, Told, sqs_records
 from tests.support.toy import ACCOUNT, MINUTE, QUARANTINE, REGION, ROLES, START, TABLE, Account, Toy, policy, queue_arn
 
@@ -75,6 +75,21 @@ def test_a_message_ticks(account: Account, service: Service, environment: Enviro
     assert account.wire.written == ["sqs:SetQueueAttributes"]
 
 
+def test_the_clock_sends_what_is_due(account: Account, service: Service) -> None:
+    """Nothing at the first look, for what was before it was not watched; then each week once."""
+    notify = service.policy.notify.model_copy(update={"digests": ("weekly",)})
+    service.reports.policy = replace(service.policy, notify=notify)
+    assert digest.handler(SCHEDULE, Context()) == {"told": []}
+    account.clock.pass_(7 * 24 * 60 * MINUTE)
+    [week] = digest.handler(SCHEDULE, Context())["told"]
+    assert week.startswith("weekly 2026-W")
+    assert digest.handler(SCHEDULE, Context()) == {"told": []}
+    account.wire.fail("sns:Publish", "InternalError", status=500)
+    account.clock.pass_(7 * 24 * 60 * MINUTE)
+    with pytest.raises(Unsent):
+        digest.handler(SCHEDULE, Context())
+
+
 @pytest.mark.hostile(5)
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.__name__))
 def test_an_alarm_makes_us_look(
@@ -118,7 +133,11 @@ def test_a_forged_alarm_about_a_healthy_target_does_nothing(account: Account, se
     assert account.wire.written == []
 
 
-@pytest.mark.parametrize("handler", [sweep.handler, alarm.handler, tick.handler], ids=["sweep", "alarm", "tick"])
+@pytest.mark.parametrize(
+    "handler",
+    [sweep.handler, alarm.handler, tick.handler, digest.handler],
+    ids=["sweep", "alarm", "tick", "digest"],
+)
 @pytest.mark.parametrize(
     "event",
     [None, [], "x", {}, {"Records": "x"}, {"Records": [None]}, {"Records": [{}]}, {**SCHEDULE, "account": "9" * 12}],

@@ -61,6 +61,15 @@ RULE = Target(
 )
 TABLE = Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/hot"), group="g")
 INDEX = Target(arn=Arn.parse(f"{TABLE.arn}/index/place"), group="g")
+SECRET, STACK, CERTIFICATE = (
+    Target(arn=Arn.parse(f"arn:aws:{each}"), group="g")
+    for each in (
+        "secretsmanager:eu-central-1:111122223333:secret:db-a1B2c3",
+        "cloudformation:eu-central-1:111122223333:stack/api/1",
+        "acm:eu-central-1:111122223333:certificate/1",
+    )
+)
+KEPT_UP = (SECRET, STACK, CERTIFICATE)
 LISTED = Arn.parse("arn:aws:s3:::changes/customers/")
 RAW = Arn.parse("arn:aws:s3:::raw")
 PIPELINE = Target(
@@ -85,7 +94,7 @@ PIPELINE = Target(
 def test_every_action_that_a_remediation_declares_has_a_resource(remediation: type) -> None:
     """Adding an action without saying on what it is allowed fails here, not at three in the morning."""
     declared = {*remediation.reads, *remediation.writes, *remediation.delegates}  # type: ignore[attr-defined]
-    every = (DLQ, EVENTS, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, TRIGGERS, PIPELINE, RULE, TABLE)
+    every = (DLQ, EVENTS, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, TRIGGERS, PIPELINE, RULE, TABLE, *KEPT_UP)
     targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
     if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
@@ -116,9 +125,24 @@ def test_a_function_is_called_by_the_alias_that_is_named_and_looked_at_by_itself
     assert looked_at == {str(FUNCTION.arn)}
 
 
+def test_what_people_keep_up_is_read_by_its_own_arn() -> None:
+    """And never a secret's value; a rollback is continued with the role that the stack has, and with no other."""
+    for target, action in zip(
+        KEPT_UP,
+        ("secretsmanager:DescribeSecret", "cloudformation:DescribeStacks", "acm:DescribeCertificate"),
+        strict=True,
+    ):
+        assert granted_reads(action, target.arn, PLACE) == {Grant(action, str(target.arn))}
+    assert {"secretsmanager:GetSecretValue", "secretsmanager:RotateSecret"} <= NEVER.keys()
+    [grant] = grants_for(["cloudformation:ContinueUpdateRollback"], [STACK, DLQ], PLACE, who="x")
+    assert grant.resource == str(STACK.arn)
+    assert grant.conditions == (("Null", "cloudformation:RoleArn", "true"),)
+
+
 def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
-    examples = {each.arn.kind: each.arn for each in (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, RULE, TABLE)}
+    known = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, RULE, TABLE, *KEPT_UP)
+    examples = {each.arn.kind: each.arn for each in known}
     for kind in signals.KINDS.values():
         arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)  # a prefix of a bucket
         assert arn is not None, f"no example of {kind.names} in this test"
@@ -299,6 +323,7 @@ def test_what_may_be_allowed_everywhere_has_no_resource_in_aws(action: str) -> N
     assert all(definition(each).reads for each in UNDIVIDED)
 
 
+@pytest.mark.corrects("domain-snapshots")
 @pytest.mark.parametrize("action", sorted({*_SCOPES, *WORST, *(each for each in NEVER if "*" not in each)}))
 def test_every_action_that_is_named_is_one_of_awss(action: str) -> None:
     """A slip of the pen would grant, deny or describe nothing."""
@@ -326,6 +351,7 @@ def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
         Target(arn=LISTED, group="g"),
         Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/t"), group="g"),
         RULE,
+        *KEPT_UP,
     ]
     found = {grant.resource for grant in grants_for([action], targets, PLACE, who="x")}
     kinds = [definition(action).kinds_of(resource) for resource in found]

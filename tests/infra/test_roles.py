@@ -238,14 +238,43 @@ def test_no_function_may_set_the_kill_switch(template: Template, role: str) -> N
 
 
 def test_each_function_keeps_records_as_it_needs_to(template: Template) -> None:
-    """The sweep claims nothing and the alarm function keeps no records."""
+    """The sweep claims nothing, and updates nothing but how often it looked; the alarm function keeps no records."""
     found = {
         role: {action for action, _, _ in allowed(template, role_of(template, role)) if action.startswith("dynamodb:")}
         for role in FUNCTIONS
     }
     assert found["AlarmRole"] == set()
     assert found["SweepRole"] < found["TickRole"]
-    assert "dynamodb:UpdateItem" not in found["SweepRole"]
+    counting = [
+        each.conditions
+        for each in statements(template, role_of(template, "SweepRole"))
+        if each.effect == "Allow" and "dynamodb:UpdateItem" in each.actions
+    ]
+    assert counting == [{"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": ["HEARTBEAT"]}}]
+
+
+def test_reports_by_the_clock_have_a_function_where_they_are_asked_for(template: Template, tmp_path: Path) -> None:
+    """It reads records and figures, notes what was told and tells people: no target, no work, no write role."""
+    assert not [name for name in of_type(template, "AWS::Lambda::Function") if "Digest" in name]
+    asked = TOML.replace("[notify]", '[notify]\ndigests = ["weekly"]')
+    digested = synthesize(parse_toml(asked, path="t"), tmp_path)
+    role = role_of(digested, "DigestRole")
+    actions = {action for action, _, _ in allowed(digested, role)}
+    assert {action for action in actions if not action.startswith(("kms:", "logs:", "xray:"))} == {
+        "cloudwatch:GetMetricData",
+        "dynamodb:BatchGetItem",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
+        "sns:Publish",
+        "sqs:SendMessage",
+    }
+    assert _denied(digested, role, "sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/admin")
+    assert _denied(digested, role, "sqs:SendMessage", SOURCE)
+    [rule] = [each for each in of_type(digested, "AWS::Events::Rule").values() if "report" in each["Description"]]
+    assert rule["ScheduleExpression"] == "cron(0/15 * * * ? *)"
+    alarms = of_type(digested, "AWS::CloudWatch::Alarm")
+    assert [name for name in alarms if "DigestFails" in name]
 
 
 @pytest.mark.hostile(19)

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from nightshift.incidents import Incidents
 
 from infra.stack import stack_name
 from tests.infra.conftest import ACCOUNT, REGION, TOML, synthesize
-from tests.infra.reading import Template, everything, named, of_type, text_of
+from tests.infra.reading import Template, allowed, everything, named, of_type, text_of
 
 ALARM_EVENT: dict[
     str, Any
@@ -441,6 +442,34 @@ def test_every_shipped_configuration_can_be_deployed(path: Path, tmp_path: Path)
     """Each example synthesizes, with all the permissions that it needs known, and cdk-nag content."""
     policy = load_toml(path)
     assert synthesize(policy, tmp_path)["Outputs"]["Name"]["Value"] == policy.name
+
+
+A_PERSONS = [
+    *(f"cognito-idp:{what}" for what in ("AdminResetUserPassword", "AdminSetUserPassword", "UpdateUserPoolClient")),
+    *(f"secretsmanager:{what}" for what in ("GetSecretValue", "PutSecretValue", "RotateSecret", "UpdateSecret")),
+    *(f"ec2:{what}" for what in ("AuthorizeSecurityGroupIngress", "RunInstances", "TerminateInstances")),
+    *(f"rds:{what}" for what in ("DeleteDBCluster", "ModifyDBInstance", "RestoreDBClusterFromSnapshot")),
+    "appsync:UpdateResolver",
+    "cloudformation:UpdateStack",
+    "ecs:RegisterTaskDefinition",
+    "lambda:UpdateFunctionCode",
+    "sqs:PurgeQueue",
+]
+"""what the runbooks do and Nightshift never does: credentials, code, infrastructure, and what nothing brings back"""
+
+
+@pytest.mark.corrects("user-pool-client")
+@pytest.mark.corrects("random-password")
+@pytest.mark.corrects("secret-before-database")
+@pytest.mark.corrects("auto-approve")
+@pytest.mark.corrects("purge-queue")
+@pytest.mark.parametrize("path", sorted(Path("config").glob("*.toml")), ids=lambda path: path.stem)
+def test_what_is_a_persons_alone_no_role_may_do(path: Path, tmp_path: Path) -> None:
+    """No role of any configuration that we ship: whoever takes one over could not do it either."""
+    template = synthesize(load_toml(path), tmp_path)
+    for role in of_type(template, "AWS::IAM::Role"):
+        granted = {action for action, _, _ in allowed(template, role)}
+        assert [action for action in A_PERSONS if any(fnmatchcase(action, each) for each in granted)] == [], role
 
 
 @pytest.mark.parametrize("name", ["nightshift-prod-MessagingDeadLetters30EBD3E2-x", "Nightshift-prod-Work"])

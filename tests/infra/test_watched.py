@@ -319,6 +319,9 @@ THE_RUNBOOKS: Mapping[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.corrects("balancer-by-name")
+@pytest.mark.corrects("ecs-without-cluster")
+@pytest.mark.corrects("running-task-count")
 @pytest.mark.scenario("2.15", "alarms")
 def test_what_the_runbooks_measured_says_nothing_while_all_is_down(watched: Policy) -> None:
     """Namespace, dimensions or name are not those of any metric: the reason why the alarms here are others."""

@@ -76,7 +76,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Template:
     api = ServiceAlarms(stack, "Api", ServiceMetrics(**API))
     worker = ServiceAlarms(stack, "Worker", ServiceMetrics("ioanyt-prod", "usage-aggregator"))
     letters = QueueAlarms(stack, "Letters", QueueMetrics("usage-events-dlq"))
-    SystemDashboard(stack, "Page", dashboard_name="usage-metrics", services=[api, worker], queues=[letters])
+    SystemDashboard(stack, "Page", dashboard_name="usage-metrics", about=[api, worker, letters])
     return stack.template()
 
 
@@ -229,7 +229,7 @@ def test_what_a_shared_load_balancer_answers_is_nobodys(tmp_path: Path) -> None:
     """Its answers are counted for it as a whole: none of them makes an alarm about one of the services behind it."""
     stack = Theirs(tmp_path)
     service = ServiceAlarms(stack, "Api", ServiceMetrics(**API, shared=True))
-    SystemDashboard(stack, "Page", dashboard_name="x", services=[service])
+    SystemDashboard(stack, "Page", dashboard_name="x", about=[service])
     template = stack.template()
     of_balancer = {name for (_, name), where in PUBLISHED.items() if where == BALANCER}
     measured = {name for alarm in alarms(template).values() for _, name, *_ in parts(alarm).values()}

@@ -81,6 +81,14 @@ def test_a_first_level_may_wait_a_little_longer() -> None:
     assert turns(incident(), rules) == [("L1", 15 * MINUTE)]
 
 
+def test_a_severity_may_say_itself_when_it_goes_on() -> None:
+    """At once, or later than somebody must respond: the levels after the first one follow it."""
+    for after, first in ((timedelta(0), 0), (30 * MINUTE, 30)):
+        table = SeverityTable(respond_within=10 * MINUTE, escalate_after=after)
+        rules = policy([], [], severities={Severity.SEV3: table}, escalation=(LEAD, CTO))
+        assert turns(incident(), rules) == [("L1", first * MINUTE), ("L2", (first + 5) * MINUTE)]
+
+
 @pytest.mark.parametrize("verdict", Verdict)
 def test_ends_that_need_a_person_call_one(verdict: Verdict) -> None:
     """What is cured calls nobody, nor what somebody has forbidden or only watches."""

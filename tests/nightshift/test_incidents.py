@@ -2,13 +2,13 @@
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from nightshift.errors import Fenced, StoreUnavailable
 from nightshift.guardrails import Brake
-from nightshift.incidents import Claim, Event, Incidents, Pointer, incident_id
+from nightshift.incidents import Claim, Event, Incidents, Pointer, Watched, incident_id
 from nightshift.model import (
     Approval,
     CallRecord,
@@ -491,6 +491,90 @@ def test_the_heartbeat(store: Incidents) -> None:
     assert store.heartbeat() is None
     store.beat(START, {"targets": 3})
     assert store.heartbeat() == (START, {"targets": 3})
+
+
+def test_sweeps_are_counted_by_day(account: Account, store: Incidents) -> None:
+    """So that a week without incidents is not a week without looks; a lost answer must not make two of one."""
+    late = START.replace(hour=23, minute=59)
+    for at, figures in ((START, {"targets": 3}), (late, {"targets": 3, "unknown": 2}), (late + MINUTE, {"targets": 1})):
+        store.beat(at, figures)
+    day = START.date()
+    assert store.watched(START, late) == {day: Watched(2, 6, 2)}
+    assert store.watched(START, late + MINUTE) == {day: Watched(2, 6, 2), day + timedelta(days=1): Watched(1, 1, 0)}
+    assert store.watched(START - timedelta(days=9), START - timedelta(days=1)) == {}
+    assert len(account.wire.made("dynamodb:TransactWriteItems")) == 3
+
+
+def ended(store: Incidents, number: int, at: datetime) -> Incident:
+    """An incident that ended then."""
+    record = incident(number, queue_arn(f"q{number}"))
+    claim = claimed(store, record)
+    record = replace(record, phase=Phase.CLOSED, verdict=Verdict.FIXED, closed_at=at)
+    store.save(claim, record, ())
+    return record
+
+
+def test_what_ended_is_found_by_when_it_ended(store: Incidents) -> None:
+    """From the first moment, and not at the last; the newest first; what is open is not among it."""
+    records = [ended(store, number, START + number * MINUTE) for number in range(4)]
+    claimed(store, incident(9, queue_arn("open")))
+    found = store.ended(START + MINUTE, START + 3 * MINUTE, limit=9)
+    assert found == [records[2].id, records[1].id]
+    assert store.ended(START, START + 9 * MINUTE, limit=1) == [records[3].id]
+    assert {each.id for each in store.records(found) if each} == {each.id for each in records[1:3]}
+    assert store.due(START + 60 * MINUTE) == [(incident(9, queue_arn("open")).id, START)]
+    assert store.reminders(START + 60 * MINUTE) == []
+
+
+def test_a_reminder_does_not_make_an_end_twice(store: Incidents) -> None:
+    """Whoever is reminded of a closed record writes it again; it has ended once."""
+    record = ended(store, 0, START)
+    assert store.ended(START, START + MINUTE, limit=9) == [record.id]
+    assert store.events(record.id) == [EVENT]
+    assert store.links(record.id) == ()
+
+
+def test_a_record_that_nobody_can_read_is_counted_as_one(account: Account, store: Incidents) -> None:
+    """One that is gone is left out."""
+    record = ended(store, 0, START)
+    account.aws.client("dynamodb").update_item(
+        TableName=TABLE,
+        Key={"pk": {"S": f"INCIDENT#{record.id}"}, "sk": {"S": "INCIDENT"}},
+        UpdateExpression="SET body = :b",
+        ExpressionAttributeValues={":b": {"S": "{"}},
+    )
+    assert list(store.records([record.id, "20260301T0300-00000000"])) == [None]
+
+
+def test_what_a_batch_leaves_over_is_asked_for_again(store: Incidents, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until it comes; a table that answers none of it cannot be used."""
+    records = [ended(store, number, START) for number in range(2)]
+    call, asked = store._call, []
+
+    def half(operation: str, **params: Any) -> dict[str, Any]:
+        if operation != "BatchGetItem":
+            return call(operation, **params)
+        keys = params["RequestItems"][TABLE]["Keys"]
+        asked.append(len(keys))
+        answer = call(operation, RequestItems={TABLE: {"Keys": keys[:1]}})
+        return {**answer, "UnprocessedKeys": {TABLE: {"Keys": keys[1:]}} if keys[1:] else {}}
+
+    monkeypatch.setattr(store, "_call", half)
+    assert list(store.records([each.id for each in records])) == records
+    assert asked == [2, 1]
+    keys = {TABLE: {"Keys": [{"pk": {"S": "x"}, "sk": {"S": "x"}}]}}
+    monkeypatch.setattr(store, "_call", lambda *args, **kwargs: {"Responses": {}, "UnprocessedKeys": keys})
+    with pytest.raises(StoreUnavailable):
+        list(store.records(["x"]))
+
+
+def test_a_scheduled_report_is_noted(store: Incidents) -> None:
+    """By its name: the newest counts."""
+    assert store.reported("weekly") is None
+    store.note_reported("weekly", "2026-W09", START)
+    store.note_reported("weekly", "2026-W10", START)
+    store.note_reported("monthly", "2026-02", START)
+    assert (store.reported("weekly"), store.reported("monthly")) == ("2026-W10", "2026-02")
 
 
 def test_links_are_mutual(store: Incidents) -> None:

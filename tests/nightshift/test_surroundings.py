@@ -186,3 +186,25 @@ def test_what_is_watched() -> None:
     assert deployments_to_watch(QUEUE) == (READ,)
     assert deployments_to_watch(Target(SERVICE, "system")) == (READ,)
     assert deployments_to_watch(replace(QUEUE, consumer=None)) == ()
+
+
+def test_tags_of_what_people_keep_up(account: Account) -> None:
+    """Of a secret and of a stack they come with its description; the stack's are those that it was given itself."""
+    secret = account.aws.client("secretsmanager").create_secret(
+        Name="db", SecretString="x", Tags=[{"Key": "a", "Value": "b"}]
+    )
+    assert tags_of(account.aws, Arn.parse(secret["ARN"])) == {"a": "b"}
+    made = account.aws.client("cloudformation").create_stack(
+        StackName="api",
+        TemplateBody='{"Resources": {"T": {"Type": "AWS::SNS::Topic"}}}',
+        Tags=[{"Key": "a", "Value": "b"}],
+    )
+    assert tags_of(account.aws, Arn.parse(made["StackId"])) == {"a": "b"}
+    certificate = account.aws.client("acm").request_certificate(
+        DomainName="api.example.com", Tags=[{"Key": "a", "Value": "b"}]
+    )
+    assert tags_of(account.aws, Arn.parse(certificate["CertificateArn"])) == {"a": "b"}
+    for action in ("secretsmanager:DescribeSecret", "cloudformation:DescribeStacks", "acm:ListTagsForCertificate"):
+        account.wire.fail(action, "AccessDenied", status=403)
+    for arn in (secret["ARN"], made["StackId"], certificate["CertificateArn"]):
+        assert isinstance(tags_of(account.aws, Arn.parse(arn)), Unread)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -410,6 +410,68 @@ def test_what_stays_sick_is_taken_up_after_a_day(account: Account) -> None:
     account.clock.pass_(timedelta(hours=1))
     night.sweep()
     assert len(account.incidents.open_ids()) == 1
+
+
+class Rare(Toy):
+    """Looked at now and then."""
+
+    turn: ClassVar[timedelta] = timedelta(minutes=20)
+    retold: ClassVar[timedelta] = timedelta(days=7)
+    steady: ClassVar[bool] = True
+
+
+def test_what_changes_slowly_is_looked_at_now_and_then_each_target_in_its_own_minute(account: Account) -> None:
+    """Once in so many minutes, always in the same one of them, and not all in one."""
+    targets = [account.queue(f"q{number}") for number in range(12)]
+    night = Night(account, Rare(), *targets)
+    looks = []
+    for _ in range(40):
+        account.clock.pass_(MINUTE)
+        looks.append(night.sweep().targets)
+    assert looks[:20] == looks[20:]
+    assert sum(looks[:20]) == 12
+    assert max(looks) < 6
+
+
+def test_whoever_is_woken_or_asks_looks_at_once(account: Account) -> None:
+    """Turns are the sweep's alone: an event, and a person's look, do not wait for one."""
+    night = Night(account, Rare(), account.queue("orders", delay=5))
+    assert len(night.sweep.look([night.target])) == 1
+    assert len(night.sweep.wake([night.target])) == 1
+
+
+def test_what_stays_as_it_was_told_is_told_afresh_after_so_long_and_no_sooner(account: Account) -> None:
+    """A week, where that is what it says; whatever minute its turns are in."""
+    night = Night(account, Rare(advises=("mend it",)), account.queue("orders", delay=5))
+    night.minutes(25)
+    assert night.incident.verdict is Verdict.ESCALATED
+    account.clock.pass_(timedelta(days=6))
+    night.minutes(25)
+    assert len(night.ids) == 1
+    account.clock.pass_(timedelta(days=1))
+    night.minutes(25)
+    assert len(night.ids) == 2
+
+
+def test_what_says_something_else_than_was_told_is_told_at_once(account: Account) -> None:
+    """It got worse, and people know of the old trouble only. Where figures move by themselves, a day must pass."""
+    for remediation, ends in ((Rare, 2), (Toy, 1)):
+        name = remediation.__name__
+        night = Night(account, remediation(advises=("mend it",)), account.queue(name, delay=5))
+        night.minutes(25)
+        assert night.incident.verdict is Verdict.ESCALATED
+        account.set(night.target, DelaySeconds="9")
+        night.minutes(25)
+        assert len(night.ids) == ends
+        assert ("9 s" in night.incident.finding.symptom) is (ends == 2)
+
+
+def test_of_a_record_that_is_gone_nobody_knows_what_was_told(account: Account) -> None:
+    """So it counts as told."""
+    night = Night(account, Rare(), account.queue("orders", delay=5))
+    account.incidents.point(Pointer(str(night.target.arn), "toy", "quiet", account.clock(), "gone"), was=None)
+    night.minutes(25)
+    assert night.ids == []
 
 
 def test_a_remediation_that_fails_does_not_keep_the_others_from_looking(

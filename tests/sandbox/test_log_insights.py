@@ -67,6 +67,7 @@ def test_what_it_does_not_know_is_refused_loudly(query: str) -> None:
         answer(query, [{"path": "/", "duration": "1", "@message": ""}])
 
 
+@pytest.mark.corrects("grep-error")
 @pytest.mark.parametrize(
     "message, wrong",
     [

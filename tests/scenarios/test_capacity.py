@@ -130,6 +130,7 @@ def night(*, settings: str = QUICK, warm: float = 25, mode: str = "auto", thin: 
 # -- lent, and given back --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario("1.25", "ecs-capacity-short")
 @pytest.mark.scenario("2.5", "ecs-capacity-short")
 @pytest.mark.scenario("4.3", "ecs-capacity-short")
 @pytest.mark.scenario("4.8", "ecs-capacity-short")

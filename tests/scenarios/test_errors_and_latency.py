@@ -115,6 +115,7 @@ roles = ["{system.execution_role}"]
 
 
 @pytest.mark.scenario("4.2", "ecs-errors-high")
+@pytest.mark.scenario("3.2", "ecs-errors-high")
 @pytest.mark.scenario("4.10", "ecs-errors-high")
 def test_one_path_that_fails_is_named_in_the_report() -> None:
     """By the application's own log, counted once: its path and its numbers, no message and no customer."""
@@ -276,6 +277,7 @@ def test_a_leak_whose_restart_does_not_help_is_handed_over_once() -> None:
 
 
 @pytest.mark.scenario("4.3", "ecs-latency-high")
+@pytest.mark.scenario("3.2", "ecs-latency-high")
 @pytest.mark.scenario("4.10", "ecs-latency-high")
 def test_one_slow_path_is_named_in_the_report() -> None:
     """The code behind it, and nothing is restarted."""

@@ -8,7 +8,9 @@ from datetime import timedelta
 
 import pytest
 from nightshift.incidents import Event
-from nightshift.model import Acknowledgement, Incident, Phase, Verdict
+from nightshift.model import Acknowledgement, Incident, Mode, Phase, Verdict
+from nightshift.report import Context as ReportContext
+from nightshift.report.timeline import timeline_markdown
 
 from sandbox.deployment import Deployment
 from sandbox.mailbox import Mail
@@ -135,6 +137,66 @@ def test_what_is_not_so_bad_does_not_ring_the_pager() -> None:
         [letters] = stage.nightshift.of(DLQ)
         assert letters.severity.value != "SEV2"
         assert set(topics(about(stage, letters))) == {"reports"}
+
+
+UPDATES = """
+[severities.SEV1]
+update_every = "PT30M"
+
+[severities.SEV2]
+label = "Sev 2"
+update_every = "PT30M"
+"""
+
+
+@pytest.mark.scenario("1.27", "updates")
+@pytest.mark.scenario("1.21", "updates")
+def test_people_hear_every_half_hour_until_it_is_resolved() -> None:
+    """The first word says when the next one comes; each says what has changed; the last one that it is over."""
+    with staged(UPDATES) as stage:
+        incident = hopeless(stage)
+        stage.minutes(65)
+        stage.system.ship_good_image()
+        stage.system.finish_deployment()
+        stage.minutes(65)
+        mails = about(stage, incident)
+        assert [mail.attributes["transition"] for mail in mails] == ["closed", "update", "update", "resolved"]
+        first, *_, over = mails
+        assert "Severity  SEV2, Sev 2" in first.text
+        assert f"The next update comes at {incident.closed_at + timedelta(minutes=30):%H:%M UTC}" in first.text
+        told = [mail.at - incident.closed_at for mail in mails if incident.closed_at]
+        due = [timedelta(minutes=each) for each in (0, 30, 60)]
+        assert all(at <= when <= at + timedelta(minutes=2) for at, when in zip(due, told, strict=False))
+        assert f"nightshift timeline {incident.id}" in over.text
+
+
+@pytest.mark.scenario("1.27", "updates")
+def test_whoever_is_on_it_hears_no_more() -> None:
+    """And the kill switch is no reason to be silent before that."""
+    with staged(UPDATES) as stage:
+        incident = hopeless(stage)
+        stage.nightshift.pause("enough", hard=True)
+        stage.minutes(35)
+        now = stage.world.now
+        word = Acknowledgement(EVA, now, "rolling back")
+        assert stage.nightshift.incidents.acknowledge(incident.id, word, event=Event(now, "acknowledged", EVA))
+        stage.minutes(65)
+        assert [mail.attributes["transition"] for mail in about(stage, incident)] == ["closed", "update"]
+
+
+@pytest.mark.scenario("0.20", "timeline")
+@pytest.mark.scenario("1.26", "timeline")
+def test_what_happened_is_a_draft_for_the_review() -> None:
+    """Every call with its outcome, every decision, in their order; root cause and prevention are for people."""
+    with staged("") as stage:
+        incident = hopeless(stage)
+        events = stage.nightshift.incidents.events(incident.id)
+        context = ReportContext(now=stage.world.now, mode=Mode.AUTO, title="The consumer does nothing")
+        text = timeline_markdown(incident, events, context=context)
+        assert "| call | ecs:UpdateService on " in text
+        assert "| closed | escalated: " in text
+        assert "- Attempt 1, " in text
+        assert "## Root cause (for people)" in text
 
 
 WINDOW = f"""

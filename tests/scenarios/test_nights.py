@@ -79,6 +79,7 @@ def test_letters_of_an_outage_that_is_over_are_processed_by_their_consumer() -> 
     assert played.ledger.returned == 0
 
 
+@pytest.mark.corrects("purge-queue")
 @pytest.mark.scenario("3.4", DLQ)
 @pytest.mark.scenario("3.5", DLQ)
 def test_poison_is_stored_before_it_is_deleted_and_the_rest_is_processed() -> None:

@@ -74,9 +74,10 @@ def test_every_step_had_a_session_and_used_what_it_was_given() -> None:
         "roll-back",
         "rest",
         *("raise-visibility-timeout", "raise-retention"),
+        *("more-concurrency", "undo more-concurrency"),
         *("delete", "send", "restore"),
         *("delete", "send"),
-        *("enable", "fill-in"),
+        *("enable", "fill-in", "continue"),
         *("restart", "quarantine", "canary", "redrive", "undo redrive"),
         *("more-tasks", "undo more-tasks", "higher-maximum", "undo higher-maximum"),
     }

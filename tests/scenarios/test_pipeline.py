@@ -140,6 +140,7 @@ def test_no_more_than_the_limit_are_told_of_in_one_incident() -> None:
         assert (len(on.told), len(on.system.missing)) == (5, 3)
 
 
+@pytest.mark.corrects("all-of-today")
 def test_files_of_yesterday_that_were_processed_are_not_processed_again() -> None:
     """Never everything of a day: only what has no curated file."""
     with night() as on:

@@ -258,6 +258,45 @@ def test_a_change_shortly_before_is_named_as_a_suspect() -> None:
         assert "update-function-configuration" not in on.mail
 
 
+LIVE = {"Name": "live", "FunctionVersion": "8", "RevisionId": "5e9d"}
+OLD = {"Name": "old", "FunctionVersion": "3", "RevisionId": "77aa"}
+
+
+@pytest.mark.scenario("1.18", FAILING)
+@pytest.mark.scenario("1.20", FAILING)
+@pytest.mark.corrects("versions-minus-two")
+@pytest.mark.corrects("environment-of-one")
+def test_an_alias_whose_calls_fail_is_told_with_the_command_that_points_it_elsewhere() -> None:
+    """To which version is for whoever deploys to say; an alias that nobody calls is not to be moved."""
+    with watched(FAILING, FUNCTION) as on:
+        on.system.function.aliases, on.system.function.called_as = (LIVE, OLD), "live"
+        on.system.function.changed = on.world.now
+        on.system.function.failing = 0.3
+        on.minutes(20)
+        on.told(
+            "calls as live (version 8) failed",
+            "--function-name etl --name live --function-version VERSION --revision-id 5e9d (a write)",
+            "AWS does not keep which version that was",
+            "nobody calls it as old (version 3): to move that alias changes nothing",
+            "AWS replaces it whole",
+        )
+        assert "--function-version 7" not in on.mail
+        assert "hunter2" not in on.mail
+        assert "--environment" not in on.mail
+
+
+@pytest.mark.scenario("1.18", FAILING)
+def test_a_canary_that_is_under_way_is_left_to_whoever_runs_it() -> None:
+    """CodeDeploy, say, which takes it back by its own alarms."""
+    with watched(FAILING, FUNCTION) as on:
+        weights = {"RoutingConfig": {"AdditionalVersionWeights": {"9": 0.1}}}
+        on.system.function.aliases, on.system.function.called_as = (LIVE | weights,), "live"
+        on.system.function.failing = 0.3
+        on.minutes(20)
+        on.told("Live is being moved between version 8 and 9: leave it to whoever moves it")
+        assert "update-alias" not in on.mail
+
+
 @pytest.mark.scenario("2.6", FAILING)
 @pytest.mark.parametrize("reserved", [1, None])
 def test_calls_that_are_turned_away_are_told_with_whose_concurrency_is_used_up(reserved: int | None) -> None:

@@ -398,6 +398,7 @@ def test_an_answer_that_is_lost_asks_for_no_hour_twice(kind: Kind) -> None:
             assert on.system.missing() == []
 
 
+@pytest.mark.corrects("fixed-hours")
 @pytest.mark.scenario("1.6", "hours-missing")
 def test_what_somebody_fills_in_by_hand_meanwhile_is_not_asked_for() -> None:
     """Each hour is looked at once more, right before."""

@@ -416,9 +416,18 @@ _KEY_SAYS_NOTHING: Said = ((_QUEUE_CONTEXT, None), (_VIA, None))
 
 OPERATIONS: Mapping[str, Rule] = {
     "acm.DescribeCertificate": _plain("acm:DescribeCertificate", lambda params, _: str(params["CertificateArn"])),
+    "acm.ListTagsForCertificate": _plain("acm:ListTagsForCertificate", lambda params, _: str(params["CertificateArn"])),
     "application-autoscaling.DescribeScalableTargets": _plain("application-autoscaling:DescribeScalableTargets"),
     "application-autoscaling.DescribeScalingPolicies": _plain("application-autoscaling:DescribeScalingPolicies"),
     "application-autoscaling.RegisterScalableTarget": _limits,
+    "cloudformation.ContinueUpdateRollback": lambda params, account: [
+        (
+            "cloudformation:ContinueUpdateRollback",
+            _stack(params, account),
+            (("cloudformation:RoleArn", params.get("RoleARN")),),
+        )
+    ],
+    "cloudformation.DescribeStackEvents": _plain("cloudformation:DescribeStackEvents", _stack),
     "cloudformation.DescribeStacks": _plain("cloudformation:DescribeStacks", _stack),
     "cloudtrail.LookupEvents": _plain("cloudtrail:LookupEvents"),
     "cloudwatch.DescribeAlarms": _plain("cloudwatch:DescribeAlarms"),
@@ -461,12 +470,15 @@ OPERATIONS: Mapping[str, Rule] = {
     "kms.DescribeKey": lambda params, account: [
         ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
     ],
+    "lambda.GetAccountSettings": _plain("lambda:GetAccountSettings"),
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
     "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _function),
     "lambda.GetPolicy": _plain("lambda:GetPolicy", _function),
     "lambda.Invoke": _plain("lambda:InvokeFunction", _invoked),
+    "lambda.ListAliases": _plain("lambda:ListAliases", _function),
     "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
+    "lambda.PutFunctionConcurrency": _plain("lambda:PutFunctionConcurrency", _function),
     "route53.ListResourceRecordSets": _plain("route53:ListResourceRecordSets", _zone),
     "logs.GetQueryResults": _plain("logs:GetQueryResults", _log_of_query),
     "logs.StartQuery": _plain(
@@ -488,6 +500,10 @@ OPERATIONS: Mapping[str, Rule] = {
     "s3.ListObjectVersions": _versions_listed,
     "s3.ListObjectsV2": _listed,
     "s3.PutObject": _plain("s3:PutObject", _object),
+    "secretsmanager.DescribeSecret": _plain("secretsmanager:DescribeSecret", lambda params, _: str(params["SecretId"])),
+    "secretsmanager.ListSecretVersionIds": _plain(
+        "secretsmanager:ListSecretVersionIds", lambda params, _: str(params["SecretId"])
+    ),
     "sns.Publish": _plain("sns:Publish", lambda params, _: str(params["TopicArn"]), "sns"),
     "sqs.CancelMessageMoveTask": _cancel_move,
     "sqs.ChangeMessageVisibility": _plain("sqs:ChangeMessageVisibility", _queue),

@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -45,6 +45,7 @@ from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.hot_aggregates import INDEX as BY_PLACE
 from sandbox.systems.hot_aggregates import HotAggregates, table_configuration
 from sandbox.systems.ingestion import Ingestion, schedule_configuration
+from sandbox.systems.pulse_functions import PulseFunctions, functions_configuration
 from sandbox.systems.queue_service import WORK, tuning_configuration
 from sandbox.systems.transient_trigger import (
     FIELDS,
@@ -52,6 +53,7 @@ from sandbox.systems.transient_trigger import (
     archive_configuration,
     trigger_configuration,
 )
+from sandbox.systems.upkeep import UpkeepSystem, upkeep_configuration
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.systems.wires import Wires
@@ -260,9 +262,12 @@ def nights() -> tuple[Night, ...]:
                 _play_schedule(),
                 _play_events(),
                 _play_tables(),
+                _play_concurrency(),
                 *releases,
                 _play_executions(),
                 _play_reports(),
+                _play_digest(),
+                _play_upkeep(),
             )
         finally:
             logging.disable(logging.NOTSET)
@@ -475,6 +480,27 @@ def _play_events() -> Night:
             return recorded("events", stage, steps, words=words)
 
 
+def _play_concurrency() -> Night:
+    """A function's reservation is used up, and the answer to what is lent is lost; later that is not the limit."""
+    with World(NIGHT, thin=True) as world:
+        system, functions = DocumentManagement(world), PulseFunctions(world)
+        functions.has_a_past()
+        tables = '[remediations.lambda-throttled]\nmode = "auto"\nlease = "PT30M"\n'
+        with Deployment(world, functions_configuration(functions, tables=tables)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(5)
+                functions.etl.asks = 390
+                world.faults.add(Kind.TIMEOUT_AFTER, "lambda.PutFunctionConcurrency", times=1)
+                stage.until(lambda: nightshift.all)
+                stage.until_settled()
+                functions.etl.asks, functions.etl.too_fast = 60, 30
+                stage.until(lambda: world.trail.of("lambda.ListEventSourceMappings"))
+                stage.until_settled()
+            return recorded("concurrency", stage, steps, words={f"function:{functions.etl.name}": "function:FUNCTION"})
+
+
 def _play_answers() -> Night:
     """The night of an API that leaks and is restarted; and of which then one path fails and another is slow."""
     with World(NIGHT, thin=True) as world:
@@ -601,6 +627,52 @@ def _play_reports() -> Night:
                 wires.forbid("events.amazonaws.com")
                 stage.until(lambda: len(world.mail) == 4)  # noqa: PLR2004 - one report each
             return recorded("reports", stage, steps, words={SIGN_INS: "ALARM", BUCKET: "BUCKET"})
+
+
+def _play_digest() -> Night:
+    """The last minutes of a Sunday: something ends, and is told of again in the week's digest."""
+    with World(datetime(2026, 11, 22, 23, 40, tzinfo=UTC)) as world:
+        system = DocumentManagement(world)
+        asked = '[notify]\ndigests = ["weekly"]\nreports_at = "00:00"\n'
+        toml = configuration(system, mode="observe", settings=_SETTINGS).replace("[notify]\n", asked)
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            system.offer(6)
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(6)
+                stage.outage(minutes=3, letters=3)
+                stage.until(lambda: any(each.attributes["transition"] == "digest" for each in world.mail))
+            return recorded("digest", stage, steps)
+
+
+def _play_upkeep() -> Night:
+    """What people have forgotten is told; a rollback that failed is continued after a yes, and the answer is lost."""
+    with World(NIGHT, thin=True) as world:
+        system, kept = DocumentManagement(world), UpkeepSystem(world)
+        told = ("secret-rotation-overdue", "certificate-expiring", "stack-stuck")
+        more = "\n[storm]\ntargets = 9\nfloor = 9\n"
+        toml = upkeep_configuration(kept, *told, "stack-rollback-failed", mode="auto", more=more)
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(2)
+                kept.neglect(kept.by_hand, 100)
+                kept.certificate.valid, kept.certificate.ends = False, world.now + timedelta(days=29)
+                world.stacks.fail_rollback(kept.stack.name)
+                stage.until(lambda: len(world.mail) == 4)  # noqa: PLR2004 - three reports and a question
+                kept.stack.mended = True
+                world.faults.add(Kind.TIMEOUT_AFTER, "cloudformation.ContinueUpdateRollback", times=1)
+                [asked] = nightshift.of("stack-rollback-failed")
+                nightshift.answer(asked, yes=True, why="the instance is back")
+                stage.until_settled()
+            words = {
+                **{each.arn.rpartition(":")[2]: "SECRET" for each in (kept.rotated, kept.by_hand)},
+                **{each.arn.rpartition("/")[2]: "CERTIFICATE" for each in (kept.certificate, kept.imported)},
+                kept.stack.arn.partition("stack/")[2]: "STACK",
+            }
+            return recorded("upkeep", stage, steps, words=words)
 
 
 @contextmanager

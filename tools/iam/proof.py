@@ -61,7 +61,7 @@ __all__ = [
     "together",
 ]
 
-FUNCTIONS = {"sweep": "SweepRole", "alarm": "AlarmRole", "tick": "TickRole"}
+FUNCTIONS = {"sweep": "SweepRole", "alarm": "AlarmRole", "tick": "TickRole", "digest": "DigestRole"}
 """the functions, by what is in the logical id of their roles"""
 
 

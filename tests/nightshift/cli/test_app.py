@@ -44,9 +44,19 @@ def test_the_version_is_said(desk: Desk) -> None:
 def test_the_commands_are_those_that_are_promised() -> None:
     """In the order in which a person meets them."""
     promised = (
-        "demo simulate remediations validate discover scan explain health verify-change status incidents show leases"
+        "demo simulate remediations validate discover scan explain health verify-change digest status incidents show"
     )
-    assert (*promised.split(), "approve", "deny", "ack", "pause", "resume", "quarantine") == COMMANDS
+    assert (
+        *promised.split(),
+        "timeline",
+        "leases",
+        "approve",
+        "deny",
+        "ack",
+        "pause",
+        "resume",
+        "quarantine",
+    ) == COMMANDS
     assert tuple(GROUP.commands["quarantine"].commands) == ("list", "show", "restore", "discard")
 
 
@@ -64,6 +74,8 @@ def test_every_command_has_help_and_json(desk: Desk, words: list[str]) -> None:
         ("incidents",),
         ("status",),
         ("show", ID),
+        ("timeline", ID),
+        ("digest", "weekly"),
         ("approve", ID, "--yes"),
         ("deny", ID, "--why", "no", "--yes"),
         ("pause", "--why", "stop"),

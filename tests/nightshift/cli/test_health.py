@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from nightshift.cli.health import Check, hosts, queued, tasks
+from nightshift.cli.health import Check, hosts, logged, queued, tasks
 from nightshift.model import Arn, Phase, Query, ResourceRead, Target
 from nightshift.remediation import Readings, Unread
 
@@ -226,3 +226,11 @@ def test_how_much_a_queue_holds_is_a_figure(answer: Any, health: str, said: str)
     """Nobody's judgement: but what was not read is unknown."""
     readings = seen(ResourceRead("sqs.queue", QUEUE), answer)
     assert queued(Arn.parse(QUEUE), readings) == Check("queue", health, said)
+
+
+@pytest.mark.corrects("grep-error")
+def test_errors_of_a_log_are_looked_for_however_they_are_written() -> None:
+    """A filter pattern tells ERROR from error: a line with `level=error` has no ERROR in it (runbook 3)."""
+    group = Arn.parse("arn:aws:logs:eu-west-1:123456789012:log-group:/ecs/api")
+    said = logged(group, datetime(2026, 11, 20, 3, tzinfo=UTC)).seen
+    assert "--log-group-name /ecs/api --filter-pattern '?ERROR ?Error ?error' --start-time 1795140000000" in said

@@ -245,6 +245,17 @@ def test_what_sqs_does_not_take_is_not_marked(apart: Desk) -> None:
     assert len(arrived(apart)) == 1
 
 
+def test_a_second_time_that_fails_leaves_the_first_ones_mark(apart: Desk) -> None:
+    """Who gave it back, and why, is not lost to somebody whose try did not arrive."""
+    put(apart)
+    assert typed(apart, "restore", KEY, "--why", "the first", "--yes").exit_code == 0
+    apart.cloud.fail("SendMessage", "AccessDenied")
+    assert typed(apart, "restore", KEY, "--why", "the second", "--yes", "--again").exit_code == 1
+    apart.cloud.faults.clear()
+    assert answer(apart, "show", KEY)["restored"]["why"] == "the first"
+    assert len(arrived(apart)) == 1
+
+
 def test_what_may_have_arrived_stays_marked(apart: Desk) -> None:
     """It is sent once, with no second attempt, and the answer says to look."""
     put(apart)

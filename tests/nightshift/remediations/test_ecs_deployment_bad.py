@@ -369,6 +369,7 @@ def refused(there: Account, target: Target = API) -> Refused:
     return caught.value
 
 
+@pytest.mark.corrects("task-definition-latest")
 def test_the_newest_release_that_ran_well_is_what_is_gone_back_to() -> None:
     """By what was deployed, not by what was registered; restarts of it count as it."""
     restart = release(8, GOOD_TD, GOOD, ago=30 * MINUTE)

@@ -351,3 +351,91 @@ def test_whatever_a_configuration_says_is_understood(said: dict[str, Any]) -> No
     on = eyes(**TIMED_OUT, **said)
     assert isinstance(detect(on), Healthy | Sick | Unknown)
     assert diagnose(on).advice
+
+
+# -- by alias ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Aliases(Eyes):
+    """A function that is called by its aliases: of each so many calls, and so many that failed."""
+
+    called: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    listed: list[dict[str, Any]] = field(default_factory=list)
+
+    def pages(self, service: str, operation: str, key: str, *, limit: int, **params: Any) -> list[dict[str, Any]]:
+        """The aliases that there are."""
+        assert (service, operation, key, limit, params) == (
+            *("lambda", "ListAliases", "Aliases", 100),
+            {"FunctionName": "etl"},
+        )
+        return self.listed
+
+    def _answer(self, query: Query) -> Any:
+        if not isinstance(query, MetricQuery) or len(query.dimensions) == 1:
+            return super()._answer(query)
+        (_, name), (_, resource) = query.dimensions
+        calls, failed = self.called.get(resource.removeprefix(f"{name}:"), (0.0, 0.0))
+        return Series(((NOW - timedelta(minutes=3), calls if query.metric == "Invocations" else failed),))
+
+
+def told(on: Aliases) -> Diagnosis:
+    """What people are told in the end."""
+    notes: dict[str, Any] = {}
+    found = LambdaFailing().detail(cast("Reader", on), TARGET, diagnose(on), notes)
+    assert notes == {}
+    return found
+
+
+LIVE = {"Name": "live", "FunctionVersion": "8", "RevisionId": "r 8"}
+
+
+def test_an_alias_whose_calls_fail_comes_first() -> None:
+    """With the command, and without the version: AWS does not keep what an alias had before."""
+    found = told(Aliases(errors=[6.0] * 10, listed=[LIVE], called={"live": (600.0, 60.0)}))
+    assert found.evidence[-1] == "60 of 600 calls as live (version 8) failed"
+    assert found.advice[0].startswith("if it began when live was pointed to version 8, point it back: ")
+    assert "--name live --function-version VERSION --revision-id 'r 8' (a write)" in found.advice[0]
+
+
+@pytest.mark.parametrize("failed, named", [(30.0, False), (30.1, True), (0.0, False)])
+def test_an_alias_whose_calls_succeed_is_not_to_be_moved(failed: float, named: bool) -> None:
+    """Five in a hundred may fail of its calls, as of all."""
+    found = told(Aliases(errors=[6.0] * 10, listed=[LIVE], called={"live": (600.0, failed)}))
+    assert any("update-alias" in line for line in found.advice) is named
+
+
+@pytest.mark.parametrize("weights, named", [({"9": 0.1, "10": 0.2}, True), ({}, False), (None, False)])
+def test_a_canary_is_left_to_whoever_runs_it(weights: Any, named: bool) -> None:
+    """An alias without weights is none; one without a revision is named without."""
+    alias = {"Name": "live", "FunctionVersion": "8", "RoutingConfig": {"AdditionalVersionWeights": weights}}
+    found = told(Aliases(errors=[6.0] * 10, listed=[alias], called={"live": (600.0, 60.0)}))
+    assert ("is being moved between version 8 and 10, 9" in found.advice[0]) is named
+    assert "--revision-id" not in found.advice[0]
+
+
+def test_an_alias_that_nobody_calls_is_said_to_be_none() -> None:
+    """Its callers name the function itself: to move an alias changes nothing for them."""
+    found = told(Aliases(errors=[6.0] * 10, listed=[LIVE]))
+    assert found.evidence[-1] == "nobody calls it as live (version 8): to move that alias changes nothing"
+    assert not any("update-alias" in line for line in found.advice)
+
+
+def test_aliases_are_looked_at_only_where_calls_fail() -> None:
+    """A call that is turned away, or takes long, is no version's doing that could be told."""
+    on = Aliases(slowest=[29_000.0, 29_000.0], listed=[LIVE], called={"live": (600.0, 60.0)})
+    assert told(on) == diagnose(on)
+
+
+def test_what_another_remediation_cures_is_named() -> None:
+    """Calls that are turned away: where that looks after the function, people hear of them from it alone."""
+    assert diagnose(eyes(throttles=[10.0] * 10)).whose == "lambda-throttled"
+    assert diagnose(eyes(errors=[6.0] * 10)).whose == ""
+
+
+def test_an_environment_is_told_by_its_names_and_never_written() -> None:
+    """Whoever writes one value has all others deleted."""
+    found = diagnose(eyes(errors=[60.0] * 10, LastModified="2026-11-19T02:00:00.000+0000"))
+    assert "AWS replaces it whole" in found.advice[1]
+    assert "keys(Environment.Variables)" in found.advice[1]
+    assert not any("--environment" in line and "never" not in line for line in found.advice)

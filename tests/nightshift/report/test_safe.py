@@ -130,3 +130,14 @@ def test_linear_time(part: str) -> None:
     begun = time.perf_counter()
     safe(part * (200_000 // len(part)), 300)
     assert time.perf_counter() - begun < 2
+
+
+def test_the_name_of_a_secret_is_none_and_what_stands_elsewhere_after_that_option_is() -> None:
+    """`--secret-id` is how Secrets Manager asks for a name; HashiCorp's is a secret."""
+    arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:dms/database/password-a1B2c3"
+    assert safe(f"aws secretsmanager rotate-secret --secret-id {arn} now") == (
+        f"aws secretsmanager rotate-secret --secret-id {arn} now"
+    )
+    assert safe(f"--secret-id '{arn}'") == f"--secret-id '{arn}'"
+    assert safe("vault write auth --secret-id 84896a0c-1347-aa90 now") == "vault write auth --secret-id [redacted] now"
+    assert safe(f"--token {arn} --token hunter2") == f"--token {arn} --token [redacted]"

@@ -31,6 +31,9 @@ ABOUT = {
     "events": f"arn:aws:events:{REGION}:123456789012:rule/a",
     "states": f"arn:aws:states:{REGION}:123456789012:stateMachine:a",
     "dynamodb": f"arn:aws:dynamodb:{REGION}:123456789012:table/a",
+    "secretsmanager": f"arn:aws:secretsmanager:{REGION}:123456789012:secret:a-a1B2c3",
+    "cloudformation": f"arn:aws:cloudformation:{REGION}:123456789012:stack/a/1",
+    "acm": f"arn:aws:acm:{REGION}:123456789012:certificate/a",
     "s3.hours": "arn:aws:s3:::a-bucket/raw/%Y/%m/%d/%H/",
     "s3.pipeline": "arn:aws:s3:::a-bucket/raw/*.json>b-bucket/made/*.parquet#86400d",
 }
@@ -87,6 +90,10 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.answers["DescribeStateMachine"] = lambda _: {"type": "STANDARD"}
     cloud.answers["DescribeTable"] = lambda _: {"Table": {"TableName": "a"}}
     cloud.answers["ListExecutions"] = lambda _: {"executions": []}
+    cloud.answers["DescribeSecret"] = lambda _: {}
+    cloud.answers["ListSecretVersionIds"] = lambda _: {"Versions": []}
+    cloud.answers["DescribeStacks"] = lambda _: {"Stacks": [{"StackName": "a", "StackStatus": "CREATE_COMPLETE"}]}
+    cloud.answers["DescribeCertificate"] = lambda _: {"Certificate": {"Status": "ISSUED"}}
     used = set()
     for query in one_of_each():
         cloud.calls.clear()

@@ -317,6 +317,8 @@ def _subject(params: Mapping[str, Any]) -> str:
         "TableName",
         "RoleArn",
         "StackName",
+        "SecretId",
+        "CertificateArn",
     ):
         if name in params:
             return str(params[name])

@@ -122,6 +122,15 @@ _SHAPES = {
     "sqs:queue": (re.compile(r"[\w-]{1,80}|[\w-]{1,75}\.fifo", re.ASCII), "<queue name>"),
     "states:stateMachine": (re.compile(r"stateMachine:[\w.+=@-]{1,80}", re.ASCII), "stateMachine:<name>"),
     "s3:bucket": (re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII), "<bucket>"),
+    "secretsmanager:secret": (
+        re.compile(r"secret:[\w/+=.@-]{1,512}-[A-Za-z0-9]{6}", re.ASCII),
+        "secret:<name>-<six characters>",
+    ),
+    "cloudformation:stack": (
+        re.compile(r"stack/[A-Za-z][A-Za-z0-9-]{0,127}/[\w-]{1,64}", re.ASCII),
+        "stack/<name>/<id>",
+    ),
+    "acm:certificate": (re.compile(r"certificate/[\w-]{1,64}", re.ASCII), "certificate/<id>"),
 }
 """
 What the last part of an ARN looks like, for the kinds we know: an ECS ARN without its cluster (the format before 2019)
@@ -184,6 +193,19 @@ class Notify(_Table):
     severities: dict[Severity, Recipients] = Field(
         default={}, description="[notify.severities.SEV1] to SEV4: who else is told of these"
     )
+    digests: tuple[Literal["weekly", "monthly"], ...] = Field(
+        default=(), max_length=2, description="which digests are sent: of each whole week, of each calendar month"
+    )
+    reports_at: str = Field(
+        default="07:00",
+        pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        description='from when on scheduled reports are sent, UTC, as in "07:00"',
+    )
+
+    @property
+    def reports(self) -> bool:
+        """Whether anything is sent by the clock."""
+        return bool(self.digests)
 
 
 class SeverityTable(_Table):
@@ -195,6 +217,17 @@ class SeverityTable(_Table):
     respond_within: _Duration | None = Field(
         default=None,
         description="how soon somebody must say that they are on it; 15 minutes for SEV1, then 1, 4 and 24 hours",
+    )
+    escalate_after: Annotated[timedelta, Field(strict=False, ge=timedelta(0), le=LONGEST)] | None = Field(
+        default=None,
+        description="when the first level of [[escalation]] is told, counted from when a person is wanted; PT0S is at "
+        "once, the response time when not said",
+    )
+    update_every: _Duration | None = Field(
+        default=None,
+        ge=timedelta(minutes=5),
+        description="how often people hear what has changed while nobody says that they are on it; not at all when "
+        "not said",
     )
 
 
@@ -462,11 +495,17 @@ class TargetTable(_Table):
         description="of a Lambda function: the S3 buckets, EventBridge rules and SNS topics that call it, and the "
         "queues, streams and tables that an event source mapping reads for it",
     )
+    rotate_within: PositiveInt | None = Field(
+        default=None,
+        le=3650,
+        description="of a secret: after how many days it should have another value, if not after as many as "
+        "secret-rotation-overdue says",
+    )
     maintenance: _Maintenance = ()
     alarms: bool = Field(
         default=False,
-        description="of an ECS service or a dead-letter queue: whether the stack makes CloudWatch alarms for it, and a "
-        "dashboard for its system",
+        description="of a service, dead-letter queue, function, table, API or Aurora cluster: whether the stack makes "
+        "alarms for it, and a dashboard for its system; of a bucket of triggers: whether that dashboard shows them",
     )
 
 
@@ -567,6 +606,22 @@ class Policy:
         """How soon somebody must say that they are on an incident of that severity."""
         said = self.severities.get(severity)
         return (said.respond_within if said else None) or RESPOND_WITHIN[severity]
+
+    def escalate_after(self, severity: Severity) -> timedelta:
+        """How long after a person is wanted the first level is told that nobody has said anything."""
+        said = self.severities.get(severity)
+        after = said.escalate_after if said else None
+        return self.respond_within(severity) if after is None else after
+
+    def update_every(self, severity: Severity) -> timedelta | None:
+        """How often people hear of an incident of that severity while it waits for one of them; None for not at all."""
+        said = self.severities.get(severity)
+        return said.update_every if said else None
+
+    @cached_property
+    def reminds(self) -> bool:
+        """Whether anybody hears again of what has ended."""
+        return bool(self.escalation) or any(each.update_every for each in self.severities.values())
 
 
 def role_name(deployment: str, region: str, remediation: str) -> str:
@@ -726,6 +781,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"letters": [rule.model_dump(mode="json") for rule in target.letters]} if target.letters else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
+        **({"rotate_within": target.rotate_within} if target.rotate_within is not None else {}),
         **({"alarms": True} if target.alarms else {}),
         "maintenance": list(target.maintenance),
         **({"dns": {"zone": target.dns.zone, "name": target.dns.name}} if target.dns else {}),
@@ -1162,6 +1218,9 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_schedule(target, loc, problems)
     _check_letters(target, loc, problems)
     _check_table(target, loc, problems)
+    if target.rotate_within is not None and target.arn.kind != "secretsmanager:secret":
+        remedy = "Remove it: only secrets (secretsmanager:secret) have one"
+        problems.add((*loc, "rotate_within"), f"a target of kind {target.arn.kind} has no rotate_within", remedy)
     if target.dns is not None and target.load_balancer is None:
         problems.add(
             (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
@@ -1228,14 +1287,19 @@ def _check_events(target: Target, loc: Loc, problems: _Problems) -> None:
             problems.add(here, f"{source} is named already", "Keep one of them")
 
 
+_WATCHED = ("ecs:service", "sqs:queue", "lambda:function", "dynamodb:table", "appsync:apis", "rds:cluster", "s3:bucket")
+_KINDS = ", ".join(_WATCHED)
+
+
 def _check_alarms(target: Target, loc: Loc, problems: _Problems) -> None:
     """Alarms are made for what we know the metrics of, and for a queue only where messages in it are a failure."""
     if not target.alarms:
         return
     here = (*loc, "alarms")
-    if target.arn.kind not in ("ecs:service", "sqs:queue"):
-        remedy = "Remove it: the stack makes them for ecs:service and sqs:queue"
-        problems.add(here, f"there are no alarms for the kind {target.arn.kind}", remedy)
+    if target.arn.kind not in _WATCHED:
+        problems.add(here, f"there are no alarms for the kind {target.arn.kind}", f"Remove it: there are for {_KINDS}")
+    elif target.arn.kind == "s3:bucket" and target.triggers is None:
+        problems.add(here, "has no triggers beside it", "Remove it: a bucket is drawn where it holds triggers")
     elif target.arn.kind == "sqs:queue" and target.source is None:
         problems.add(here, "has no source beside it", "Name the queue whose dead letters it holds, or remove it")
 

@@ -30,7 +30,7 @@ from nightshift.errors import (
     Unreadable,
     Unsent,
 )
-from nightshift.escalation import Turn, next_turn
+from nightshift.escalation import Turn, next_turn, next_update, updated
 from nightshift.guardrails import (
     APPROVAL,
     MODE,
@@ -73,6 +73,7 @@ from nightshift.notify import Notifier
 from nightshift.reading import Reading
 from nightshift.remediation import Progress, Remediation, Unread
 from nightshift.report import GIVE_BACK, Context, Notice, hold_in_storm, transition, unanswered
+from nightshift.report.updates import resolved_notice, update_notice
 from nightshift.signals import gather
 
 __all__ = ["Engine", "Explanation"]
@@ -263,12 +264,14 @@ class Engine:
             for notice in self._notices(before, incident, timeline):
                 self._notify(notice)
                 incident = replace(incident, notices=(*incident.notices, notice.key))
-        turn = next_turn(incident, self.policy)
-        if turn is not None and not incident.open:
-            incident = replace(incident, remind_at=turn.at)
-        elif turn is not None and turn.at <= self._clock():
-            incident, told = self._tell_level(incident, turn)
-            events = (*events, told)
+        if incident.open:
+            turn = next_turn(incident, self.policy)
+            if turn is not None and turn.at <= self._clock():
+                incident, told = self._tell_level(incident, turn)
+                events = (*events, told)
+            incident, events = self._tell_update(claim, incident, events)
+        else:
+            incident = replace(incident, remind_at=self._again_at(incident))
         self._incidents.save(claim, incident, events, quiet=after.quiet)
         return incident
 
@@ -291,7 +294,12 @@ class Engine:
             deployment=self.policy.name,
             label=self.policy.label(after.severity),
             respond_within=self.policy.respond_within(after.severity),
+            next_update=self._next_update_at(after),
         )
+
+    def _next_update_at(self, incident: Incident) -> datetime | None:
+        update = next_update(incident, self.policy, self._clock())
+        return update.at if update is not None else None
 
     # -- telling again -----------------------------------------------------------------------------------------
 
@@ -302,18 +310,63 @@ class Engine:
         Nothing is written to any target, so no switch is asked. A crash after the telling tells twice, not never. What
         ended as ``broken`` may be half made, so there health is no reason to be silent.
         """
-        incident, turn = claim.incident, next_turn(claim.incident, self.policy)
-        events: list[Event] = []
+        incident = claim.incident
+        events: tuple[Event, ...] = ()
+        again = self._again_at(incident)
         if claim.claims > DEATHS:  # every try to tell of it has died; its end was told
-            turn = None
-        elif turn is not None and incident.verdict is not Verdict.BROKEN and self._incidents.seen_healthy(incident):
-            events.append(Event(self._clock(), "healed", "healthy again: nobody else is told"))
-            turn = None
-        elif turn is not None and turn.at <= self._clock():
-            incident, told = self._tell_level(incident, turn)
-            events.append(told)
+            again = None
+        elif again is not None and incident.verdict is not Verdict.BROKEN and self._incidents.seen_healthy(incident):
+            incident, events = self._resolved(incident)
+            again = None
+        else:
             turn = next_turn(incident, self.policy)
-        self._incidents.reminded(claim, replace(incident, remind_at=turn.at if turn else None), events)
+            if turn is not None and turn.at <= self._clock():
+                incident, told = self._tell_level(incident, turn)
+                events = (told,)
+            incident, events = self._tell_update(claim, incident, events)
+            again = self._again_at(incident)
+        self._incidents.reminded(claim, replace(incident, remind_at=again), events)
+
+    def _again_at(self, incident: Incident) -> datetime | None:
+        """When somebody hears again of an incident that has ended: a level, or those who were told first."""
+        turn, update = next_turn(incident, self.policy), self._next_update_at(incident)
+        return min((at for at in (turn.at if turn else None, update) if at is not None), default=None)
+
+    def _resolved(self, incident: Incident) -> tuple[Incident, tuple[Event, ...]]:
+        """It is healthy again: those who were promised updates are told so, nobody else is called."""
+        said = Event(self._clock(), "healed", "healthy again: nobody else is told")
+        if self._next_update_at(incident) is None:
+            return incident, (said,)
+        timeline = self._incidents.events(incident.id)
+        notice = resolved_notice(incident, context=self._context(incident), events=timeline)
+        self._notify(notice)
+        return replace(incident, notices=(*incident.notices, notice.key)), (said,)
+
+    def _tell_update(
+        self, claim: Claim, incident: Incident, events: tuple[Event, ...]
+    ) -> tuple[Incident, tuple[Event, ...]]:
+        """
+        Tell what has changed, where it is time: its number is written down first, so nobody hears twice in one span.
+
+        That it was told is written afterwards: what a lost one would have said, the next one says. ``events`` are those
+        that are not written yet; written twice they are the same.
+        """
+        update = next_update(incident, self.policy, self._clock())
+        if update is None or update.at > self._clock():
+            return incident, events
+        timeline = (*self._incidents.events(incident.id), *events)
+        incident = updated(incident, update)
+        if not incident.open:
+            incident = replace(incident, remind_at=self._again_at(incident))
+        self._incidents.checkpoint(claim, incident, events)
+        healthy = not incident.open and self._incidents.seen_healthy(incident)
+        context = self._context(incident)
+        notice = update_notice(
+            incident, incident.notices[-1], update.number, context=context, events=timeline, healthy=healthy
+        )
+        self._notify(notice)
+        said = Event(self._clock(), "updated", f"nobody has said that they are on it: update {update.number} was told")
+        return incident, (*events, said)
 
     def _tell_level(self, incident: Incident, turn: Turn) -> tuple[Incident, Event]:
         timeline = self._incidents.events(incident.id)
@@ -417,8 +470,9 @@ class Engine:
             why = f"only people can cure what is left: {diagnosis.cause}"
             return self._held(case, incident, Refusal("diagnosis", why), continuing=True)
         spoken = refusals(self._facts(case, incident, _nothing(incident), continuing=False), NOT_NOW)
-        if spoken:
-            return self._held(case, incident, spoken[0])
+        wait = spoken[0] if spoken else self._of_another(case.target, diagnosis)
+        if wait is not None:
+            return self._held(case, incident, wait)
         notes = dict(incident.scratch)
         try:
             diagnosis = case.remediation.detail(case.reading, case.target, diagnosis, notes)
@@ -429,6 +483,13 @@ class Engine:
         plan = incident.plan if incident.attempts else None  # what was tried before stays told
         incident = replace(incident, diagnosis=diagnosis, plan=plan, severity=finding.severity, refusal=None)
         return self._close(case, incident, Close(Verdict.ESCALATED, f"only people can cure this: {diagnosis.cause}"))
+
+    def _of_another(self, target: Target, diagnosis: Diagnosis) -> Refusal | None:
+        """A cause that another remediation looks after on this very target: it is cured, or told, there."""
+        other = self.policy.remediations.get(diagnosis.whose)
+        if other is None or not other.takes(target):
+            return None
+        return waits_for((f"{diagnosis.cause}: {other.name} looks after that", str(target.arn)))
 
     def _off_again(self, case: _Case, incident: Incident) -> Refusal | None:
         """

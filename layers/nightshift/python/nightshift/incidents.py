@@ -12,11 +12,14 @@ pk                                    sk                     what
 ``INCIDENT#<id>``                     ``INCIDENT``           the record: ``body`` and what conditions need
 ``INCIDENT#<id>``                     ``EVENT#<time>#<n>``   one event of the timeline
 ``INCIDENT#<id>``                     ``LINK#<id>``          an incident that this one waited for, or that waited for it
+``INCIDENT#<id>``                     ``END``                when it ended: what a week's digest is found by
 ``MEMORY#<scope>``                    ``<key>``              a counter that must survive a crash in the middle of a step
 ``TARGET#<arn>``                      ``OPEN#<remediation>`` which incident is open, or that we are quiet about it
 ``TARGET#<arn>``                      ``LEASE``              who may act on the target, and since when it cools down
 ``BUDGET#…``                          ``<day or hour>``      applications used, and millionths of dollars
 ``SWITCH``, ``BRAKE``, ``HEARTBEAT``  the same               the kill switch, the storm brake, the last sweep
+``HEARTBEAT``                         ``<day>``              how many sweeps there were, and how much they did not see
+``REPORTS``                           ``<name>``             of which day, week or month a report was told last
 ====================================  =====================  ==========================================================
 """
 
@@ -28,7 +31,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -48,6 +51,7 @@ __all__ = [
     "LeaseState",
     "Pointer",
     "Switch",
+    "Watched",
     "incident_id",
     "memory_scope",
 ]
@@ -108,6 +112,15 @@ class LeaseState:
     holder: str | None = None
     until: datetime | None = None
     cooldown_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How a day was watched: sweeps that were completed, looks that they took, and those of them that saw nothing."""
+
+    sweeps: int = 0
+    looks: int = 0
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +229,42 @@ class Incidents:
         ]
         return sorted(found, key=lambda incident: incident.opened_at, reverse=True)[:limit]
 
+    def ended(self, since: datetime, until: datetime, *, limit: int) -> list[str]:
+        """Ids of incidents that ended from ``since`` up to ``until``, the newest first, ``limit`` at most."""
+        items = self._query(
+            limit=limit,
+            IndexName="due",
+            KeyConditionExpression="due_shard = :shard AND due_at BETWEEN :since AND :until",
+            ExpressionAttributeValues={
+                ":shard": {"S": "ENDED"},
+                ":since": _time(since),
+                ":until": _time(until - timedelta(microseconds=1)),
+            },
+            ScanIndexForward=False,
+        )
+        return [_id_of(item["pk"]["S"]) for item in items]
+
+    def records(self, ids: Sequence[str]) -> Iterator[Incident | None]:
+        """
+        The records of these ids, a hundred a call, one after the other; None for one that cannot be read.
+
+        What is not there (any more) is left out.
+        """
+        for start in range(0, len(ids), _AT_ONCE):
+            wanted = [_key(f"INCIDENT#{each}", "INCIDENT") for each in ids[start : start + _AT_ONCE]]
+            while wanted:
+                answer = self._call("BatchGetItem", RequestItems={self._table: {"Keys": wanted}})
+                found = answer["Responses"].get(self._table, [])
+                left = (answer.get("UnprocessedKeys") or {}).get(self._table, {}).get("Keys", [])
+                if left and not found:
+                    raise StoreUnavailable(f"BatchGetItem answers none of {len(left)} records")
+                for item in found:
+                    try:
+                        yield _load(item)
+                    except StoreUnavailable:
+                        yield None
+                wanted = left
+
     def pointers(self) -> dict[tuple[str, str], Pointer]:
         """What is going on, by (target, remediation): by the index, which may lag."""
         items = self._query(
@@ -320,6 +369,7 @@ class Incidents:
         items: list[dict[str, Any]] = [self._save_item(claim, incident, release=True, alive=True)]
         if incident.phase is Phase.CLOSED:
             items += self._releasing(incident)
+            items.append({"Put": {"Item": _end_item(incident)}})
             pointer = Pointer(incident.target, incident.remediation, "quiet", _at(incident), incident.id)
             if quiet:
                 items.append({"Put": {"Item": _pointer_item(pointer)}})
@@ -652,10 +702,37 @@ class Incidents:
         self._call("PutItem", TableName=self._table, Item=item)
 
     def beat(self, now: datetime, figures: Mapping[str, int]) -> None:
-        """Note that a sweep was completed."""
+        """Note that a sweep was completed, and count it into its day: in a transaction, so that none counts twice."""
         item: dict[str, Any] = {**_key("HEARTBEAT", "HEARTBEAT"), "at": _time(now)}
         item |= {name: {"N": str(value)} for name, value in figures.items()}
-        self._call("PutItem", TableName=self._table, Item=item)
+        day = {
+            "Key": _key("HEARTBEAT", f"{now:%Y-%m-%d}"),
+            "UpdateExpression": "ADD sweeps :one, looks :looks, unseen :unseen SET expires = :expires",
+            "ExpressionAttributeValues": {
+                ":one": {"N": "1"},
+                ":looks": {"N": str(figures.get("targets", 0))},
+                ":unseen": {"N": str(figures.get("unknown", 0))},
+                ":expires": _epoch(now + KEEP),
+            },
+        }
+        self._transact([{"Put": {"Item": item}}, {"Update": day}])
+
+    def watched(self, since: datetime, until: datetime) -> dict[date, Watched]:
+        """How each day (UTC) from ``since`` to ``until`` was watched; a day without a sweep is left out."""
+        items = self._query(
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :since AND :until",
+            ExpressionAttributeValues={
+                ":pk": {"S": "HEARTBEAT"},
+                ":since": {"S": f"{since.astimezone(UTC):%Y-%m-%d}"},
+                ":until": {"S": f"{until.astimezone(UTC):%Y-%m-%d}"},
+            },
+        )
+        return {
+            date.fromisoformat(item["sk"]["S"]): Watched(
+                *(int(item[key]["N"]) for key in ("sweeps", "looks", "unseen"))
+            )
+            for item in items
+        }
 
     def heartbeat(self) -> tuple[datetime, dict[str, int]] | None:
         """When the last sweep was completed, and what it saw."""
@@ -663,6 +740,21 @@ class Incidents:
         if item is None:
             return None
         return _must(_when(item["at"])), {name: int(value["N"]) for name, value in item.items() if "N" in value}
+
+    # -- scheduled reports -------------------------------------------------------------------------------------
+
+    def reported(self, name: str) -> str | None:
+        """Of which day, week or month a scheduled report was told last; None where it never was."""
+        item = self._get("REPORTS", name)
+        return item["period"]["S"] if item else None
+
+    def note_reported(self, name: str, period: str, now: datetime) -> None:
+        """Note that a scheduled report was told."""
+        self._call(
+            "PutItem",
+            TableName=self._table,
+            Item={**_key("REPORTS", name), "period": {"S": period}, "at": _time(now)},
+        )
 
     # -- memory ------------------------------------------------------------------------------------------------
 
@@ -1004,6 +1096,17 @@ def _pointer(item: Mapping[str, Any]) -> Pointer:
 
 def _asked(incident: Incident) -> datetime | None:
     return incident.approval.asked_at if incident.approval else None
+
+
+def _end_item(incident: Incident) -> dict[str, Any]:
+    """What finds a closed record by when it ended: an item of its own, because the record may be due for a reminder."""
+    ended = _at(incident)
+    return {
+        **_key(f"INCIDENT#{incident.id}", "END"),
+        "due_shard": {"S": "ENDED"},
+        "due_at": _time(ended),
+        "expires": _epoch(ended + KEEP),
+    }
 
 
 def _event_item(incident_id: str, number: int, event: Event) -> dict[str, Any]:

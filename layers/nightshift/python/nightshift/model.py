@@ -265,8 +265,8 @@ class Target:
     serve without, ``log_group`` where it logs its requests. ``triggers`` (of a bucket) says what stands in it,
     ``events_from`` (of a function) who must be able to call it, or must be read for it;
     ``pipeline`` (of a bucket) what is made of it, and by whom,
-    ``schedule`` (of a rule) what it starts, and what that leaves where,
-    ``throughput`` (of a DynamoDB table or index) how much a loan may bring it to.
+    ``schedule`` (of a rule) what it starts, and what that leaves where, ``rotate_within`` (of a secret) after how many
+    days it should have another value, ``throughput`` (of a DynamoDB table or index) how much a loan may bring it to.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
     """
@@ -292,6 +292,7 @@ class Target:
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()
+    rotate_within: int | None = None
     maintenance: tuple[str, ...] = ()
     alarms: bool = False
 
@@ -353,7 +354,8 @@ class ResourceRead:
     ``s3.archive`` = what was lately written or deleted under a prefix,
     ``states.machine`` = a state machine with its newest executions, ``events.rule`` = DescribeRule,
     ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN,
-    ``dynamodb.table`` = DescribeTable, of an index with ``Index``.
+    ``dynamodb.table`` = DescribeTable, of an index with ``Index``,
+    ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values.
     """
 
     kind: str
@@ -436,7 +438,8 @@ class Diagnosis:
     that move by themselves), because the plan's hash is made from it.
 
     ``advice`` is what people should do, what helps most first. A cause with advice is one that only people can cure:
-    nothing is planned for it, and the incident ends ``escalated`` with what was found.
+    nothing is planned for it, and the incident ends ``escalated`` with what was found. ``whose`` names another
+    remediation that looks after that cause: where it does so on this target, people hear of it from there alone.
     """
 
     target: str
@@ -445,6 +448,7 @@ class Diagnosis:
     rejected: tuple[Alternative, ...] = ()
     facts: Mapping[str, Json] = field(default_factory=dict)
     advice: tuple[str, ...] = ()
+    whose: str = ""
 
 
 # -- what to do ----------------------------------------------------------------------------------------------------

@@ -228,6 +228,12 @@ class Remediation(BaseModel, ABC):
     """the tag (with the value "enabled") without which a person is asked, whatever the modes allow; none: no tag"""
     freeze_safe: ClassVar[bool] = False
     """whether it may act in a change freeze: a cure that leaves neither code nor settings changed"""
+    turn: ClassVar[timedelta] = timedelta(minutes=1)
+    """how often the sweep looks: what changes in days is not read every minute; an open incident looks as all do"""
+    retold: ClassVar[timedelta] = timedelta(hours=24)
+    """after how long a target that stays sick is told of afresh"""
+    steady: ClassVar[bool] = False
+    """whether a symptom reads the same for as long as it is the same: then one that reads otherwise is told at once"""
 
     mode: Mode = Field(default=Mode.OBSERVE, description="how far it may go: observe < approve < auto")
     max_attempts: PositiveInt = Field(default=3, le=3, description="applications per incident before it escalates")

@@ -17,6 +17,7 @@ from nightshift.environment import Environment
 from nightshift.errors import AwsError, Unsent
 from nightshift.incidents import Incidents
 from nightshift.notify import Notifier
+from nightshift.reports import Reports
 from nightshift.sweep import Sweep
 
 __all__ = ["Service", "WorkQueue", "connect", "from_environment", "utc_now"]
@@ -72,6 +73,7 @@ class Service:
     engine: Engine
     sweep: Sweep
     work: WorkQueue
+    reports: Reports
 
 
 def connect(policy: Policy, aws: Aws, environment: Environment, *, clock: Callable[[], datetime] = utc_now) -> Service:
@@ -81,7 +83,8 @@ def connect(policy: Policy, aws: Aws, environment: Environment, *, clock: Callab
     acting = Acting(aws, incidents, role_prefix=environment.write_roles, clock=clock)
     engine = Engine(policy, aws, incidents, acting, notifier, quarantine=environment.quarantine, clock=clock)
     sweep = Sweep(policy, aws, incidents, notifier, quarantine=environment.quarantine, clock=clock)
-    return Service(policy, aws, incidents, engine, sweep, WorkQueue(aws, environment.queue_url))
+    reports = Reports(policy, aws, incidents, notifier, clock=clock)
+    return Service(policy, aws, incidents, engine, sweep, WorkQueue(aws, environment.queue_url), reports)
 
 
 def from_environment(environment: Environment, *, clock: Callable[[], datetime] = utc_now) -> Service:

@@ -6,7 +6,7 @@ Read right before a plan is judged, never cached. What cannot be read is Unread,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,9 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "states:stateMachine": ("states:ListTagsForResource",),
     "events:rule": ("events:ListTagsForResource",),
     "dynamodb:table": ("dynamodb:ListTagsOfResource",),
+    "secretsmanager:secret": ("secretsmanager:DescribeSecret",),
+    "cloudformation:stack": ("cloudformation:DescribeStacks",),
+    "acm:certificate": ("acm:ListTagsForCertificate",),
     "*": ("cloudformation:DescribeStacks",),
 }
 """the IAM actions that looking around needs, by the kind of what is looked at"""
@@ -62,9 +65,32 @@ def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
         if arn.kind == "states:stateMachine":
             answer = aws.read("stepfunctions", "ListTagsForResource", resourceArn=str(arn))
             return {tag["key"]: tag.get("value", "") for tag in answer.get("tags", ())}
+        if arn.kind in _KEPT_UP:
+            return {tag["Key"]: tag.get("Value", "") for tag in _KEPT_UP[arn.kind](aws, str(arn))}
     except AwsError as error:
         return Unread(str(error))
     return Unread(f"nobody has taught Nightshift how to read tags of {arn.kind}")
+
+
+def _of_secret(aws: Aws, arn: str) -> Iterable[Mapping[str, str]]:
+    return list(aws.read("secretsmanager", "DescribeSecret", SecretId=arn).get("Tags", ()))
+
+
+def _of_stack(aws: Aws, arn: str) -> Iterable[Mapping[str, str]]:
+    """Its own, which CloudFormation gives to what is in it, too."""
+    return list(aws.read("cloudformation", "DescribeStacks", StackName=arn)["Stacks"][0].get("Tags", ()))
+
+
+def _of_certificate(aws: Aws, arn: str) -> Iterable[Mapping[str, str]]:
+    return list(aws.read("acm", "ListTagsForCertificate", CertificateArn=arn).get("Tags", ()))
+
+
+_KEPT_UP: Mapping[str, Callable[[Aws, str], Iterable[Mapping[str, str]]]] = {
+    "secretsmanager:secret": _of_secret,
+    "cloudformation:stack": _of_stack,
+    "acm:certificate": _of_certificate,
+}
+"""how the tags of what people keep up are read"""
 
 
 def _of_bucket(aws: Aws, arn: Arn) -> Mapping[str, str]:

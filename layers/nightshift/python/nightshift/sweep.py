@@ -8,6 +8,7 @@ at.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,8 +40,6 @@ ONSET = timedelta(minutes=30)
 """what fell sick within this time fell sick "at once" """
 MANY = 20
 """so many unreadable targets are one failure (of reading), not many: the storm brake tells of it"""
-QUIET_RETRY = timedelta(hours=24)
-"""after which a target that stays sick is taken up afresh"""
 AHEAD = timedelta(seconds=45)
 """what falls due before the next sweep is handed out now, to be worked on when it is due"""
 
@@ -90,12 +89,13 @@ class Sweep:
     def __call__(self) -> Swept:
         """Look at everything. Raises StoreUnavailable or Unsent; the next sweep then does what this one left."""
         now = self._clock()
-        looks, readings = self._look(self.policy.targets)
+        pairs = [pair for pair in self._pairs(self.policy.targets) if _in_turn(*pair, now)]
+        looks, readings = self._look(pairs)
         pointers = self._incidents.pointers()
         brake = self._brake(looks, answered(readings), pointers, now)
         opened = self._follow(looks, pointers, brake, now)
         due = dict(self._incidents.due(now + AHEAD))
-        if self.policy.escalation:
+        if self.policy.reminds:
             due |= self._incidents.reminders(now + AHEAD)
         swept = Swept(
             at=now,
@@ -123,15 +123,13 @@ class Sweep:
 
     def look(self, targets: Iterable[Target]) -> tuple[Look, ...]:
         """Read for all targets and remediations at once, then let every remediation judge: nothing is written."""
-        return self._look(targets)[0]
+        return self._look(self._pairs(targets))[0]
 
-    def _look(self, targets: Iterable[Target]) -> tuple[tuple[Look, ...], Readings]:
-        pairs = [
-            (target, remediation)
-            for target in targets
-            for remediation in self.policy.remediations.values()
-            if remediation.takes(target)
-        ]
+    def _pairs(self, targets: Iterable[Target]) -> list[tuple[Target, Remediation]]:
+        every = self.policy.remediations.values()
+        return [(target, each) for target in targets for each in every if each.takes(target)]
+
+    def _look(self, pairs: Sequence[tuple[Target, Remediation]]) -> tuple[tuple[Look, ...], Readings]:
         queries = [query for target, remediation in pairs for query in _watched(target, remediation)]
         readings = gather(self._aws, queries, now=self._clock())
         looks = tuple(Look(target, each, _judged(target, each, readings)) for target, each in pairs)
@@ -162,7 +160,7 @@ class Sweep:
                 continue
             pointer = pointers.get(_names(look))
             if pointer is not None and pointer.state == "quiet":
-                if now - pointer.since < QUIET_RETRY:
+                if now - pointer.since < look.remediation.retold and not self._changed(look, look.seen, pointer):
                     self._still_sick(pointer)
                     continue
                 self._incidents.forget(pointer)
@@ -214,6 +212,11 @@ class Sweep:
     def _still_sick(self, pointer: Pointer) -> None:
         if pointer.count:
             self._incidents.point(replace(pointer, count=0), was="quiet")
+
+    def _changed(self, look: Look, seen: Sick, pointer: Pointer) -> bool:
+        """Whether what is wrong reads otherwise than what people were told; of a record that is gone nobody knows."""
+        told = self._incidents.get(pointer.incident) if look.remediation.steady else None
+        return told is not None and told.finding.symptom != seen.finding.symptom
 
     # -- the storm brake -------------------------------------------------------------------------------------------
 
@@ -435,6 +438,18 @@ def _judged(target: Target, remediation: Remediation, readings: Readings) -> Obs
     except Exception as error:  # noqa: BLE001 - the bulkhead: whatever one of them raises, the others are looked at
         _LOG.exception("a remediation failed", extra={"remediation": remediation.name, "target": str(target.arn)})
         return Unknown(f"{remediation.name} failed: {type(error).__name__}")
+
+
+def _in_turn(target: Target, remediation: Remediation, now: datetime) -> bool:
+    """
+    Whether this is the minute in which a remediation that looks rarely looks at that target.
+
+    Each pair has a minute of its own, always the same: so no sweep reads all of them at once, and a sweep that was left
+    out costs one turn.
+    """
+    turns = max(1, int(remediation.turn / timedelta(minutes=1)))
+    digest = hashlib.sha256(f"{remediation.name}|{target.arn}".encode()).digest()
+    return (int(now.timestamp()) // 60 + int.from_bytes(digest[:4], "big")) % turns == 0
 
 
 def _names(look: Look) -> tuple[str, str]:

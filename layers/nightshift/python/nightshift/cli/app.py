@@ -14,13 +14,14 @@ from typer.core import TyperGroup
 from nightshift import __version__
 from nightshift.cli.answering import ack, approve, deny
 from nightshift.cli.context import Context, Declined, here
+from nightshift.cli.digest import digest
 from nightshift.cli.discover import discover
 from nightshift.cli.health import health
 from nightshift.cli.looking import explain, remediations, scan, validate
 from nightshift.cli.options import AsJson
 from nightshift.cli.quarantine import quarantine
 from nightshift.cli.switching import pause, resume, status
-from nightshift.cli.telling import incidents, leases, show
+from nightshift.cli.telling import incidents, leases, show, timeline
 from nightshift.cli.verify_change import verify_change
 from nightshift.errors import NightshiftError
 
@@ -161,9 +162,11 @@ for _command, _panel in (
     (explain, _CONFIGURE),
     (health, _RUN),
     (verify_change, _RUN),
+    (digest, _RUN),
     (status, _RUN),
     (incidents, _RUN),
     (show, _RUN),
+    (timeline, _RUN),
     (leases, _RUN),
     (approve, _RUN),
     (deny, _RUN),

@@ -30,7 +30,7 @@ from nightshift.service import Service, connect
 from nightshift.signals import gather
 from nightshift.states import messages, seen_service
 
-__all__ = ["Check", "health", "hosts", "line", "queued", "tasks", "worst"]
+__all__ = ["Check", "health", "hosts", "line", "logged", "queued", "tasks", "worst"]
 
 _MOST = 1000
 """open incidents that are looked through"""
@@ -196,7 +196,7 @@ def _figures(aws: Aws, target: Target, readings: Readings, now: datetime) -> Ite
             yield line(customer, readings)
         yield _archive(aws, target, target.triggers, now)
     if target.log_group is not None:
-        yield _errors(target.log_group, now)
+        yield logged(target.log_group, now)
 
 
 def tasks(target: Target, readings: Readings) -> Check:
@@ -275,11 +275,13 @@ def _archive(aws: Aws, target: Target, triggers: Triggers, now: datetime) -> Che
     return Check("archive", "", f"{count(lately, 'change')} in the last hour{newest}")
 
 
-def _errors(log_group: Arn, now: datetime) -> Check:
+def logged(log_group: Arn, now: datetime) -> Check:
     """How a person finds the errors of the last hour: a log holds what nobody meant to be shown, so it is not read."""
     name = shlex.quote(log_group.resource.removeprefix("log-group:"))
     since = int((now - _LATELY).timestamp() * 1000)
-    command = f"aws logs filter-log-events --log-group-name {name} --filter-pattern ERROR --start-time {since}"
+    # any of them: patterns tell ERROR from error, and a line that says level=error has no ERROR in it (runbook 3)
+    pattern = shlex.quote("?ERROR ?Error ?error")
+    command = f"aws logs filter-log-events --log-group-name {name} --filter-pattern {pattern} --start-time {since}"
     return Check("log", "", f"errors of the last hour: {command}")
 
 

@@ -28,6 +28,7 @@ from nightshift.report.words import changes, clock, duration, moment, money, num
 
 __all__ = [
     "HEALTH",
+    "headed",
     "health",
     "how_it_stands",
     "lines",
@@ -74,6 +75,15 @@ def lines(*parts: str | Text | tuple[str, str]) -> Text:
         part if isinstance(part, Text) else Text(*part) if isinstance(part, tuple) else Text(part) for part in parts
     )
     return Text("\n").join(made)
+
+
+def headed(page: str, first: str = "bold") -> Text:
+    """A page with its headings set off: only they begin in the first column."""
+    said: list[tuple[str, str]] = []
+    for place, line in enumerate(page.rstrip("\n").split("\n")):
+        heading = bool(line) and not line[0].isspace()
+        said.append((line, first if place == 0 else "bold" if heading else ""))
+    return lines(*said)
 
 
 def time_document(when: datetime | None) -> str | None:

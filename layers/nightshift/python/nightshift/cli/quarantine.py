@@ -372,8 +372,11 @@ def restore(
             f"whether it arrived is not known ({error}): it stays marked as given back", "Look there before --again"
         ) from error
     except AwsError as error:
-        if before is None:  # it certainly did not arrive
+        # It certainly did not arrive: what was known of it before is what is known of it now.
+        if before is None:
             store.aws.write_once("s3", "DeleteObject", Key=_note_key(key), **store.where)
+        else:
+            _note(store, key, before, again=True)
         if error.code in _TAKEN:
             raise Declined(f"something stands at {safe(home, 1100)} by now", "Look at it there") from error
         raise

@@ -1,4 +1,4 @@
-"""Commands that tell what happened: `incidents`, `show`, `leases`."""
+"""Commands that tell what happened: `incidents`, `show`, `timeline`, `leases`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from nightshift.cli.deployment import Deployment, Where, find
 from nightshift.cli.looking import case_of
 from nightshift.cli.options import AsJson, Config, Profile, Region, Stack, Table
 from nightshift.guardrails import MODE
-from nightshift.incidents import Incidents
+from nightshift.incidents import Event, Incidents
 from nightshift.model import Incident, Mode, Verdict
 from nightshift.report import Context as ReportContext
 from nightshift.report import render, safe, to_json
+from nightshift.report.timeline import timeline_to_json
 from nightshift.report.words import moment, money, name_of
 
-__all__ = ["incidents", "leases", "load", "open_now", "row_document", "show"]
+__all__ = ["incidents", "leases", "load", "open_now", "row_document", "show", "timeline"]
 
 _MOST = 1000
 """incidents that are listed at most: a table of more is not read, and a scan is paid for by the item"""
@@ -106,14 +107,42 @@ def show(
     """Show the whole report on an incident: what was seen, the cause, every call, the timeline, what to do next."""
     context = here(ctx, json=json)
     deployment = find(context, Where(config, stack, table, profile, region))
-    store = deployment.incidents
-    found = load(store, incident)
-    links = store.links(found.id)
-    found = replace(found, links=tuple(dict.fromkeys((*found.links, *links))))
-    events = store.events(found.id)
+    found, events = _whole(deployment.incidents, incident)
     about = _about(context, deployment, found)
     document = to_json(found, events, context=about)
     context.tell(document, _page(render(found, events, context=about), found))
+
+
+def timeline(
+    ctx: typer.Context,
+    incident: Annotated[str, typer.Argument(metavar="ID", help="The incident's id.")],
+    *,
+    config: Config = None,
+    stack: Stack = None,
+    table: Table = None,
+    profile: Profile = None,
+    region: Region = None,
+    json: AsJson = False,
+) -> None:
+    """
+    Write the draft of a post-incident review, as Markdown: what happened when (UTC), decisions, calls, who was told.
+
+    Root cause, impact and prevention are headings that are left blank: those are for people.
+    """
+    context = here(ctx, json=json)
+    deployment = find(context, Where(config, stack, table, profile, region))
+    found, events = _whole(deployment.incidents, incident)
+    about = _about(context, deployment, found)
+    document = timeline_to_json(found, events, context=about)
+    context.tell(document, Text(str(document["markdown"]).rstrip("\n")))
+
+
+def _whole(store: Incidents, incident: str) -> tuple[Incident, list[Event]]:
+    """The record with its links, and its timeline."""
+    found = load(store, incident)
+    links = store.links(found.id)
+    found = replace(found, links=tuple(dict.fromkeys((*found.links, *links))))
+    return found, store.events(found.id)
 
 
 # -- what is lent --------------------------------------------------------------------------------------------------
@@ -234,8 +263,4 @@ def _page(report: str, incident: Incident) -> Text:
     """The report with its headings set off: only they begin in the first column."""
     wanted = incident.decided and incident.verdict not in (Verdict.FIXED, Verdict.RECOVERED)
     first = "bold red" if wanted else "bold green" if incident.decided else "bold yellow"
-    said: list[tuple[str, str]] = []
-    for number, line in enumerate(report.rstrip("\n").split("\n")):
-        heading = bool(line) and not line[0].isspace()
-        said.append((line, first if number == 0 else "bold" if heading else ""))
-    return pages.lines(*said)
+    return pages.headed(report, first)

@@ -7,6 +7,7 @@ from nightshift.remediations.alarm_raised import AlarmRaised
 from nightshift.remediations.alb_traffic_missing import AlbTrafficMissing
 from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
+from nightshift.remediations.certificate_expiring import CertificateExpiring
 from nightshift.remediations.dynamodb_throttled import DynamodbThrottled
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
@@ -19,12 +20,16 @@ from nightshift.remediations.execution_failed import ExecutionFailed
 from nightshift.remediations.hours_missing import HoursMissing
 from nightshift.remediations.lambda_dlq_backlog import LambdaDlqBacklog
 from nightshift.remediations.lambda_failing import LambdaFailing
+from nightshift.remediations.lambda_throttled import LambdaThrottled
 from nightshift.remediations.pipeline_backlog import PipelineBacklog
 from nightshift.remediations.s3_access_denied import S3AccessDenied
 from nightshift.remediations.s3_trigger_behind import S3TriggerBehind
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
 from nightshift.remediations.schedule_disabled import ScheduleDisabled
+from nightshift.remediations.secret_rotation_overdue import SecretRotationOverdue
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
+from nightshift.remediations.stack_rollback_failed import StackRollbackFailed
+from nightshift.remediations.stack_stuck import StackStuck
 from nightshift.remediations.visibility_timeout_short import VisibilityTimeoutShort
 
 __all__ = ["REMEDIATIONS"]
@@ -38,6 +43,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     DynamodbThrottled,  # what waits for a table is slow, too
     EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
     EcsErrorsHigh,  # and this is only told
+    LambdaThrottled,  # messages of which a function's calls are turned away come back, and die
     VisibilityTimeoutShort,  # messages that come back too early die, and are no use to redrive
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
     ArchiveObjectLost,  # without a change's object nothing is known of its triggers
@@ -52,6 +58,10 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     ArchiveBroken,
     LambdaFailing,
     S3AccessDenied,
+    StackRollbackFailed,  # what people have changed, and only they know to be mended
+    StackStuck,
+    CertificateExpiring,
+    SecretRotationOverdue,
     AlarmRaised,  # what nobody can cure here is told last
 )
 """All of them, in the order in which a person would fix them. What a configuration does not name is not deployed."""

@@ -7,7 +7,12 @@ Cause     its timeout, its memory, its concurrency, or what was changed last: as
 Cure      none of ours: the report recommends a timeout or memory, as the one command that changes nothing else
 Proof     its calls succeed again
 Undo      nothing was changed
-Source    runbook 2 "Managing Lambda Functions" and "Application Metrics"; R10, R11, R20
+Source    runbook 1 "Lambda Function Rollback" and "Configuration Rollback", runbook 2 "Managing Lambda Functions" and
+          "Application Metrics"; R10, R11, R20
+
+Where an alias is how it is called, and those calls fail, the report says so, with the command that points the alias
+elsewhere. Which version that should be it does not say: AWS does not keep what an alias had before, and the number
+below may never have run. A canary that is under way is left to whoever runs it, and an alias that nobody calls is none.
 
 What it will not do: call a function failed that is idle (Inactive) or that somebody has stopped (reserved concurrency
 0); guess how much memory is used where nobody measures it; or name a command that replaces the environment.
@@ -17,13 +22,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from nightshift import states
+from nightshift import states, turned_away
 from nightshift.errors import Refused
 from nightshift.model import (
     Alternative,
@@ -31,6 +36,7 @@ from nightshift.model import (
     Diagnosis,
     Finding,
     Healthy,
+    Json,
     MetricQuery,
     Observation,
     Queries,
@@ -46,14 +52,14 @@ from nightshift.signals import function_metric
 
 __all__ = ["LambdaFailing"]
 
-_HALF = timedelta(minutes=5)
 _MINUTES = 10  # two halves
 _SOME = 20  # calls in five minutes of which a percentile says something
 _LONGEST = 900  # seconds that a call may take: AWS's limit
 _LARGEST = 10_240  # MB of memory: AWS's limit
 _FULL = 90.0  # per cent of its memory
 _STILL = 2  # minutes with calls, the newest, in one of which some still failed
-_THROTTLED_MINUTES = 3  # of the last five
+_ALIASES = 100  # of one function; there are hardly ever more than a few
+_LENDS = "lambda-throttled"  # which may lend it more, or tells people itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class LambdaFailing(ReportOnly):
     name: ClassVar[str] = "lambda-failing"
     title: ClassVar[str] = "a function fails"
     kinds: ClassVar[tuple[str, ...]] = ("lambda:function",)
-    reads: ClassVar[tuple[str, ...]] = ()  # a function is read as the sweep reads it
+    reads: ClassVar[tuple[str, ...]] = ("lambda:ListAliases",)  # a function itself is read as the sweep reads it
 
     error_percent: float = Field(default=5.0, gt=0, lt=100, description="per cent of calls that may fail")
     least_errors: PositiveInt = Field(default=5, description="fewer failed calls in ten minutes are no failure")
@@ -154,18 +160,14 @@ class LambdaFailing(ReportOnly):
         )
 
     def _throttles(self, calls: Series, throttles: Series, now: datetime) -> _Fault | None:
-        """What is turned away counts neither as a call nor as an error."""
-        _, lately = _halves(throttles, now)
-        minutes = sum(value > 0 for at, value in throttles.points if at >= _end(now) - _HALF)
-        asked = lately + _halves(calls, now)[1]
-        percent = 100 * lately / asked if asked else 0.0
-        if minutes < _THROTTLED_MINUTES or percent <= self.throttle_percent:
+        lately = turned_away.since(calls, throttles, now)
+        if not lately.lasts(self.throttle_percent):
             return None
         return _Fault(
             "throttles",
-            f"{lately:.0f} of {asked:.0f} calls were turned away in 5 minutes",
+            f"{lately.text} in 5 minutes",
             Severity.SEV2,
-            Signal("throttled calls", round(percent, 1), self.throttle_percent, "5 minutes", "%"),
+            Signal("throttled calls", round(lately.percent, 1), self.throttle_percent, "5 minutes", "%"),
         )
 
     def _slow(self, function: Mapping[str, Any], calls: Series, slowest: Series, now: datetime) -> _Fault | None:
@@ -207,7 +209,27 @@ class LambdaFailing(ReportOnly):
             ),
             rejected=(Alternative("somebody stopped it", "its reserved concurrency is not 0"),),
             advice=_advice(target.arn, function, fault, timed_out=timed_out, full=full, changed=changed),
+            whose=_LENDS if fault.what == "throttles" else "",
+            facts={"by_alias": fault.what == "errors"},
         )
+
+    def detail(self, read: Reader, target: Target, diagnosis: Diagnosis, notes: dict[str, Json]) -> Diagnosis:
+        """Through which aliases the calls came that fail: whoever moved one may want to point it back."""
+        del notes
+        if not diagnosis.facts.get("by_alias"):
+            return diagnosis
+        evidence, advice = list(diagnosis.evidence), []
+        name = target.arn.name
+        for alias in read.pages("lambda", "ListAliases", "Aliases", limit=_ALIASES, FunctionName=name):
+            label, version = str(alias.get("Name")), str(alias.get("FunctionVersion"))
+            calls, failed = states.sums(read, *_by_alias(target.arn, label))
+            if not calls:
+                evidence.append(f"nobody calls it as {label} (version {version}): to move that alias changes nothing")
+                continue
+            evidence.append(f"{failed:.0f} of {calls:.0f} calls as {label} (version {version}) failed")
+            if 100 * failed > self.error_percent * calls:
+                advice.append(_back(name, alias, label, version))
+        return replace(diagnosis, evidence=tuple(evidence), advice=(*advice, *diagnosis.advice))
 
     def _changed(self, function: Mapping[str, Any], now: datetime) -> datetime | None:
         """When it was changed, where that is lately enough to be why."""
@@ -237,6 +259,19 @@ def _slowest(arn: Arn) -> MetricQuery:
     return function_metric(arn, "Duration", "p99", _MINUTES, period=300)
 
 
+def _by_alias(arn: Arn, alias: str) -> tuple[MetricQuery, MetricQuery]:
+    """
+    Calls that named an alias, and those of them that failed.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
+    """
+    dimensions = (("FunctionName", arn.name), ("Resource", f"{arn.name}:{alias}"))
+    calls, errors = (
+        MetricQuery("AWS/Lambda", metric, dimensions, "Sum", 60, _MINUTES) for metric in ("Invocations", "Errors")
+    )
+    return calls, errors
+
+
 def _memory(arn: Arn) -> MetricQuery:
     """
     How much of its memory is used, where Lambda Insights is on; no points where it is not.
@@ -246,14 +281,9 @@ def _memory(arn: Arn) -> MetricQuery:
     return MetricQuery("LambdaInsights", "memory_utilization", (("function_name", arn.name),), "Maximum", 60, _MINUTES)
 
 
-def _end(now: datetime) -> datetime:
-    """Where the last whole minute ends that is not too new to be complete."""
-    return (now - timedelta(minutes=1)).replace(second=0, microsecond=0)
-
-
 def _halves(series: Series, now: datetime) -> tuple[float, float]:
     """The sums of the five minutes before the last five, and of the last five."""
-    middle = _end(now) - _HALF
+    middle = turned_away.end(now) - turned_away.WINDOW
     older = sum(value for at, value in series.points if at < middle)
     return older, series.total - older
 
@@ -316,6 +346,12 @@ def _advice(
             "if it began with that change, take it back; what there was before: "
             f"aws lambda list-versions-by-function --function-name {name} (read only)"
         )
+        found.append(
+            "if its environment was changed: AWS replaces it whole, so read all of it, correct what is wrong, and "
+            "write all of it back, with the revision that was read. Versions keep theirs. What there is, by name: "
+            f"aws lambda get-function-configuration --function-name {name} --query 'keys(Environment.Variables)' "
+            "(read only)"
+        )
     if fault.what in {"errors", "slow"}:
         if full:
             found.append(_more(name, function, "memory-size", "MemorySize", _LARGEST, "MB"))
@@ -327,6 +363,25 @@ def _advice(
         found.append(f"see AWS's reason: aws lambda get-function-configuration --function-name {name} (read only)")
     found.append(f"read what it says, REPORT lines too: aws logs tail {_log(arn, function)} --since 30m (read only)")
     return tuple(found)
+
+
+def _back(name: str, alias: Mapping[str, Any], label: str, version: str) -> str:
+    """What to do about an alias whose calls fail. Which version was good only people know."""
+    weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights")
+    if weights:
+        others = ", ".join(sorted(map(str, weights)))
+        return (
+            f"{label} is being moved between version {version} and {others}: leave it to whoever moves it, or ask them"
+        )
+    revision = f" --revision-id {shlex.quote(str(alias['RevisionId']))}" if alias.get("RevisionId") else ""
+    command = (
+        f"aws lambda update-alias --function-name {shlex.quote(name)} --name {shlex.quote(label)} "
+        f"--function-version VERSION{revision}"
+    )
+    return (
+        f"if it began when {label} was pointed to version {version}, point it back: {command} (a write). AWS does not "
+        "keep which version that was, and the number below may never have run: whoever deploys knows"
+    )
 
 
 def _more(name: str, function: Mapping[str, Any], option: str, field: str, most: int, unit: str) -> str:

@@ -51,7 +51,7 @@ class Context:
     its title, and its file's docstring, whose Proof the report quotes. ``deployment`` is the configuration's name.
     ``linked`` says a few words about each linked incident or target. ``label`` is what people call the incident's
     severity, ``respond_within`` how soon somebody must say that they are on it (None: nobody said). ``level`` is whom
-    this is for, where those that were told before have not answered.
+    this is for, where those that were told before have not answered. ``next_update`` is when people hear of it again.
     """
 
     now: datetime
@@ -63,6 +63,7 @@ class Context:
     label: str = ""
     respond_within: timedelta | None = None
     level: str = ""
+    next_update: datetime | None = None
 
 
 def headline(incident: Incident, context: Context) -> str:

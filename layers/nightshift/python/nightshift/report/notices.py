@@ -35,6 +35,7 @@ __all__ = [
     "Notice",
     "blind_notice",
     "hold_in_storm",
+    "short",
     "storm_notice",
     "storm_over_notice",
     "transition",
@@ -123,7 +124,7 @@ def unanswered(incident: Incident, level: str, *, context: Context, events: Iter
     Its key is not that of an end: an end is told once.
     """
     body = render(incident, events, context=replace(context, level=safe(level, 20)))
-    subject = f"UNANSWERED, {level}: {_short(incident)} - {headline(incident, context)} [{incident.severity.value}]"
+    subject = f"UNANSWERED, {level}: {short(incident)} - {headline(incident, context)} [{incident.severity.value}]"
     return Notice(f"unanswered:{level}", subject, body, incident.severity, level)
 
 
@@ -183,10 +184,10 @@ def _subject(incident: Incident, context: Context) -> str:
         word += f" by {clock(incident.approval.expires_at, context.now)}"
     elif word == "HELD" and incident.refusal is not None:
         word += f" by {safe(incident.refusal.guard, 20).replace('-', ' ')}"
-    return f"{word}: {_short(incident)} - {headline(incident, context)} [{incident.severity.value}]"
+    return f"{word}: {short(incident)} - {headline(incident, context)} [{incident.severity.value}]"
 
 
-def _short(incident: Incident) -> str:
+def short(incident: Incident) -> str:
     """Which one. A service's name may be in use in every cluster: whose it is stands beside it."""
     arn, group = arn_of(incident.target), safe(incident.group, 32)
     whose = f" of {group}" if group and arn is not None and arn.kind == "ecs:service" else ""

@@ -44,7 +44,7 @@ from nightshift.report.words import (
     utc,
 )
 
-__all__ = ["render"]
+__all__ = ["render", "where"]
 
 _EVIDENCE = 20
 """items of evidence, signals, alternatives or links in a report"""
@@ -70,7 +70,7 @@ def render(incident: Incident, events: Iterable[TimelineEvent] = (), *, context:
     _timeline(page, events)
     _linked(page, incident, context)
     page.section("MORE")
-    page.command(f"nightshift show {shell(incident.id)}{_where(incident, context)}")
+    page.command(f"nightshift show {shell(incident.id)}{where(incident, context)}")
     _console(page, incident)
     if incident.config_hash:
         page.text(f"Decided under configuration {safe(incident.config_hash, 64)}.")
@@ -551,10 +551,12 @@ def _respond(page: Page, incident: Incident, context: Context) -> None:
     if incident.wanted_since is None or incident.acknowledged is not None:
         return
     page.text("Say that you are on it, and nobody else is told:")
-    page.command(f"nightshift ack {shell(incident.id)}{_where(incident, context)}")
+    page.command(f"nightshift ack {shell(incident.id)}{where(incident, context)}")
+    if context.next_update is not None:
+        page.text(f"The next update comes at {clock(context.next_update, context.now)}, unless somebody does.")
 
 
-def _where(incident: Incident, context: Context) -> str:
+def where(incident: Incident, context: Context) -> str:
     """Which deployment a command is about, so that it can be typed as it stands."""
     if not context.deployment:
         return ""
@@ -567,9 +569,9 @@ def _answer(page: Page, incident: Incident, context: Context) -> None:
     approval = incident.approval
     expires = clock(approval.expires_at, context.now) if approval else "it expires"
     page.text("If you agree:")
-    page.command(f"nightshift approve {shell(incident.id)}{_where(incident, context)}")
+    page.command(f"nightshift approve {shell(incident.id)}{where(incident, context)}")
     page.text("If not:")
-    page.command(f'nightshift deny {shell(incident.id)}{_where(incident, context)} --why "…"')
+    page.command(f'nightshift deny {shell(incident.id)}{where(incident, context)} --why "…"')
     page.text(
         f"If nobody answers before {expires}, nothing is done and the incident closes as refused. A yes counts once and"
         " for this plan only; everything is checked again before acting. If the target heals first, nothing is done."

@@ -105,6 +105,8 @@ _ALONE = frozenset(
 )  # fmt: skip
 _SHORT = ("pwd", "sig", "pass")
 _ARN_FIELD = re.compile(r"\d{12}:$")
+_NAME_OF_ONE = re.compile(r"[\"']?arn:aws[a-z-]{0,10}:secretsmanager:")
+"""a secret's own name, which is none: `--secret-id` is what Secrets Manager calls it"""
 
 
 def _labelled(text: str) -> str:
@@ -115,7 +117,7 @@ def _labelled(text: str) -> str:
         at = match.end()
         if _names_a_secret(match[1], match[2], text[max(0, match.start() - 13) : match.start()]):
             value = _VALUE.match(text, at)
-            if value is not None:
+            if value is not None and not _NAME_OF_ONE.match(value[0]):
                 out.append(REDACTED)
                 at = value.end()
     return "".join((*out, text[at:]))

@@ -48,6 +48,7 @@ from nightshift.signals.rules import rule_pieces
 from nightshift.signals.services import service_pieces
 from nightshift.signals.tables import table_pieces
 from nightshift.signals.triggers import trigger_pieces
+from nightshift.signals.upkeep import certificate_pieces, secret_pieces, stack_pieces
 from nightshift.signals.wiring import mapping_pieces, notification_pieces, policy_pieces
 
 if TYPE_CHECKING:
@@ -125,6 +126,11 @@ KINDS: Mapping[str, Kind] = {
     "s3.hours": Kind("s3:bucket", ("s3:ListBucket",), hour_pieces, timed=True),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
     "dynamodb.table": Kind("dynamodb:table", ("dynamodb:DescribeTable",), table_pieces),
+    "secretsmanager.secret": Kind(
+        "secretsmanager:secret", ("secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds"), secret_pieces
+    ),
+    "cloudformation.stack": Kind("cloudformation:stack", ("cloudformation:DescribeStacks",), stack_pieces),
+    "acm.certificate": Kind("acm:certificate", ("acm:DescribeCertificate",), certificate_pieces),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""
 

@@ -1,0 +1,122 @@
+"""
+What people keep up: secrets, stacks and certificates. Each is one call for one of them, or two.
+
+``secretsmanager.secret`` is DescribeSecret's answer by AWS's own field names, never a value, with since when the secret
+has its current one (``CurrentSince``) and the version that a rotation has left behind, if one has (``Pending``).
+``cloudformation.stack`` is DescribeStacks' answer. ``acm.certificate`` is DescribeCertificate's. Of all of them None is
+what does not exist.
+
+Source: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html,
+https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecretVersionIds.html,
+https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html,
+https://docs.aws.amazon.com/acm/latest/APIReference/API_DescribeCertificate.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from nightshift.errors import Missing, Rejected
+from nightshift.model import Arn, ResourceRead
+from nightshift.signals.batch import Answer, Piece
+
+if TYPE_CHECKING:
+    from nightshift.aws import Aws
+
+__all__ = ["certificate_pieces", "secret_pieces", "stack_pieces"]
+
+Located: TypeAlias = Mapping[ResourceRead, Arn]
+
+_VERSIONS = 100  # of a secret: one page; it keeps about as many
+_OF_SECRET = (
+    "CreatedDate",
+    "DeletedDate",
+    "LastAccessedDate",
+    "LastChangedDate",
+    "LastRotatedDate",
+    "NextRotationDate",
+    "OwningService",
+    "RotationEnabled",
+    "RotationLambdaARN",
+)
+_OF_STACK = (
+    "CreationTime",
+    "DeletionTime",
+    "LastUpdatedTime",
+    "ParentId",
+    "RoleARN",
+    "RootId",
+    "StackId",
+    "StackName",
+    "StackStatus",
+)
+_OF_CERTIFICATE = (
+    "DomainName",
+    "DomainValidationOptions",
+    "InUseBy",
+    "NotAfter",
+    "RenewalEligibility",
+    "RenewalSummary",
+    "Status",
+    "Type",
+)
+
+
+def secret_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
+    """One piece a secret, of two calls."""
+    return _each(aws, reads, _secret)
+
+
+def stack_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
+    """One piece a stack."""
+    return _each(aws, reads, _stack)
+
+
+def certificate_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
+    """One piece a certificate."""
+    return _each(aws, reads, _certificate)
+
+
+def _each(aws: Aws, reads: Located, ask: Callable[[Aws, Arn], Answer]) -> Iterator[Piece[ResourceRead]]:
+    for read, arn in reads.items():
+        yield Piece((read,), partial(_one, aws, read, arn, ask))
+
+
+def _one(aws: Aws, read: ResourceRead, arn: Arn, ask: Callable[[Aws, Arn], Answer]) -> dict[ResourceRead, Answer]:
+    try:
+        return {read: ask(aws, arn)}
+    except Missing:
+        return {read: None}
+
+
+def _kept(found: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: found[name] for name in names if found.get(name) is not None}
+
+
+def _secret(aws: Aws, arn: Arn) -> Answer:
+    kept = _kept(aws.read("secretsmanager", "DescribeSecret", SecretId=str(arn)), _OF_SECRET)
+    versions = aws.read("secretsmanager", "ListSecretVersionIds", SecretId=str(arn), MaxResults=_VERSIONS)["Versions"]
+    for each in versions:
+        stages = each.get("VersionStages", ())
+        if "AWSCURRENT" in stages:
+            kept["CurrentSince"] = each["CreatedDate"]
+        elif "AWSPENDING" in stages:
+            kept["Pending"] = each["VersionId"]
+    return kept
+
+
+def _stack(aws: Aws, arn: Arn) -> Answer:
+    """A stack that is gone is described for ninety days; then CloudFormation says that the request is not valid."""
+    try:
+        stacks = aws.read("cloudformation", "DescribeStacks", StackName=str(arn))["Stacks"]
+    except Rejected as error:
+        if error.code != "ValidationError" or "does not exist" not in str(error):
+            raise
+        return None
+    return _kept(stacks[0], _OF_STACK)
+
+
+def _certificate(aws: Aws, arn: Arn) -> Answer:
+    return _kept(aws.read("acm", "DescribeCertificate", CertificateArn=str(arn))["Certificate"], _OF_CERTIFICATE)

@@ -1,0 +1,55 @@
+"""Secrets, stacks and certificates in the configuration: each by its whole ARN, a secret with its own age."""
+
+from __future__ import annotations
+
+import pytest
+from nightshift.config import ConfigErrors, Policy, from_json, parse_toml, to_json
+
+HEAD = """
+name = "prod"
+account = "123456789012"
+region = "eu-central-1"
+[notify]
+emails = ["oncall@example.com"]
+[remediations.{}]
+[[systems]]
+name = "data"
+[[systems.targets]]
+arn = "arn:aws:{}"
+"""
+SECRET = HEAD.format(
+    "secret-rotation-overdue", "secretsmanager:eu-central-1:123456789012:secret:dms/database/password-a1B2c3"
+)
+STACK = HEAD.format("stack-stuck", "cloudformation:eu-central-1:123456789012:stack/Api-Stack/0a1b2c3d-0000-11ef")
+CERTIFICATE = HEAD.format("certificate-expiring", "acm:eu-central-1:123456789012:certificate/0a1b2c3d-0000-11ef")
+
+
+def parsed(text: str) -> Policy:
+    """Read a file."""
+    return parse_toml(text, path="prod.toml")
+
+
+@pytest.mark.parametrize("text", [SECRET, SECRET + "rotate_within = 30", STACK, CERTIFICATE])
+def test_what_people_keep_up_is_registered_by_its_arn(text: str) -> None:
+    """JSON says the same as TOML."""
+    policy = parsed(text)
+    assert from_json(to_json(policy)) == policy
+    assert policy.targets[0].rotate_within == (30 if "rotate_within" in text else None)
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        (SECRET.replace("-a1B2c3", ""), "does not name one secretsmanager:secret"),
+        (STACK.replace("/0a1b2c3d-0000-11ef", ""), "does not name one cloudformation:stack"),
+        (CERTIFICATE.replace("certificate/0a1b2c3d-0000-11ef", "certificate/"), "does not name one acm:certificate"),
+        (STACK + "rotate_within = 30", "a target of kind cloudformation:stack has no rotate_within"),
+        (SECRET + "rotate_within = 0", "rotate_within: 0"),
+        (SECRET + 'rotate_within = "P30D"', "rotate_within"),
+        (SECRET.replace("123456789012:secret", "123456789013:secret"), "its account is 123456789013"),
+    ],
+)
+def test_what_is_wrong_with_one_is_said(text: str, says: str) -> None:
+    """With what to write instead."""
+    with pytest.raises(ConfigErrors, match=says):
+        parsed(text)

@@ -1,0 +1,334 @@
+"""What people keep up, and forget (runbooks 1 to 4): told once, in time, with what to do. And rollbacks that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from nightshift.model import Incident, Phase, Severity, Verdict
+
+from sandbox.deployment import Deployment
+from sandbox.faults import Kind
+from sandbox.scenes import NIGHT, failures
+from sandbox.systems.upkeep import UpkeepSystem, upkeep_configuration
+from sandbox.world import World
+
+SECRETS = "secret-rotation-overdue"
+CERTIFICATES = "certificate-expiring"
+STACKS = "stack-stuck"
+ROLLBACKS = "stack-rollback-failed"
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Night:
+    """What is kept up, and Nightshift watching."""
+
+    world: World
+    system: UpkeepSystem
+    nightshift: Deployment
+
+    @property
+    def only(self) -> Incident:
+        """The one incident that there was."""
+        [incident] = self.nightshift.all
+        return incident
+
+    @property
+    def mails(self) -> list[str]:
+        """Every report that was sent, each as one line."""
+        return [" ".join(f"{mail.subject} {mail.text}".split()) for mail in self.world.mail]
+
+    @property
+    def written(self) -> list[str]:
+        """What was changed under an incident's name, or may have been."""
+        events = self.world.trail.of(writes=True, function="nightshift-tick")
+        return [each.name for each in events if each.principal.role_arn is not None]
+
+    def hours(self, count: float) -> None:
+        """Let so many hours pass."""
+        self.world.run(timedelta(hours=count))
+
+    def until(self, condition: Callable[[], object], hours: float = 3) -> None:
+        """Let time pass until something is so."""
+        self.world.run_until(condition, timedelta(hours=hours))
+
+    def until_asked(self) -> None:
+        """Until a person is asked."""
+        self.until(lambda: any(each.phase is Phase.AWAITING for each in self.nightshift.all))
+
+    def until_settled(self, hours: float = 3) -> None:
+        """Until there was an incident and none is open."""
+        self.until(lambda: self.nightshift.all and not any(each.open for each in self.nightshift.all), hours)
+
+    def told(self, *texts: str) -> None:
+        """People were told, once, of all of this, and nothing was changed."""
+        assert self.only.verdict is Verdict.ESCALATED
+        [mail] = self.mails
+        assert [text for text in texts if text not in mail] == []
+        assert "Nothing was changed." in mail
+        assert self.written == []
+
+
+@contextmanager
+def night(*remediations: str, mode: str = "observe", more: str = "", thin: bool = True) -> Iterator[Night]:
+    """Everything is well, and was for ten minutes."""
+    with World(NIGHT, thin=thin) as world:
+        system = UpkeepSystem(world)
+        with Deployment(world, upkeep_configuration(system, *remediations, mode=mode, more=more)) as nightshift:
+            nightshift.resume()
+            on = Night(world, system, nightshift)
+            on.hours(0.2)
+            assert nightshift.all == []
+            yield on
+            assert failures(world) == ()
+            assert world.trail.of("secretsmanager.GetSecretValue") == []
+
+
+# -- secrets -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("3.14", "secret-rotation-overdue")
+@pytest.mark.scenario("2.18", "secret-rotation-overdue")
+@pytest.mark.parametrize("thin", [True, False])
+def test_a_rotation_that_fails_is_told_once_and_over_when_it_was_mended(thin: bool) -> None:
+    """Its function broke: a day after its date has passed it is told, within the hour, and no value is ever read."""
+    with night(SECRETS, thin=thin) as on:
+        secret = on.system.rotated
+        secret.works = False
+        secret.due = on.world.now - timedelta(hours=23)
+        on.until(lambda: on.world.mail)
+        on.told(
+            "the rotation of dms/database/password that was due by",
+            "the function rotate-database did not finish it",
+            "aws logs tail /aws/lambda/rotate-database --since 2d",
+            "a rotation was begun and not finished",
+            f"aws secretsmanager rotate-secret --secret-id {secret.arn} (a write)",
+        )
+        assert "IGNORE ALL" not in on.mails[0]
+        on.hours(5)
+        assert len(on.mails) == 1
+        secret.works = True
+        on.system.rotate(secret)
+        on.hours(5)
+        assert len(on.mails) == 1
+        assert len(on.nightshift.all) == 1
+
+
+@pytest.mark.scenario("3.14", "secret-rotation-overdue")
+def test_a_rotation_that_is_only_late_is_not_told() -> None:
+    """Secrets Manager tries again, and an hour later it is done."""
+    with night(SECRETS) as on:
+        on.system.rotated.works = False
+        on.system.rotated.due = on.world.now
+        on.hours(3)
+        on.system.rotated.works = True
+        on.hours(30)
+        assert on.nightshift.all == []
+
+
+@pytest.mark.scenario("2.18", "secret-rotation-overdue")
+def test_an_old_secret_is_told_by_the_age_of_its_value() -> None:
+    """Somebody changed its description yesterday, which makes it no younger."""
+    with night(SECRETS) as on:
+        on.system.neglect(on.system.by_hand, 100)
+        on.until(lambda: on.world.mail)
+        on.told(
+            "graph/client has had the same value since 2026-08-11, longer than 90 days", "Never change the secret alone"
+        )
+        assert on.only.severity is Severity.SEV4
+
+
+@pytest.mark.scenario("2.18", "secret-rotation-overdue")
+def test_one_that_is_marked_to_be_deleted_is_told_at_once_again() -> None:
+    """It was told as old, and now says something else: a day need not pass."""
+    with night(SECRETS) as on:
+        on.system.neglect(on.system.by_hand, 100)
+        on.until(lambda: on.world.mail)
+        on.system.by_hand.deleted = on.world.now + 7 * DAY
+        on.until(lambda: len(on.world.mail) == 2)
+        assert "is marked to be deleted, and nobody can read it" in on.mails[1]
+        on.hours(30)
+        assert len(on.mails) == 2
+
+
+# -- certificates ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("4.5", "certificate-expiring")
+@pytest.mark.parametrize("thin", [True, False])
+def test_a_certificate_that_cannot_be_renewed_is_told_with_the_record_that_is_missing(thin: bool) -> None:
+    """Somebody took the record out of DNS long ago; ACM has tried for a month."""
+    with night(CERTIFICATES, thin=thin) as on:
+        on.system.certificate.valid = False
+        on.system.certificate.ends = on.world.now + 29 * DAY
+        on.until(lambda: on.world.mail)
+        on.told("ends within 30 days", "CNAME _x2.acm-validations.aws.", "loadbalancer/app/dms/50dc6c495c0c9188")
+
+
+@pytest.mark.scenario("4.5", "certificate-expiring")
+def test_it_is_told_again_when_it_gets_urgent_and_not_before() -> None:
+    """Thirty days, seven days, over: three reports of the one that nobody imports anew."""
+    with night(CERTIFICATES) as on:
+        for left, text in ((29, "ends within 30 days"), (6.9, "ends within 7 days"), (-0.1, "is EXPIRED")):
+            on.system.imported.ends = on.world.now + left * DAY
+            on.hours(4)
+            assert text in on.mails[-1]
+            assert "aws acm import-certificate" in on.mails[-1]
+        assert len(on.mails) == 3
+
+
+@pytest.mark.scenario("4.5", "certificate-expiring")
+def test_one_that_acm_renews_is_nobodys_business() -> None:
+    """Sixty days before its end, without anybody."""
+    with night(CERTIFICATES) as on:
+        on.system.certificate.ends = on.world.now + 61 * DAY
+        on.hours(26)
+        assert on.system.certificate.renewal == "SUCCESS"
+        assert on.nightshift.all == []
+
+
+# -- stacks ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("1.17", "stack-stuck")
+@pytest.mark.parametrize("thin", [True, False])
+def test_a_stack_that_has_failed_is_told_with_what_failed_first(thin: bool) -> None:
+    """And with the one command that leads out of that state."""
+    with night(STACKS, thin=thin) as on:
+        on.world.stacks.fail(on.system.stack.name, "UPDATE_FAILED", "Table", "the table has too many indexes")
+        on.until(lambda: on.world.mail)
+        on.told(
+            "OpenDataPulseApiStack is UPDATE_FAILED",
+            "Table (AWS::Test::Table) UPDATE_FAILED: the table has too many indexes",
+            f"aws cloudformation rollback-stack --stack-name {on.system.stack.arn} (a write)",
+        )
+        on.hours(4)
+        assert len(on.mails) == 1
+
+
+@pytest.mark.scenario("1.17", "stack-stuck")
+def test_an_update_that_does_not_end_is_told_after_hours_and_a_slow_one_is_not() -> None:
+    """Three hours are given to it."""
+    with night(STACKS) as on:
+        on.world.stacks.set_status(on.system.stack.name, "UPDATE_IN_PROGRESS")
+        on.hours(2.9)
+        assert on.nightshift.all == []
+        on.until(lambda: on.world.mail)
+        on.told("is UPDATE_IN_PROGRESS since 2026-11-19 01:", "aws cloudformation cancel-update-stack")
+
+
+# -- a rollback that failed --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("1.17", "stack-rollback-failed")
+@pytest.mark.parametrize("thin", [True, False])
+def test_once_it_was_mended_and_a_person_said_yes_the_rollback_goes_on(thin: bool) -> None:
+    """Whatever the modes allow, one is asked; it is done once, and proven by how the stack then is."""
+    with night(ROLLBACKS, mode="auto", thin=thin) as on:
+        stack = on.system.stack
+        on.world.stacks.fail_rollback(stack.name)
+        on.until_asked()
+        assert stack.continued == []
+        assert "Database (AWS::Test::Database) UPDATE_FAILED: the instance is gone" in on.mails[-1]
+        stack.mended = True
+        assert on.nightshift.answer(on.only, yes=True, why="the instance is back")
+        on.until_settled()
+        assert on.only.verdict is Verdict.FIXED
+        assert stack.status == "UPDATE_ROLLBACK_COMPLETE"
+        assert on.written == ["cloudformation.ContinueUpdateRollback"]
+        assert [who for who, _ in stack.continued] == [on.only.id]
+
+
+@pytest.mark.scenario("1.17", "stack-rollback-failed")
+def test_one_that_fails_again_is_handed_over_once() -> None:
+    """Nobody had mended anything: the yes was wrong, and there is no second try."""
+    with night(ROLLBACKS, mode="auto") as on:
+        on.world.stacks.fail_rollback(on.system.stack.name)
+        on.until_asked()
+        assert on.nightshift.answer(on.only, yes=True, why="try it")
+        on.until_settled()
+        on.hours(4)
+        assert on.only.verdict is Verdict.ESCALATED
+        assert "failed again" in on.mails[-1]
+        assert len(on.system.stack.continued) == 1
+        assert len(on.mails) == 2  # the question, and the end
+
+
+@pytest.mark.scenario("1.17", "stack-rollback-failed")
+def test_a_no_changes_nothing() -> None:
+    """Somebody rolls it back by hand later."""
+    with night(ROLLBACKS, mode="auto") as on:
+        on.world.stacks.fail_rollback(on.system.stack.name)
+        on.until_asked()
+        assert on.nightshift.answer(on.only, yes=False, why="the database team is at it")
+        on.until_settled()
+        assert on.only.verdict is Verdict.REFUSED
+        assert on.written == []
+
+
+@pytest.mark.scenario("1.17", "stack-rollback-failed")
+def test_what_somebody_continues_before_the_answer_has_recovered() -> None:
+    """The question is taken back by the world; the yes that comes later finds nothing to do."""
+    with night(ROLLBACKS, mode="auto") as on:
+        stack = on.system.stack
+        on.world.stacks.fail_rollback(stack.name)
+        on.until_asked()
+        stack.mended = True
+        on.world.client("cloudformation").continue_update_rollback(StackName=stack.arn, ClientRequestToken="by-hand")
+        on.until_settled()
+        assert on.only.verdict is Verdict.RECOVERED
+        assert on.written == []
+
+
+@pytest.mark.scenario("1.17", "stack-rollback-failed")
+@pytest.mark.parametrize("what", ["no role", "nested", "not tagged", "protected", "observed"])
+def test_where_it_must_not_act_it_tells_and_changes_nothing(what: str) -> None:
+    """Without a role CloudFormation would act with our permissions; a part is the root's; and what is forbidden is."""
+    with night(ROLLBACKS, mode="observe" if what == "observed" else "auto") as on:
+        stack = on.system.stack
+        if what == "no role":
+            stack.role = ""
+        elif what == "nested":
+            stack.parent = stack.arn.replace("OpenDataPulseApiStack", "Root")
+        elif what == "not tagged":
+            stack.tags.clear()
+        elif what == "protected":
+            stack.tags["protected"] = "yes"
+        on.world.stacks.fail_rollback(stack.name)
+        on.until_settled(13)
+        assert on.only.verdict is (Verdict.ESCALATED if what in {"no role", "nested"} else Verdict.REFUSED)
+        if what in {"no role", "nested"}:
+            assert "aws cloudformation continue-update-rollback --stack-name" in on.mails[-1]
+        assert len(on.mails) == 1
+        assert stack.continued == []
+
+
+@pytest.mark.scenario("1.17", "stack-rollback-failed")
+def test_an_answer_that_was_lost_is_looked_for_and_not_asked_for_again() -> None:
+    """By the token: it began, and CloudFormation is left to end it."""
+    with night(ROLLBACKS, mode="auto") as on:
+        stack = on.system.stack
+        on.world.stacks.fail_rollback(stack.name)
+        on.until_asked()
+        stack.mended = True
+        on.world.faults.add(Kind.TIMEOUT_AFTER, "cloudformation.ContinueUpdateRollback", times=1)
+        assert on.nightshift.answer(on.only, yes=True, why="mended")
+        on.until_settled()
+        assert on.only.verdict is Verdict.FIXED
+        assert len(stack.continued) == 1
+
+
+@pytest.mark.scenario("1.17", "stack-rollback-failed")
+@pytest.mark.scenario("1.17", "stack-stuck")
+def test_both_of_them_tell_it_once_where_the_configuration_says_who() -> None:
+    """`rollbacks = false`: the question is the report."""
+    with night(ROLLBACKS, mode="auto", more=f"[remediations.{STACKS}]\nrollbacks = false\n") as on:
+        on.world.stacks.fail_rollback(on.system.stack.name)
+        on.until_asked()
+        on.hours(1)
+        assert [each.remediation for each in on.nightshift.all] == [ROLLBACKS]
+        assert len(on.mails) == 1
