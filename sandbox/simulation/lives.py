@@ -59,6 +59,7 @@ _DUE = "archive-backup-due"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
 _GRAPHS = "appsync-slow"
+_TABLES = "dynamodb-throttled"
 _ROLLBACK = "stack-rollback-failed"
 _THROTTLED = "lambda-throttled"
 _SATURATED, _SEARCH, _BACKUPS = "aurora-saturated", "opensearch-unhealthy", "database-backup-stale"
@@ -87,6 +88,7 @@ _BY_SCENE = {
     "rule disabled": _DISABLED,
     "hours lost": _HOURS_MISSING,
     "api busy": _GRAPHS,
+    "table busy": _TABLES,
     "rollback fails": _ROLLBACK,
     "database busy": _SATURATED,
     "search red": _SEARCH,
@@ -99,6 +101,7 @@ _DELETES, _RAISES = "s3.DeleteObject", _LENDS
 _REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecution"
 _COPIES = "s3.CopyObject"
 _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
+_UPDATES = "dynamodb.UpdateTable"
 _INVOKES, _RESERVES = "lambda.Invoke", "lambda.PutFunctionConcurrency"
 _CACHES, _DROPS = "appsync.CreateApiCache", "appsync.DeleteApiCache"
 _CONTINUES = "cloudformation.ContinueUpdateRollback"
@@ -159,6 +162,14 @@ _OWN: Mapping[str, Mapping[str, str | int | float]] = {
     _SEARCH: _SOON,
     _BACKUPS: _SOON,
     _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
+    _TABLES: {
+        **_SOON,
+        "patience": "PT16M",
+        "lease": "PT20M",
+        "max_attempts": 1,
+        "read_dollars_per_hour": 0.0001,
+        "write_dollars_per_hour": 0.001,
+    },
 }
 """of those that look at one thing alone"""
 _LOADED = {**_SOON, "patience": "PT8M", "history": "PT20M", "lease": "PT12M", "max_attempts": 1}
@@ -322,6 +333,12 @@ def _failed(
     return _told(_EVENTS, (begins, *scenes), has or {}, {"documents": 0, "functions": 1 + which, **more})
 
 
+def _table(*scenes: Scene, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
+    return _told(
+        _TABLES, (_at(0.1, "table busy", 30 * 60, 35), *scenes), has or {}, {"documents": 0, "stores": 1, **more}
+    )
+
+
 def _turned_away(*scenes: Scene, asks: int = 390, lambdas: int = 1, **more: Any) -> Story:
     begin = (_at(2.1, "calls come in", asks, which=which) for which in range(lambdas))
     return _told(_THROTTLED, (*begin, *scenes), {}, {"documents": 0, "lambdas": lambdas, **more})
@@ -381,6 +398,15 @@ LIVES: tuple[Life, ...] = (
     Life("tasks, and money for one of two", _short(_at(0.1, "busy", 30 * 60, 112, which=1), documents=2, tables={"limits": {**_FAST["limits"], "dollars_per_day": 0.015}}), (_FIXED, _RECOVERED), (_SCALES,), (_LIMITS,)),
     Life("higher maximum that helps", _short(_at(0.05, "autoscaled")), (_FIXED,), (_LIMITS,), (_SCALES,)),
     Life("higher maximum that does not help", _short(_at(0.05, "autoscaled"), has={"cured": 20}), (_REVERTED,), (_LIMITS,), (_SCALES,)),
+    # a table's capacity
+    Life("capacity that helps", _table(), (_FIXED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity that does not help", _table(_at(10, "table key", 0)), (_REVERTED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity, and somebody sets it", _table(_at(24, "set capacity", 60)), (_FIXED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity that does not go back yet", _table(_at(24, "table lowered", 50)), (_FIXED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity, approved", _table(mode="approve", answer="yes"), (_FIXED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity, only watched", _table(mode="observe"), (_REFUSED,), (), (_UPDATES, _LIMITS)),
+    Life("capacity that a hot key cannot use", _table(_at(0.05, "table key", 1)), (_ESCALATED,), (), (_UPDATES, _LIMITS)),
+    Life("higher maximum of a table", _table(_at(0.05, "table scaled")), (_FIXED,), (_LIMITS,), (_UPDATES,)),
     # concurrency
     Life("concurrency that helps", _turned_away(), (_FIXED,), (_RESERVES,)),
     Life("concurrency that does not help", _turned_away(asks=1200), (_REVERTED,), (_RESERVES,)),

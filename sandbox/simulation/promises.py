@@ -47,6 +47,7 @@ from sandbox.simulation.run import (
     Stage,
     stuck_for,
 )
+from sandbox.systems.hot_aggregates import READS, WRITES
 from sandbox.systems.transient_trigger import TransientTrigger, readable
 from sandbox.trail import Event as TrailEvent
 
@@ -79,6 +80,7 @@ _ONCE = {
     "ecs.UpdateService",
     "events.EnableRule",
     "appsync.CreateApiCache",
+    "dynamodb.UpdateTable",
     "ecs.StopTask",
     "ecs.StopServiceDeployment",
     "sqs.SetQueueAttributes",
@@ -642,6 +644,14 @@ def deadlines(case: Case) -> Iterator[str]:
             yield f"{incident.id} was open until {end:%H:%M}; its deadline was {incident.deadline:%H:%M}"
 
 
+def tables_noticed(case: Case) -> Iterator[str]:
+    """The same of a table that throttles: an incident is open, or one has told a person."""
+    known = {incident.target for incident in case.played.incidents}
+    for store in case.played.stage.stores:
+        if store.short(store.table.own) and store.arn not in known:
+            yield f"{store.arn} throttles, and nobody was ever told"
+
+
 def sickness_noticed(case: Case) -> Iterator[str]:
     """What is still sick at the end is somebody's: an incident is open, or one has ended and told a person."""
     known = {incident.target for incident in case.played.incidents}
@@ -700,6 +710,7 @@ def loans_returned(case: Case) -> Iterator[str]:
         yield f"{name} is left at {now}; {right} is right"
     if CAPACITY in case.played.story.settings:
         yield from _tasks_returned(case)
+    yield from _tables_returned(case)
     yield from _concurrency_returned(case)
     yield from _caches_returned(case)
     yield from _ranges_returned(case)
@@ -782,6 +793,21 @@ def _tasks_returned(case: Case) -> Iterator[str]:
         told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == arn)
         if now != right and not told:
             yield f"{arn} is left at {now} tasks; {right} is right"
+
+
+def _tables_returned(case: Case) -> Iterator[str]:
+    """The same of a table's writes, or of the most that autoscaling may give it; and nothing else of it is changed."""
+    for store in case.played.stage.stores:
+        limits = [each for each in store.tables.scaled.values() if each.table is store.table]
+        human = [
+            each.value for each in case.played.stage.humans if (each.what, each.subject) == ("set capacity", store.arn)
+        ]
+        right, now = (human or [WRITES])[-1], limits[0].most if limits else store.capacity[1]
+        told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == store.arn)
+        if now != right and not told:
+            yield f"{store.arn} is left at {now} writes; {right} is right"
+        if store.capacity[0] != READS:
+            yield f"{store.arn} is left at {store.capacity[0]} reads, which nobody was to touch"
 
 
 def _concurrency_returned(case: Case) -> Iterator[str]:
@@ -990,10 +1016,15 @@ def _takes_back(case: Case, call: Call) -> bool:
     if call.name == "sqs.SetQueueAttributes":
         lent = {case.played.stage.loans.arn(name) for name in case.played.stage.loans.names}
         return _resource(call) in lent and call.params["Attributes"].get("VisibilityTimeout") != LENT
+    if call.name == "dynamodb.UpdateTable":
+        return bool(call.params["ProvisionedThroughput"]["WriteCapacityUnits"] == WRITES)
     if call.name == _RESERVES:
         return int(call.params["ReservedConcurrentExecutions"]) == RESERVED
     if "SuspendedState" in call.params:  # it comes with the stop, which is what counts
         return True
+    wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
+    if call.params.get("ServiceNamespace") == "dynamodb":
+        return bool(wanted == WRITES)
     before = [each for each in case.by_incident[call.principal.name] if each.number < call.number]
     if call.name == _RANGES:
         return any(each.name == _RANGES and _maximum(each) > _maximum(call) for each in before)
@@ -1017,6 +1048,8 @@ def _bounds(played: Played) -> set[str]:
     policy = played.stage.nightshift.policy
     found = {str(arn) for target in policy.targets for arn in (target.arn, *target.linked)}
     found |= {str(target.backup.bucket) for target in policy.targets if target.backup is not None}
+    scaled = (each for store in played.stage.stores for each in store.tables.scaled.values())
+    found |= {each.arn for each in scaled if each.table.arn in found}
     return found | {each.arn for each in played.stage.world.autoscaling.all.values() if each.service.arn in found}
 
 
@@ -1051,6 +1084,7 @@ _NAMED: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "stepfunctions": lambda params, _: str(params.get("executionArn") or params["stateMachineArn"]),
     "appsync": lambda params, place: f"arn:aws:appsync:{place}:apis/{params['apiId']}",
     "cloudformation": lambda params, _: str(params["StackName"]),
+    "dynamodb": lambda params, place: f"arn:aws:dynamodb:{place}:table/{params['TableName']}",
     "rds": lambda params, place: f"arn:aws:rds:{place}:cluster:{params['DBClusterIdentifier']}",
     "events": lambda params, place: f"arn:aws:events:{place}:rule/{params['Name']}",
     "lambda": lambda params, place: _function(str(params["FunctionName"]), place),
@@ -1141,6 +1175,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "braked": braked,
     "deadlines": deadlines,
     "sickness noticed": sickness_noticed,
+    "tables noticed": tables_noticed,
     "loans returned": loans_returned,
     "only raised": only_raised,
     "locks released": locks_released,

@@ -1102,6 +1102,44 @@ def test_a_person_may_want_back_what_is_lent_before_its_time(account: Account) -
     assert not account.incidents.recall("20260101T0000-nobody", word, event=Event(word.at, "ended", "by eva"))
 
 
+class Spared(Toy):
+    """A toy whose loan is ours, and cannot go back for so many looks."""
+
+    name: ClassVar[str] = "spared"
+    looks_left: ClassVar[list[int]] = []
+
+    def still_ours(self, read: Reader, plan: Plan) -> bool | None:
+        if self.looks_left and self.looks_left.pop():
+            raise Refused("allowance", "no decrease is left today")
+        return super().still_ours(read, plan)
+
+
+def test_what_cannot_go_back_yet_stays_out_and_is_told(account: Account) -> None:
+    """It is asked again every five minutes, however often, people hear of it once, and then it goes back."""
+    Spared.looks_left[:] = [1] * 15
+    here = night(account, Spared(lease=10 * MINUTE))
+    here.minutes(3)
+    here.minutes(60)
+    assert account.attribute(here.target, "VisibilityTimeout") == "99"
+    assert here.incident.phase is Phase.LEASED
+    incident = here.until_closed()
+    assert (incident.verdict, account.attribute(here.target, "VisibilityTimeout")) == (Verdict.FIXED, "30")
+    mails = account.mails()
+    assert len(mails) == 3
+    assert "no decrease is left today" in " ".join(mails[1].lower().split())
+
+
+def test_what_never_can_go_back_is_a_persons_in_the_end(account: Account) -> None:
+    """A day and two hours after its lease, tries begin to count: an hour later a person must."""
+    Spared.looks_left[:] = [1] * 1000
+    here = night(account, Spared(lease=10 * MINUTE))
+    here.minutes(3)
+    account.clock.pass_(timedelta(hours=27))
+    incident = here.until_closed()
+    assert (incident.verdict, incident.lent) == (Verdict.ESCALATED, True)
+    assert "could NOT be given back: no decrease is left today" in incident.why
+
+
 def test_a_halt_does_not_make_us_forget_what_is_out(account: Account) -> None:
     """Halted for hours past the end of the lease: told once, and given back when the switch is on again."""
     here = night(account, lend())

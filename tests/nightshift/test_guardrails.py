@@ -236,6 +236,15 @@ def test_the_cache_is_that_of_the_api_that_is_registered(call: Call, ours: bool)
     assert [refusal.guard for refusal in spoken] == ([] if ours else ["registered"])
 
 
+@pytest.mark.parametrize("resource, ours", [("table/hot", True), ("table/hot/index/place", False), ("table/h", False)])
+def test_the_limits_of_a_table_are_not_its_indexes(resource: str, ours: bool) -> None:
+    """Each is a target of its own."""
+    table = "arn:aws:dynamodb:eu-central-1:123456789012:table/hot"
+    call = replace(LIMITS, params={"ServiceNamespace": "dynamodb", "ResourceId": resource})
+    spoken = refusals(facts(target=Target(Arn.parse(table), "system"), bounds=(table,), plan=plan(call)))
+    assert [refusal.guard for refusal in spoken] == ([] if ours else ["registered"])
+
+
 @pytest.mark.parametrize("guard, more, later", REFUSES)
 def test_refuses(guard: str, more: dict[str, Any], later: bool) -> None:
     """What is just outside is refused by exactly one guardrail, for now or for good, with a reason."""

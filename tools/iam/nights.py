@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -46,6 +46,8 @@ from sandbox.systems.document_processing import DocumentProcessing, processing_t
 from sandbox.systems.etl import Etl, pipeline_configuration
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.graphql import GraphQl, UserPool, graphql_configuration, graphql_target, pool_target
+from sandbox.systems.hot_aggregates import INDEX as BY_PLACE
+from sandbox.systems.hot_aggregates import HotAggregates, table_configuration
 from sandbox.systems.ingestion import Ingestion, schedule_configuration
 from sandbox.systems.pulse_functions import PulseFunctions, functions_configuration
 from sandbox.systems.queue_service import WORK, tuning_configuration
@@ -292,6 +294,7 @@ def nights() -> tuple[Night, ...]:
                 _play_schedule(),
                 _play_graphql(),
                 _play_events(),
+                _play_tables(),
                 _play_concurrency(),
                 *releases,
                 _play_executions(),
@@ -505,6 +508,44 @@ def _play_graphql() -> Night:
                 stage.until(lambda: world.trail.of("cognito-idp.DescribeUserPool"))
                 stage.until_settled()
             return recorded("graphql", stage, steps, words={api.id: "API", pool.id: "POOL"})
+
+
+_TABLES = ('lease = "PT20M"', 'cooldown = "PT1M"', "read_dollars_per_hour = 0.0002", "write_dollars_per_hour = 0.001")
+
+
+def _play_tables() -> Night:
+    """An index is raised itself; then it, and after it its table, have autoscaling at its maximum, both ways."""
+    with World(NIGHT, thin=True) as world:
+        system, tables = DocumentManagement(world), HotAggregates(world)
+        with Deployment(world, table_configuration(tables, settings=_TABLES)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(2)
+                tables.ask(write=30, index=BY_PLACE)
+                stage.until(partial(_so_many, world, "dynamodb.UpdateTable", 2))
+                stage.minutes(3)  # until it is as it was
+                scaled = []
+                for done, part in ((4, BY_PLACE), (8, "")):
+                    scaled += [
+                        tables.autoscale(way, 5, tables.most(way, part), index=part) for way in ("Read", "Write")
+                    ]
+                    tables.ask(read=1.2 * tables.most("Read", part), write=30, index=part)
+                    stage.until(partial(_so_many, world, _SETS_LIMITS, done))
+                    tables.ask(read=5, write=5, index=part)
+                stage.minutes(2)
+            words = {tables.name: "CAPACITY", BY_PLACE: "INDEX"}
+            words |= {each.arn.rpartition("/")[2]: "SCALABLE" for each in scaled}
+            limited = {f"{each.resource} {each.dimension}": each.arn for each in scaled}
+            return recorded("tables", stage, steps, words=words, scalable=limited)
+
+
+_SETS_LIMITS = "application-autoscaling.RegisterScalableTarget"
+
+
+def _so_many(world: World, name: str, count: int) -> bool:
+    """Whether ticks have made so many such calls."""
+    return len(world.trail.of(name, function="nightshift-tick")) >= count
 
 
 def _play_events() -> Night:
@@ -772,11 +813,13 @@ def recorded(
     *,
     service: Service | None = None,
     words: Mapping[str, str] | None = None,
+    scalable: Mapping[str, str] | None = None,
 ) -> Night:
     """
     What a night has come to by now: to be asked before its world ends.
 
-    ``service`` is what it was about, ``words`` what else has a name of its own in it.
+    ``service`` is what it was about, ``words`` what else has a name of its own in it, ``scalable`` what autoscaling
+    scales besides services.
     """
     world, environment = on.world, on.nightshift.environment
     calls = tuple(event for event in world.trail if event.function is not None)
@@ -798,7 +841,7 @@ def recorded(
         stacks={stack.name: stack.arn for stack in world.stacks.all.values()},
         roles=_roles(world),
         queries=world.insights.asked,
-        scalable={each.resource: each.arn for each in world.autoscaling.all.values()},
+        scalable={each.resource: each.arn for each in world.autoscaling.all.values()} | dict(scalable or {}),
     )
     return Night(
         key=key,

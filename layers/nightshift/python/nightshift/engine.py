@@ -89,6 +89,8 @@ DEATHS = 5
 GIVE_BACK_EVERY = timedelta(minutes=5)
 GIVE_BACK_TRIES = 12
 """an hour of trying to take back what was lent, then a person must; a kill switch that forbids it does not count"""
+_HELD_FOR = timedelta(hours=26)
+"""how long after its lease what cannot go back yet is held without counting: AWS's longest allowances are of a day"""
 _HOUR = timedelta(hours=1)
 _LOOKS = 5
 """of a trend that are kept"""
@@ -140,7 +142,7 @@ class _Back:
     What taking back came to.
 
     ``over``: nothing of ours is out any more, or it is not ours any more (``superseded``). ``counts``: a try that
-    failed. ``needed``: why it stays out, because the target runs on it.
+    failed. ``needed``: why it stays out, because the target runs on it; ``held``: why it is ours, and cannot go back yet.
     """
 
     incident: Incident
@@ -149,6 +151,7 @@ class _Back:
     superseded: bool = False
     counts: bool = True
     needed: str = ""
+    held: str = ""
 
 
 class _Disbelieved(Exception):
@@ -842,14 +845,19 @@ class Engine:
         """
         Targets of the same system that are sick in the same way now, and that nobody of us has touched today.
 
-        None of what people have asked for: that says nothing of it elsewhere.
+        None of what people have asked for: that says nothing of it elsewhere. What is linked with the target is none of
+        them, either: it heals with it.
         """
         if case.remediation.asked_for:
             return ()
+        ours = {case.target.arn, *case.target.linked}
         peers = [
             each
             for each in self.policy.targets
-            if each.group == case.target.group and each.arn != case.target.arn and case.remediation.takes(each)
+            if each.group == case.target.group
+            and each.arn not in ours
+            and case.target.arn not in each.linked
+            and case.remediation.takes(each)
         ]
         sick = (each for each in peers[:_PEERS] if self._sick_lately(case, each))
         return tuple(str(each.arn) for each in islice(filter(self._untreated, sick), _CONTROLS))
@@ -961,7 +969,10 @@ class Engine:
         now = self._clock()
         name = plan.steps[incident.step].name
         died = incident.intent if incident.intent is not None and incident.intent.undo else None
-        ours = self._ours(case, plan)
+        try:
+            ours = self._ours(case, plan)
+        except Refused as refused:
+            return _Back(incident, over=False, counts=False, held=refused.reason)
         if died is not None:
             if now < died.written_at + LATE:
                 return _Back(incident, over=False, counts=False)
@@ -1029,8 +1040,9 @@ class Engine:
     ) -> _Next:
         """Something lent could not be taken back now: stay, say so, try again; after so many times a person must."""
         incident = back.incident
-        tries = int(incident.scratch.get(_TRIES, 0)) + back.counts
-        said = back.needed or (back.events[-1].text if back.events else said)
+        overdue = case.now >= (incident.lease_ends or incident.deadline) + _HELD_FOR
+        tries = int(incident.scratch.get(_TRIES, 0)) + (back.counts or (bool(back.held) and overdue))
+        said = back.needed or (back.events[-1].text if back.events else back.held or said)
         incident = replace(incident, scratch={**incident.scratch, _TRIES: tries})
         if tries >= GIVE_BACK_TRIES:
             why = f"what was lent could NOT be given back: {said}"

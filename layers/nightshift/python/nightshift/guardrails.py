@@ -489,9 +489,13 @@ def _touched(call: Call) -> str:
     if call.checked != call.resource:
         return f"{call.resource.rpartition('/')[0]}/{call.params.get('apiId')}"
     found = _SCALABLE.fullmatch(call.resource)
-    if found is None or call.params.get("ServiceNamespace") != "ecs":
+    namespace = call.params.get("ServiceNamespace")
+    if found is None or namespace not in _SCALED:
         return call.resource
-    return f"arn:{found['partition']}:ecs:{found['place']}:{call.params.get('ResourceId')}"
+    return f"arn:{found['partition']}:{namespace}:{found['place']}:{call.params.get('ResourceId')}"
+
+
+_SCALED = ("ecs", "dynamodb")  # which the ARNs of what they scale call the same
 
 
 _SCALABLE = re.compile(

@@ -61,6 +61,7 @@ __all__ = [
     "Step",
     "SwitchState",
     "Target",
+    "Throughput",
     "Triggers",
     "Unknown",
     "Verdict",
@@ -285,6 +286,14 @@ class DnsRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Throughput:
+    """How many capacity units a loan may bring a DynamoDB table or index to; None where the remediation says it."""
+
+    read: int | None = None
+    write: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """
     One AWS resource under care, as registered in the configuration.
@@ -301,7 +310,8 @@ class Target:
     ``events_from`` (of a function) who must be able to call it, or must be read for it;
     ``pipeline`` (of a bucket) what is made of it, and by whom,
     ``schedule`` (of a rule) what it starts, and what that leaves where, ``rotate_within`` (of a secret) after how many
-    days it should have another value, ``database`` (of an Aurora cluster) what AWS does not say of it.
+    days it should have another value, ``database`` (of an Aurora cluster) what AWS does not say of it,
+    ``throughput`` (of a DynamoDB table or index) how much a loan may bring it to.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
     """
@@ -328,6 +338,7 @@ class Target:
     clients: tuple[str, ...] | None = None
     api: Arn | None = None
     database: Database | None = None
+    throughput: Throughput | None = None
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()
@@ -348,8 +359,16 @@ class Target:
         hours = self.schedule.hours if self.schedule is not None else None
         filled = (hours.bucket,) if hours is not None else ()
         users = self.database.used_by if self.database is not None else ()
-        own = (self.consumer, self.source, self.function, self.queue)
+        own = (self.consumer, self.source, self.function, self.queue, _table_of(self.arn))
         return (*(arn for arn in own if arn is not None), *of_customers, *of_pipeline, *scheduled, *filled, *users)
+
+
+def _table_of(arn: Arn) -> Arn | None:
+    """The table of an index of DynamoDB: an index has no tags and no status but its own, and is changed with it."""
+    table, index, _ = arn.resource.partition("/index/")
+    return (
+        Arn(arn.partition, arn.service, arn.region, arn.account, table) if index and arn.service == "dynamodb" else None
+    )
 
 
 # -- what to read --------------------------------------------------------------------------------------------------
@@ -386,6 +405,7 @@ class ResourceRead:
     ``s3.archive`` = what was lately written or deleted under a prefix,
     ``states.machine`` = a state machine with its newest executions, ``events.rule`` = DescribeRule,
     ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN,
+    ``dynamodb.table`` = DescribeTable, of an index with ``Index``;
     ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values;
     ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain;
     ``s3.backup`` = which runs under a prefix are complete.

@@ -355,6 +355,8 @@ class Remediation(BaseModel, ABC):
         Whether what the plan changed still has the value that the plan gave it: revert is a compare-and-set.
 
         False: somebody else has changed it since; it is left alone, and said. None: cannot be told; ask again later.
+        Raises Refused where it is ours and cannot go back yet, because AWS does not take it back now: it stays out, and
+        people are told; the reason says until when.
         Must be answered by every remediation whose plans have a ``lease``.
         """
         del read

@@ -34,6 +34,7 @@ __all__ = [
     "service_metric",
     "split_rule_arn",
     "split_service_arn",
+    "split_table_arn",
     "table_metric",
 ]
 
@@ -266,3 +267,28 @@ def rule_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: 
     bus, name = split_rule_arn(arn)
     dimensions = (("EventBusName", bus), ("RuleName", name)) if bus else (("RuleName", name),)
     return MetricQuery("AWS/Events", metric, dimensions, stat, period, minutes)
+
+
+def split_table_arn(arn: Arn) -> tuple[str, str]:
+    """
+    The table's and the index's name, the latter empty for the table itself. Raises ValueError for what is neither.
+
+    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+    """
+    match arn.resource.split("/"):
+        case ["table", table] if arn.service == "dynamodb" and table:
+            return table, ""
+        case ["table", table, "index", index] if arn.service == "dynamodb" and table and index:
+            return table, index
+    raise ValueError(f"not a table or an index of one: {arn} (expected …:table/NAME or …:table/NAME/index/NAME)")
+
+
+def table_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
+    """
+    A metric of one DynamoDB table, without its indexes, or of one index. Most are reported only where not zero.
+
+    Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+    """
+    table, index = split_table_arn(arn)
+    of_index = (("GlobalSecondaryIndexName", index),) if index else ()
+    return MetricQuery("AWS/DynamoDB", metric, (*of_index, ("TableName", table)), stat, period, minutes)
