@@ -142,7 +142,8 @@ class _Back:
     What taking back came to.
 
     ``over``: nothing of ours is out any more, or it is not ours any more (``superseded``). ``counts``: a try that
-    failed. ``needed``: why it stays out, because the target runs on it; ``held``: why it is ours, and cannot go back yet.
+    failed. ``needed``: why it stays out, because the target runs on it; ``held``: why it is ours, and cannot go back
+    yet.
     """
 
     incident: Incident

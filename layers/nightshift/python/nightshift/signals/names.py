@@ -131,21 +131,6 @@ def pool_metric(arn: Arn, client: str, metric: str, stat: str, minutes: int = 15
     return MetricQuery("AWS/Cognito", metric, dimensions, stat, period, minutes)
 
 
-def table_metric(
-    arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60, operation: str = ""
-) -> MetricQuery:
-    """
-    A metric of one table of DynamoDB, or of one kind of request to it: that includes those to its indexes.
-
-    Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
-    """
-    if arn.kind != "dynamodb:table":
-        raise ValueError(f"not a table: {arn}")
-    named = (("TableName", arn.resource.split("/")[1]),)
-    dimensions = (("Operation", operation), *named) if operation else named
-    return MetricQuery("AWS/DynamoDB", metric, dimensions, stat, period, minutes)
-
-
 def machine_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
     """
     A metric of one state machine of Step Functions.
@@ -283,12 +268,17 @@ def split_table_arn(arn: Arn) -> tuple[str, str]:
     raise ValueError(f"not a table or an index of one: {arn} (expected …:table/NAME or …:table/NAME/index/NAME)")
 
 
-def table_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
+def table_metric(
+    arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60, operation: str = ""
+) -> MetricQuery:
     """
     A metric of one DynamoDB table, without its indexes, or of one index. Most are reported only where not zero.
+
+    With an ``operation``, one of that kind of requests to the table, which includes those to its indexes.
 
     Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
     """
     table, index = split_table_arn(arn)
     of_index = (("GlobalSecondaryIndexName", index),) if index else ()
-    return MetricQuery("AWS/DynamoDB", metric, (*of_index, ("TableName", table)), stat, period, minutes)
+    part = (("Operation", operation),) if operation else of_index
+    return MetricQuery("AWS/DynamoDB", metric, (*part, ("TableName", table)), stat, period, minutes)
