@@ -114,6 +114,7 @@ roles = ["{system.execution_role}"]
 # -- errors ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.scenario("1.22", "ecs-errors-high")
 @pytest.mark.scenario("4.2", "ecs-errors-high")
 @pytest.mark.scenario("3.2", "ecs-errors-high")
 @pytest.mark.scenario("4.10", "ecs-errors-high")
@@ -145,6 +146,7 @@ def test_requests_that_fail_everywhere_point_to_what_all_paths_share() -> None:
         assert on.written == []
 
 
+@pytest.mark.scenario("0.24", "ecs-errors-high")
 @pytest.mark.scenario("4.2", "ecs-errors-high")
 def test_tasks_that_are_killed_for_their_memory_are_named_as_the_cause() -> None:
     """The report says so, and no query over logs is paid for."""

@@ -18,6 +18,7 @@ from nightshift.cli.context import Context, Declined, here
 from nightshift.cli.deployment import Deployment, Looking, Where, find, identify
 from nightshift.cli.looking import policy_for, suggestion
 from nightshift.cli.options import AsJson, Config, Profile, Stack, Table
+from nightshift.cli.standing import standing
 from nightshift.cli.telling import open_now, row_document
 from nightshift.config import Policy
 from nightshift.errors import AwsError, StoreUnavailable
@@ -100,9 +101,9 @@ def health(
     Say how a system is now: healthy, sick or unknown, target by target.
 
     Looks with your own credentials and writes nothing: what every remediation sees, how many tasks run of those that
-    should, what the load balancer says of them, how much waits in queues, which incidents are open; of a bucket of
-    triggers also each customer's queues and consumer, and what the archive got lately. Nothing has to be deployed. What
-    could not be read is unknown, with the reason.
+    should, what the load balancer says of them, what AWS says of functions, tables, buckets, APIs and databases, how
+    much waits in queues, which incidents are open; of a bucket of triggers also each customer's queues and consumer,
+    and what the archive got lately. Nothing has to be deployed. What could not be read is unknown, with the reason.
 
     Exit code 0 only when everything was read and is healthy, 1 when anything is sick or unknown.
     """
@@ -181,6 +182,9 @@ def _queues(target: Target) -> list[Arn]:
 def _figures(aws: Aws, target: Target, readings: Readings, now: datetime) -> Iterator[Check]:
     if target.arn.kind == "ecs:service":
         yield tasks(target, readings)
+    said = standing(aws, target.arn)
+    if said is not None:
+        yield Check("state", *said)
     if target.target_group is not None:
         stopped = isinstance(seen_service(target, readings), Healthy)
         try:
