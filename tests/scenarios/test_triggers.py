@@ -340,6 +340,26 @@ def test_a_change_whose_archive_still_cannot_be_written_is_for_a_person() -> Non
         assert on.system.triggers == [f"hts/{change}.json"]
 
 
+@pytest.mark.scenario("0.2", "s3-trigger-stuck")
+def test_a_trigger_that_comes_to_stand_after_an_end_is_told_though_the_old_one_still_stands() -> None:
+    """Nobody hears of the old one again for a day; of new ones they hear once, and not of each."""
+    with night(SENDS) as on:
+        on.system.archive_fails = on.system.forgives = True
+        on.system.submit("hts")
+        on.until_settled()
+        assert on.incident.verdict is Verdict.ESCALATED
+        for _ in range(3):
+            on.minutes(10)
+            on.system.submit("htsnonprod")
+        on.minutes(60)
+        on.until_settled()
+        _, again = on.nightshift.all
+        assert again.verdict is Verdict.ESCALATED
+        assert "4 triggers" in again.finding.symptom
+        on.minutes(180)
+        assert len(on.nightshift.all) == 2
+
+
 # -- whose it is -------------------------------------------------------------------------------------------------------
 
 

@@ -448,7 +448,8 @@ class Finding:
     """
     A symptom seen on a target, with its evidence. Evidence is counts, names and hashes: never a message's body.
 
-    ``request``: nothing is wrong; a person has asked for what follows.
+    ``request``: nothing is wrong; a person has asked for what follows. ``newest``: where many things may be wrong, when
+    the newest of them came to be so; after an end, one that is newer is news.
     """
 
     remediation: str
@@ -458,6 +459,7 @@ class Finding:
     evidence: tuple[str, ...] = ()
     severity: Severity = Severity.SEV3
     request: Request | None = None
+    newest: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

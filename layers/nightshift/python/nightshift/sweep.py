@@ -38,6 +38,8 @@ CALM_SWEEPS = 3
 """healthy sweeps in a row after which we are no longer quiet about a target"""
 ONSET = timedelta(minutes=30)
 """what fell sick within this time fell sick "at once" """
+NEWS = timedelta(hours=1)
+"""after an end: before, nobody hears that more of the same is wrong"""
 MANY = 20
 """so many unreadable targets are one failure (of reading), not many: the storm brake tells of it"""
 AHEAD = timedelta(seconds=45)
@@ -214,7 +216,15 @@ class Sweep:
             self._incidents.point(replace(pointer, count=0), was="quiet")
 
     def _changed(self, look: Look, seen: Sick, pointer: Pointer) -> bool:
-        """Whether what is wrong reads otherwise than what people were told; of a record that is gone nobody knows."""
+        """
+        Whether something is wrong that people were not told of. Of a record that is gone nobody knows.
+
+        It reads otherwise, or is newer than the end that they heard of. For an hour after that nobody hears of more, so
+        that many are one report.
+        """
+        newest = seen.finding.newest
+        if newest is not None and newest > pointer.since:
+            return self._clock() - pointer.since >= NEWS
         told = self._incidents.get(pointer.incident) if look.remediation.steady else None
         return told is not None and told.finding.symptom != seen.finding.symptom
 

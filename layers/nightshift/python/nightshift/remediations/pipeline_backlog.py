@@ -202,6 +202,7 @@ class PipelineBacklog(Remediation):
             signals=(Signal("age of the oldest raw object", minutes(age), minutes(limit), "now", "minutes"),),
             evidence=tuple(f"{each.modified.isoformat()} {each.key}" for each in late[:_TOLD]),
             severity=Severity.SEV2 if age > _SEVERE else Severity.SEV3,
+            newest=max(each.modified for each in late) + limit,
         )
 
     def recovered(self, target: Target, before: Finding, after: Readings) -> Observation:

@@ -217,6 +217,7 @@ class S3TriggerStuck(Remediation, Words):
             signals=(Signal("age of the oldest trigger", minutes(age), minutes(self.stuck_for), "now", "minutes"),),
             evidence=tuple(f"{name}: {count}" for name, count in sorted(by_customer.items())),
             severity=Severity.SEV2 if age > _ORPHAN else Severity.SEV3,
+            newest=max(each.modified for each in stuck) + self.stuck_for,
         )
 
     # -- diagnosis -------------------------------------------------------------------------------------------------
