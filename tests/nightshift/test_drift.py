@@ -85,6 +85,26 @@ def test_no_action_has_two_places_or_one_for_nothing() -> None:
             [("taskDefinition", "a:2", "a:1")],
         ),
         (
+            Call(
+                "dynamodb",
+                "UpdateTable",
+                "arn:aws:dynamodb:eu-central-1:123456789012:table/hot",
+                {
+                    "TableName": "hot",
+                    "GlobalSecondaryIndexUpdates": [
+                        {
+                            "Update": {
+                                "IndexName": "place",
+                                "ProvisionedThroughput": {"ReadCapacityUnits": 5, "WriteCapacityUnits": 9},
+                            }
+                        }
+                    ],
+                },
+                before={"ReadCapacityUnits": 5, "WriteCapacityUnits": 6},
+            ),
+            [("WriteCapacityUnits", 6, 9)],
+        ),
+        (
             Call("ecs", "StopServiceDeployment", str(SERVICE), before={"task_definition": "a:2"}),
             [("taskDefinition", "a:2", "the one that ran before")],
         ),

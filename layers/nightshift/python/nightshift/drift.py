@@ -25,9 +25,12 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
             "ScheduledScalingSuspended",
         )
     },
+    "dynamodb:UpdateTable": {name: name for name in ("ReadCapacityUnits", "WriteCapacityUnits")},
     "ecs:StopServiceDeployment": {"task_definition": "taskDefinition"},
     "ecs:UpdateService": {"desiredCount": "desiredCount", "task_definition": "taskDefinition"},
     "events:EnableRule": {"State": "State"},
+    "lambda:PutFunctionConcurrency": {"ReservedConcurrentExecutions": "ReservedConcurrentExecutions"},
+    "rds:ModifyDBCluster": {name: name for name in ("MinCapacity", "MaxCapacity")},
     "sqs:SetQueueAttributes": {
         "VisibilityTimeout": "VisibilityTimeout",
         "MessageRetentionPeriod": "MessageRetentionPeriod",
@@ -36,6 +39,9 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
 """by action: the properties that somebody declares, as a call's ``before`` calls them, and as its parameters do"""
 UNDECLARED = frozenset(
     {
+        "appsync:CreateApiCache",
+        "appsync:DeleteApiCache",
+        "cloudformation:ContinueUpdateRollback",
         "ecs:StopTask",
         "lambda:InvokeFunction",
         "s3:DeleteObject",
@@ -56,7 +62,10 @@ UNDECLARED = frozenset(
         "states:StartExecution",
     }
 )
-"""tasks, messages, objects and runs, and what is only read under a write role: nobody declares these"""
+"""
+Tasks, messages, objects and runs, a cache where there was none, and what is only read under a write role: nobody
+declares these.
+"""
 _ALWAYS: Mapping[str, Mapping[str, str]] = {
     "ecs:StopServiceDeployment": {"taskDefinition": "the one that ran before"},
     "events:EnableRule": {"State": "ENABLED"},
@@ -91,7 +100,13 @@ def flat(params: Mapping[str, Json]) -> dict[str, Json]:
     """What a call sets, by name, however deep it stands."""
     found: dict[str, Json] = {}
     for name, value in params.items():
-        found |= flat(value) if isinstance(value, Mapping) else {name: value}
+        if isinstance(value, Mapping):
+            found |= flat(value)
+        elif isinstance(value, list | tuple) and value and all(isinstance(each, Mapping) for each in value):
+            for each in value:
+                found |= flat(each)
+        else:
+            found[name] = value
     return found
 
 
