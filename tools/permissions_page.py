@@ -48,7 +48,7 @@ WHY = {
     "dynamodb:BatchGetItem": "the kill switch and the record, in one consistent read before every write",
     "dynamodb:ConditionCheckItem": "a lease is taken only while the budget lasts, in one transaction",
     "dynamodb:DeleteItem": "forget what is over",
-    "dynamodb:GetItem": "records, leases, budgets, the brake",
+    "dynamodb:GetItem": "records, leases, budgets, the brake; and who holds the lock of a Terraform state",
     "dynamodb:PutItem": "open incidents, keep pointers, brake and heartbeat",
     "dynamodb:Query": "what is open, what is due, what was told",
     "dynamodb:UpdateItem": "claim and save an incident",
