@@ -163,7 +163,8 @@ this; a boundary denies it by name.
 
 WORST: Mapping[str, str] = {
     "application-autoscaling:RegisterScalableTarget": (
-        "Set any limits of any scaled service of this account, and so its number of tasks, or suspend its autoscaling"
+        "Set any limits of any scaled service or table of this account, and so its number of tasks or its capacity, or "
+        "suspend its autoscaling"
     ),
     "appsync:CreateApiCache": (
         "Give any GraphQL API of this account that has no cache one of any size, which costs money by the hour and may "
@@ -349,20 +350,36 @@ def _tasks_listed(target: Target, place: Place) -> Iterable[tuple[str, Condition
             yield "*", (("ArnEquals", "ecs:cluster", cluster),)
 
 
-def _limits_of_service(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+def _scaled_limits(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """
-    What autoscaling may do with an ECS service: the scalable target's name does not say whose it is.
+    What autoscaling may do with an ECS service, a table or an index: a scalable target's name does not say whose it is.
 
     Its namespace and dimension are conditions; a plan's session policy narrows it to the one scalable target.
     """
-    if target.arn.kind == "ecs:service":
+    kind = "dynamodb:index" if "/index/" in target.arn.resource else target.arn.kind
+    for dimension in _DIMENSIONS.get(kind, ()):
         yield (
             place.arn("application-autoscaling", "scalable-target/*"),
             (
-                ("StringEquals", "application-autoscaling:scalable-dimension", "ecs:service:DesiredCount"),
-                ("StringEquals", "application-autoscaling:service-namespace", "ecs"),
+                ("StringEquals", "application-autoscaling:scalable-dimension", dimension),
+                ("StringEquals", "application-autoscaling:service-namespace", target.arn.service),
             ),
         )
+
+
+_DIMENSIONS = {
+    "ecs:service": ("ecs:service:DesiredCount",),
+    "dynamodb:table": ("dynamodb:table:ReadCapacityUnits", "dynamodb:table:WriteCapacityUnits"),
+    "dynamodb:index": ("dynamodb:index:ReadCapacityUnits", "dynamodb:index:WriteCapacityUnits"),
+}
+"""what Application Auto Scaling calls what it may set, by what it is of"""
+
+
+def _table(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """A table, also of an index: IAM knows an index by its table where its capacity is described or set."""
+    del place
+    if target.arn.kind == "dynamodb:table":
+        yield str(replace(target.arn, resource=target.arn.resource.partition("/index/")[0])), ()
 
 
 def _cluster(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
@@ -652,7 +669,7 @@ _SCOPES: Mapping[str, Scope] = {
     "acm:DescribeCertificate": _certificates,
     "route53:ListResourceRecordSets": _zone,
     # -- ECS
-    "application-autoscaling:RegisterScalableTarget": _limits_of_service,
+    "application-autoscaling:RegisterScalableTarget": _scaled_limits,
     "ecs:DescribeClusters": _cluster,
     "ecs:DescribeServiceDeployments": _with_service(_part_of_service("service-deployment", "{service}/*")),
     "ecs:DescribeServiceRevisions": _with_service(_part_of_service("service-revision", "{service}/*")),
@@ -700,9 +717,10 @@ _SCOPES: Mapping[str, Scope] = {
     "rds:ListTagsForResource": _of("rds:cluster", "arn"),
     "rds:ModifyDBCluster": _ranged,
     # -- DynamoDB
-    "dynamodb:DescribeTable": _of("dynamodb:table", "arn"),
+    "dynamodb:DescribeTable": _table,
     "dynamodb:GetItem": _locks,
-    "dynamodb:UpdateTable": _of("dynamodb:table", "arn"),
+    "dynamodb:ListTagsOfResource": _table,
+    "dynamodb:UpdateTable": _table,
     # -- AppSync and Cognito
     "appsync:GetGraphqlApi": _api,
     "appsync:ListTagsForResource": _of("appsync:apis", "arn"),

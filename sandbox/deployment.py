@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
 from nightshift import edge
+from nightshift.asking import ask, asked_incident, in_the_way
 from nightshift.aws import Aws, Serial
 from nightshift.config import Policy, parse_toml, to_json
 from nightshift.environment import Environment
 from nightshift.escalation import level_name
 from nightshift.incidents import Event, Incidents
-from nightshift.model import Incident, SwitchState
+from nightshift.model import Acknowledgement, Incident, Request, SwitchState
+from nightshift.remediations.ecs_maintenance import EcsMaintenance
 from nightshift.service import Service, connect, utc_now
 
 from functions import alarm, digest, sweep, tick
@@ -139,6 +141,24 @@ class Deployment:
         )
         event = Event(utc_now(), "answered", f"{answer.answer} by {answer.by}: {why}")
         return self.incidents.answer(incident.id, answer, asked=asked, now=utc_now(), event=event)
+
+    def start_maintenance(self, arn: object, lasts: timedelta, why: str = "", by: str = "") -> Incident | None:
+        """Have a service stopped for so long; None where that cannot be, or somebody else has done so already."""
+        cure, target = self.policy.remediations.get(EcsMaintenance.name), self.policy.target(str(arn))
+        if not isinstance(cure, EcsMaintenance) or target is None:
+            return None
+        request = Request(by or self._operator, utc_now(), utc_now() + lasts, why)
+        finding = cure.asked(target, request)
+        told = self.service().engine.explain(target, cure, finding)
+        if told.plan is None or in_the_way(told) is not None:
+            return None
+        incident = asked_incident(self.policy, target, finding, request, told, told.plan)
+        return incident if ask(self.incidents, incident, now=utc_now()) else None
+
+    def end_maintenance(self, incident: Incident, why: str = "") -> bool:
+        """Say that the work is done; False where that was said already, or it is over."""
+        word = Acknowledgement(self._operator, utc_now(), why)
+        return self.incidents.recall(incident.id, word, event=Event(word.at, "ended", f"ended by {word.by}"))
 
     # -- what a person sees ------------------------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ class Life:
 
 _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow", "ecs-capacity-short"
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
+_WORK = "ecs-maintenance"
 _LATENCY, _ERRORS, _TRAFFIC = "ecs-latency-high", "ecs-errors-high", "alb-traffic-missing"
 _STUCK, _BROKEN = "s3-trigger-stuck", "event-source-broken"
 _FILES = "pipeline-backlog"
@@ -58,11 +59,13 @@ _DUE = "archive-backup-due"
 _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
 _GRAPHS = "appsync-slow"
+_TABLES = "dynamodb-throttled"
 _ROLLBACK = "stack-rollback-failed"
 _THROTTLED = "lambda-throttled"
 _SATURATED, _SEARCH, _BACKUPS = "aurora-saturated", "opensearch-unhealthy", "database-backup-stale"
 _BY_SCENE = {
     "busy": _SHORT,
+    "maintenance": _WORK,
     "bad release": _RELEASE,
     "bad tasks": _UNHEALTHY,
     "leak": _LATENCY,
@@ -85,6 +88,7 @@ _BY_SCENE = {
     "rule disabled": _DISABLED,
     "hours lost": _HOURS_MISSING,
     "api busy": _GRAPHS,
+    "table busy": _TABLES,
     "rollback fails": _ROLLBACK,
     "database busy": _SATURATED,
     "search red": _SEARCH,
@@ -97,6 +101,7 @@ _DELETES, _RAISES = "s3.DeleteObject", _LENDS
 _REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecution"
 _COPIES = "s3.CopyObject"
 _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
+_UPDATES = "dynamodb.UpdateTable"
 _INVOKES, _RESERVES = "lambda.Invoke", "lambda.PutFunctionConcurrency"
 _CACHES, _DROPS = "appsync.CreateApiCache", "appsync.DeleteApiCache"
 _CONTINUES = "cloudformation.ContinueUpdateRollback"
@@ -114,6 +119,7 @@ _FAST: Mapping[str, Mapping[str, str | int]] = {
 }
 _OWN: Mapping[str, Mapping[str, str | int | float]] = {
     _RELEASE: {**_SOON, "patience": "PT8M", "stalled_for": "PT5M", "failed_tasks": 2, "max_attempts": 1},
+    _WORK: {**_SOON, "patience": "PT5M"},
     _UNHEALTHY: {
         **_SOON,
         "patience": "PT6M",
@@ -156,6 +162,14 @@ _OWN: Mapping[str, Mapping[str, str | int | float]] = {
     _SEARCH: _SOON,
     _BACKUPS: _SOON,
     _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
+    _TABLES: {
+        **_SOON,
+        "patience": "PT16M",
+        "lease": "PT20M",
+        "max_attempts": 1,
+        "read_dollars_per_hour": 0.0001,
+        "write_dollars_per_hour": 0.001,
+    },
 }
 """of those that look at one thing alone"""
 _LOADED = {**_SOON, "patience": "PT8M", "history": "PT20M", "lease": "PT12M", "max_attempts": 1}
@@ -207,6 +221,10 @@ def _slow(
 
 def _short(*scenes: Scene, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
     return _told(_SHORT, (_at(0.1, "busy", 30 * 60, 112), *scenes), has or {}, more)
+
+
+def _work(*scenes: Scene, lasts: int = 12, ends: int = 0, **more: Any) -> Story:
+    return _told(_WORK, (_at(0.1, "maintenance", lasts, ends), *scenes), {}, {"answer": "yes", **more})
 
 
 def _released(*, crashes: int = 0, free: int = 1, **more: Any) -> Story:
@@ -315,6 +333,12 @@ def _failed(
     return _told(_EVENTS, (begins, *scenes), has or {}, {"documents": 0, "functions": 1 + which, **more})
 
 
+def _table(*scenes: Scene, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
+    return _told(
+        _TABLES, (_at(0.1, "table busy", 30 * 60, 35), *scenes), has or {}, {"documents": 0, "stores": 1, **more}
+    )
+
+
 def _turned_away(*scenes: Scene, asks: int = 390, lambdas: int = 1, **more: Any) -> Story:
     begin = (_at(2.1, "calls come in", asks, which=which) for which in range(lambdas))
     return _told(_THROTTLED, (*begin, *scenes), {}, {"documents": 0, "lambdas": lambdas, **more})
@@ -369,11 +393,20 @@ LIVES: tuple[Life, ...] = (
     # capacity
     Life("tasks that help", _short(), (_FIXED,), (_SCALES,), (_LIMITS,)),
     Life("tasks that do not help", _short(has={"cured": 20}), (_REVERTED,), (_SCALES,), (_LIMITS,)),
-    Life("tasks, and somebody scales", _short(_at(33, "scale by hand", 5)), (_FIXED,), (_SCALES,), (_LIMITS,)),
+    Life("tasks, and somebody scales", _short(_at(33, "scale by hand", 5)), (_FIXED, _ESCALATED), (_SCALES,), (_LIMITS,)),
     Life("tasks, only watched", _short(mode="observe"), (_REFUSED,), (), (_SCALES, _LIMITS)),
     Life("tasks, and money for one of two", _short(_at(0.1, "busy", 30 * 60, 112, which=1), documents=2, tables={"limits": {**_FAST["limits"], "dollars_per_day": 0.015}}), (_FIXED, _RECOVERED), (_SCALES,), (_LIMITS,)),
     Life("higher maximum that helps", _short(_at(0.05, "autoscaled")), (_FIXED,), (_LIMITS,), (_SCALES,)),
     Life("higher maximum that does not help", _short(_at(0.05, "autoscaled"), has={"cured": 20}), (_REVERTED,), (_LIMITS,), (_SCALES,)),
+    # a table's capacity
+    Life("capacity that helps", _table(), (_FIXED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity that does not help", _table(_at(10, "table key", 0)), (_REVERTED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity, and somebody sets it", _table(_at(24, "set capacity", 60)), (_FIXED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity that does not go back yet", _table(_at(24, "table lowered", 50)), (_FIXED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity, approved", _table(mode="approve", answer="yes"), (_FIXED,), (_UPDATES,), (_LIMITS,)),
+    Life("capacity, only watched", _table(mode="observe"), (_REFUSED,), (), (_UPDATES, _LIMITS)),
+    Life("capacity that a hot key cannot use", _table(_at(0.05, "table key", 1)), (_ESCALATED,), (), (_UPDATES, _LIMITS)),
+    Life("higher maximum of a table", _table(_at(0.05, "table scaled")), (_FIXED,), (_LIMITS,), (_UPDATES,)),
     # concurrency
     Life("concurrency that helps", _turned_away(), (_FIXED,), (_RESERVES,)),
     Life("concurrency that does not help", _turned_away(asks=1200), (_REVERTED,), (_RESERVES,)),
@@ -383,6 +416,14 @@ LIVES: tuple[Life, ...] = (
     Life("concurrency, only watched", _turned_away(mode="observe"), (_REFUSED,), (), (_RESERVES,)),
     Life("concurrency, and none to spare", _turned_away(_at(0.1, "account is small", 160)), (_ESCALATED,), (), (_RESERVES,)),
     Life("concurrency, enough for one of two", _turned_away(_at(0.1, "account is small", 175), lambdas=2), (_ESCALATED, _FIXED), (_RESERVES,)),
+    # maintenance
+    Life("maintenance that is ended", _work(ends=6), (_FIXED,), (_SCALES,), (_LIMITS,)),
+    Life("maintenance that nobody ends", _work(), (_ESCALATED,), (_SCALES,), (_LIMITS,)),
+    Life("maintenance, with autoscaling", _work(_at(0.05, "autoscaled"), ends=6), (_FIXED,), (_LIMITS, _SCALES)),
+    Life("maintenance, and somebody starts it", _work(_at(5, "scale by hand", 1)), (_FIXED, _ESCALATED), (_SCALES,), (_LIMITS,)),
+    Life("maintenance, halted at its end", _work(_at(5, "halt", 1200)), (_ESCALATED, _ESCALATED), (_SCALES,), (_LIMITS,)),
+    Life("maintenance, twice at once", _work(_at(0.2, "maintenance", 30, 0), ends=6), (_FIXED,), (_SCALES,), (_LIMITS,)),
+    Life("maintenance that is withdrawn", _work(_at(0.05, "pause", 300), ends=2), (_REFUSED,), (), (_SCALES, _LIMITS)),
     # releases
     Life("release that is rolled back", _released(), (_FIXED,), ("ecs.UpdateService",), ("ecs.StopServiceDeployment",)),
     Life("release that is stopped under way", _released(crashes=1), (_FIXED,), ("ecs.StopServiceDeployment",), ("ecs.UpdateService",)),
@@ -487,8 +528,8 @@ LIVES: tuple[Life, ...] = (
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),
     Life("two loans that do not cure", _slow(what="slow for ever", has={"max_attempts": 2}), (_REVERTED,), (_LENDS,)),
-    Life("loan superseded while it is out", _slow(_at(4.5, "set visibility")), (_FIXED,), (_LENDS,)),
-    Life("loan superseded before it cures", _slow(_at(2.5, "set visibility"), what="slow for ever"), (_ESCALATED,), (_LENDS,)),
+    Life("loan superseded while it is out", _slow(_at(4.5, "set visibility")), (_FIXED, _ESCALATED), (_LENDS,)),
+    Life("loan superseded before it cures", _slow(_at(2.5, "set visibility"), what="slow for ever"), (_ESCALATED, _ESCALATED), (_LENDS,)),
     Life("slow, recovered by itself", _slow(heals=200, has={"confirm": 9}), (_RECOVERED,), (), (_LENDS,)),
     Life("slow, approved", _slow(mode="approve", answer="yes"), (_FIXED,), (_LENDS,)),
     Life("slow, denied", _slow(mode="approve", answer="no"), (_REFUSED,), (), (_LENDS,)),
@@ -496,7 +537,7 @@ LIVES: tuple[Life, ...] = (
     Life("slow, only watched", _slow(mode="observe"), (_REFUSED,), (), (_LENDS,)),
     Life("slow, paused at first", _slow(_at(1.5, "pause", 180)), (_FIXED,), (_LENDS,)),
     Life("loan out while halted", _slow(_at(3.5, "halt", 360)), (_FIXED,), (_LENDS,)),
-    Life("loan out at the deadline, halted", _slow(_at(2.2, "halt", 720), what="slow for ever", has={"deadline": "PT5M"}), (_REVERTED,), (_LENDS,)),
+    Life("loan out at the deadline, halted", _slow(_at(2.2, "halt", 720), what="slow for ever", has={"deadline": "PT5M"}), (_REVERTED, _ESCALATED), (_LENDS,)),
     Life("storm", _slow(_at(0.1, "slow", _HOURS, which=1), loans=2, has={"deadline": "PT4M"}, tables={"storm": {"targets": 2}}), (_REFUSED,) * 2, (), (_LENDS,)),
     Life("storm that passes", _slow(_at(0.1, "slow", 200, which=1), heals=200, loans=2, tables={"storm": {"targets": 2, "calm": "PT1M"}}), (_RECOVERED,) * 2, (), (_LENDS,)),
     # what cannot be seen, or not be done

@@ -20,6 +20,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote_plus
 
+from nightshift import loans
 from nightshift.engine import GIVE_BACK_EVERY, GIVE_BACK_TRIES
 from nightshift.incidents import Event
 from nightshift.model import Call as PlannedCall
@@ -35,6 +36,7 @@ from sandbox.simulation.nemesis import Fault
 from sandbox.simulation.run import (
     CAPACITY,
     LATE,
+    MAINTENANCE,
     MOST,
     RESERVED,
     TASKS,
@@ -45,6 +47,7 @@ from sandbox.simulation.run import (
     Stage,
     stuck_for,
 )
+from sandbox.systems.hot_aggregates import READS, WRITES
 from sandbox.systems.transient_trigger import TransientTrigger, readable
 from sandbox.trail import Event as TrailEvent
 
@@ -59,8 +62,8 @@ OVERTIME = timedelta(minutes=45)
 """how long after its deadline an incident may stay open: what was begun settles, is verified and is taken back"""
 _ABOUT = re.compile(r"^ *Incident +(\S+) \(", re.MULTILINE)
 """the line of a report that says which incident it is about"""
-_END_OF_WATCHING = {"WOULD ACT": "REFUSED"}
-"""what a report says instead where nothing may be done but to watch"""
+_END_OF_WATCHING = {"WOULD ACT": "REFUSED", "STARTED AGAIN": "FIXED"}
+"""what a report says instead where nothing may be done but to watch, or where people had asked"""
 _LOOKED, _JUST_NOW = timedelta(minutes=8), timedelta(seconds=30)
 """how long before its verdict an incident may have looked last, and how often we look ourselves"""
 _REACH = timedelta(minutes=6)
@@ -77,6 +80,7 @@ _ONCE = {
     "ecs.UpdateService",
     "events.EnableRule",
     "appsync.CreateApiCache",
+    "dynamodb.UpdateTable",
     "ecs.StopTask",
     "ecs.StopServiceDeployment",
     "sqs.SetQueueAttributes",
@@ -493,7 +497,8 @@ def one_at_a_time(case: Case) -> Iterator[str]:
     """One incident at a time acts on a target, and not again before it has cooled down."""
     by_target: dict[str, list[Incident]] = defaultdict(list)
     for incident in case.played.incidents:
-        by_target[incident.target].append(incident)
+        if incident.remediation != loans.NAME:  # which never acts
+            by_target[incident.target].append(incident)
     for target, incidents in by_target.items():
         yield from _overlaps(case, target, incidents)
         yield from _too_soon(case, target, incidents)
@@ -530,7 +535,7 @@ def within_budget(case: Case) -> Iterator[str]:
             hours[f"{attempt.started_at:%Y-%m-%d %H}"] += 1
             if incident.plan is not None and incident.plan.dollars:
                 money[f"{attempt.started_at:%Y-%m-%d}"] += math.ceil(incident.plan.dollars * 1_000_000)
-        most = policy.remediations[incident.remediation].max_attempts
+        most = 0 if incident.remediation == loans.NAME else policy.remediations[incident.remediation].max_attempts
         if len(incident.attempts) > most:
             yield f"{incident.id}: {len(incident.attempts)} attempts of {most}"
     for (target, day), count in days.items():
@@ -585,7 +590,7 @@ def _told(played: Played) -> dict[str, set[str]]:
 def verdicts_true(case: Case) -> Iterator[str]:
     """Who says `fixed` or `recovered` had been looking at a target that really was well, not long before."""
     for incident in case.played.incidents:
-        if incident.verdict not in {Verdict.FIXED, Verdict.RECOVERED}:
+        if incident.verdict not in {Verdict.FIXED, Verdict.RECOVERED} or incident.remediation == loans.NAME:
             continue
         said = min(
             (each.at for each in case.events.get(incident.id, ()) if each.kind in {"leased", "closed"}),
@@ -637,6 +642,14 @@ def deadlines(case: Case) -> Iterator[str]:
         overtime = OVERTIME + (GIVE_BACK_EVERY * GIVE_BACK_TRIES if tries > 1 else timedelta(0))
         if end > incident.deadline + overtime:
             yield f"{incident.id} was open until {end:%H:%M}; its deadline was {incident.deadline:%H:%M}"
+
+
+def tables_noticed(case: Case) -> Iterator[str]:
+    """The same of a table that throttles: an incident is open, or one has told a person."""
+    known = {incident.target for incident in case.played.incidents}
+    for store in case.played.stage.stores:
+        if store.short(store.table.own) and store.arn not in known:
+            yield f"{store.arn} throttles, and nobody was ever told"
 
 
 def sickness_noticed(case: Case) -> Iterator[str]:
@@ -697,9 +710,17 @@ def loans_returned(case: Case) -> Iterator[str]:
         yield f"{name} is left at {now}; {right} is right"
     if CAPACITY in case.played.story.settings:
         yield from _tasks_returned(case)
+    yield from _tables_returned(case)
     yield from _concurrency_returned(case)
     yield from _caches_returned(case)
     yield from _ranges_returned(case)
+    if MAINTENANCE in case.played.story.settings:
+        yield from _running_again(case)
+    about = {each.scratch.get("loan") for each in case.played.incidents if each.remediation == loans.NAME}
+    for incident in case.played.incidents:
+        left = any(each.kind == "superseded" for each in case.events.get(incident.id, ())) and incident.lease_ends
+        if (incident.lent or left) and not incident.open and incident.id not in about:
+            yield f"what {incident.id} lent is not back, and has no incident of its own"
 
 
 def _ranges_returned(case: Case) -> Iterator[str]:
@@ -748,6 +769,20 @@ def _overlooked(case: Case, human: Human, name: str = "sqs.SetQueueAttributes") 
     )
 
 
+def _running_again(case: Case) -> Iterator[str]:
+    """What maintenance stopped runs as before, with its autoscaling; else a person has changed it, and all is left."""
+    stage = case.played.stage
+    for system in stage.queues:
+        arn, scaled = system.service_arn, stage.world.autoscaling.all.get(system.service_arn.rpartition(":")[2])
+        human = [each.value for each in stage.humans if each.what == "scale" and each.subject == arn]
+        right, now = (human or [TASKS])[-1], system.service.desired
+        told = any(each.remediation == loans.NAME and each.target == arn for each in case.played.incidents)
+        if now != right:
+            yield f"{arn} is left at {now} tasks; {right} is right"
+        if scaled is not None and any(scaled.suspended.values()) and not told:
+            yield f"autoscaling of {arn} is left suspended"
+
+
 def _tasks_returned(case: Case) -> Iterator[str]:
     """The same of a service's tasks, and of the maximum that autoscaling may start."""
     stage = case.played.stage
@@ -758,6 +793,21 @@ def _tasks_returned(case: Case) -> Iterator[str]:
         told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == arn)
         if now != right and not told:
             yield f"{arn} is left at {now} tasks; {right} is right"
+
+
+def _tables_returned(case: Case) -> Iterator[str]:
+    """The same of a table's writes, or of the most that autoscaling may give it; and nothing else of it is changed."""
+    for store in case.played.stage.stores:
+        limits = [each for each in store.tables.scaled.values() if each.table is store.table]
+        human = [
+            each.value for each in case.played.stage.humans if (each.what, each.subject) == ("set capacity", store.arn)
+        ]
+        right, now = (human or [WRITES])[-1], limits[0].most if limits else store.capacity[1]
+        told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == store.arn)
+        if now != right and not told:
+            yield f"{store.arn} is left at {now} writes; {right} is right"
+        if store.capacity[0] != READS:
+            yield f"{store.arn} is left at {store.capacity[0]} reads, which nobody was to touch"
 
 
 def _concurrency_returned(case: Case) -> Iterator[str]:
@@ -966,15 +1016,23 @@ def _takes_back(case: Case, call: Call) -> bool:
     if call.name == "sqs.SetQueueAttributes":
         lent = {case.played.stage.loans.arn(name) for name in case.played.stage.loans.names}
         return _resource(call) in lent and call.params["Attributes"].get("VisibilityTimeout") != LENT
+    if call.name == "dynamodb.UpdateTable":
+        return bool(call.params["ProvisionedThroughput"]["WriteCapacityUnits"] == WRITES)
     if call.name == _RESERVES:
         return int(call.params["ReservedConcurrentExecutions"]) == RESERVED
+    if "SuspendedState" in call.params:  # it comes with the stop, which is what counts
+        return True
+    wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
+    if call.params.get("ServiceNamespace") == "dynamodb":
+        return bool(wanted == WRITES)
     before = [each for each in case.by_incident[call.principal.name] if each.number < call.number]
     if call.name == _RANGES:
         return any(each.name == _RANGES and _maximum(each) > _maximum(call) for each in before)
     wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
     earlier = [each.params.get("desiredCount", each.params.get("MaxCapacity")) for each in before]
     set_by_hand = {human.value for human in case.played.stage.humans if human.what == "scale"}
-    gives = wanted in set_by_hand and any(each is not None and each > wanted for each in earlier)
+    # from more than that, or from none at all: then it was stopped
+    gives = wanted in set_by_hand and any(each is not None and (each > wanted or not each) for each in earlier)
     return wanted == TASKS or gives
 
 
@@ -990,6 +1048,8 @@ def _bounds(played: Played) -> set[str]:
     policy = played.stage.nightshift.policy
     found = {str(arn) for target in policy.targets for arn in (target.arn, *target.linked)}
     found |= {str(target.backup.bucket) for target in policy.targets if target.backup is not None}
+    scaled = (each for store in played.stage.stores for each in store.tables.scaled.values())
+    found |= {each.arn for each in scaled if each.table.arn in found}
     return found | {each.arn for each in played.stage.world.autoscaling.all.values() if each.service.arn in found}
 
 
@@ -1024,6 +1084,7 @@ _NAMED: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "stepfunctions": lambda params, _: str(params.get("executionArn") or params["stateMachineArn"]),
     "appsync": lambda params, place: f"arn:aws:appsync:{place}:apis/{params['apiId']}",
     "cloudformation": lambda params, _: str(params["StackName"]),
+    "dynamodb": lambda params, place: f"arn:aws:dynamodb:{place}:table/{params['TableName']}",
     "rds": lambda params, place: f"arn:aws:rds:{place}:cluster:{params['DBClusterIdentifier']}",
     "events": lambda params, place: f"arn:aws:events:{place}:rule/{params['Name']}",
     "lambda": lambda params, place: _function(str(params["FunctionName"]), place),
@@ -1114,6 +1175,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "braked": braked,
     "deadlines": deadlines,
     "sickness noticed": sickness_noticed,
+    "tables noticed": tables_noticed,
     "loans returned": loans_returned,
     "only raised": only_raised,
     "locks released": locks_released,

@@ -33,6 +33,7 @@ from sandbox.clock import NeverHappened
 from sandbox.deployment import Deployment
 from sandbox.fakes.autoscaling import DIMENSION
 from sandbox.fakes.stacks import Stack
+from sandbox.fakes.tables import Tables
 from sandbox.images import Behaviour
 from sandbox.ledger import fingerprint
 from sandbox.queues import setting
@@ -42,8 +43,9 @@ from sandbox.simulation.hub import Hub
 from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
-from sandbox.systems.aurora import BACKUPS, AuroraDatabase, aurora_target
+from sandbox.systems.aurora import BACKUPS as STALE
 from sandbox.systems.aurora import NAME as SATURATED
+from sandbox.systems.aurora import AuroraDatabase, aurora_target
 from sandbox.systems.aurora import databases as aurora
 from sandbox.systems.backups import Backups, backup_table
 from sandbox.systems.document_management import INDEX, DocumentManagement
@@ -53,6 +55,7 @@ from sandbox.systems.ecs_system import OPT_IN
 from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.graphql import GraphQl, graphql_target
+from sandbox.systems.hot_aggregates import HotAggregates, table_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
 from sandbox.systems.pulse_functions import PulseFunctions, functions_target
 from sandbox.systems.queue_service import QueueService
@@ -69,6 +72,8 @@ __all__ = ["Human", "Played", "Stage", "play", "stuck_for"]
 REGISTRY: tuple[type[Remediation], ...] = (*REMEDIATIONS, QueueSlow)
 CAPACITY = "remediations.ecs-capacity-short"
 """the table of a configuration that looks at a service's capacity, and not at whether it hangs"""
+MAINTENANCE = "remediations.ecs-maintenance"
+"""the same where people have services stopped"""
 RELEASE = "remediations.ecs-deployment-bad"
 """the same for releases"""
 TRAFFIC = "alb-traffic-missing"
@@ -86,6 +91,7 @@ BACKUPS = "archive-backup-due"
 DISABLED, HOURS = "schedule-disabled", "hours-missing"
 EVENTS = "lambda-dlq-backlog"
 GRAPHS = "appsync-slow"
+TABLES = "dynamodb-throttled"
 ROLLBACKS = "stack-rollback-failed"
 THROTTLED = "lambda-throttled"
 RESERVED = 10
@@ -127,6 +133,7 @@ class Systems:
     databases: list[AuroraDatabase]
     searches: list[DocumentSearch]
     functions: list[EtlFunction]
+    stores: list[HotAggregates]
     stacks: list[Stack]
     lambdas: PulseFunctions | None
 
@@ -145,9 +152,10 @@ class Systems:
             HOURS: self.schedules,
             GRAPHS: self.graphs,
             SATURATED: self.databases,
-            BACKUPS: self.databases,
+            STALE: self.databases,
             SEARCH: self.searches,
             EVENTS: self.functions,
+            TABLES: self.stores,
             ROLLBACKS: self.stacks,
             THROTTLED: self.lambdas.all if self.lambdas else (),
         }
@@ -284,6 +292,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         databases = [AuroraDatabase(world, f"d{n}", most=MOST, account=clusters) for n in range(story.databases)]
         searches = [DocumentSearch(world, f"s{n}", account=domains) for n in range(story.searches)]
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
+        tables = Tables(world) if story.stores else None
+        stores = [HotAggregates(world, f"-s{number}", tables=tables) for number in range(story.stores)]
         stacks = [_stack(world, number) for number in range(story.stacks)]
         names = [f"pulse-{number}" for number in range(story.lambdas)]
         lambdas = PulseFunctions(world, *names) if names else None
@@ -306,6 +316,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             databases=databases,
             searches=searches,
             functions=functions,
+            stores=stores,
             stacks=stacks,
             lambdas=lambdas,
         )
@@ -452,6 +463,8 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     of_service = ["ecs-capacity-short" if CAPACITY in story.settings else "ecs-service-stalled"]
     if RELEASE in story.settings:
         of_service = ["ecs-deployment-bad"]
+    if MAINTENANCE in story.settings:
+        of_service = ["ecs-maintenance"]
     for number, system in enumerate(systems.queues):
         parts.append(f'[[systems]]\nname = "system-{number}"\n')
         if TUNING in story.settings:
@@ -507,6 +520,10 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     parts += [
         f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode, more=of_events)}\n'
         for number, system in enumerate(systems.functions)
+    ]
+    parts += [
+        f'[[systems]]\nname = "table-{number}"\n{table_target(system, mode=story.mode, index=False)}\n'
+        for number, system in enumerate(systems.stores)
     ]
     parts += [
         f'[[systems]]\nname = "stack-{number}"\n[[systems.targets]]\narn = "{stack.arn}"\nmode = "{story.mode}"\n'
@@ -643,6 +660,19 @@ def _autoscaled(stage: Stage, scene: Scene) -> None:
         PolicyType="TargetTrackingScaling",
         TargetTrackingScalingPolicyConfiguration={"TargetValue": 70.0, **cpu},
     )
+
+
+def _maintain(stage: Stage, scene: Scene) -> None:
+    """Somebody has a service stopped; ``numbers``: for how many minutes, and after how many they end it (0: never)."""
+    system = _system(stage, scene)
+    if system is None:
+        return
+    lasts, after = scene.numbers
+    incident = stage.nightshift.start_maintenance(system.service_arn, timedelta(minutes=lasts), "the simulation")
+    if incident is not None:
+        stage.answers[incident.id] += 1  # whoever asks has said yes
+        if after:
+            _later(stage, after * 60, lambda: stage.nightshift.end_maintenance(incident))
 
 
 def _scale(stage: Stage, scene: Scene) -> None:
@@ -984,6 +1014,36 @@ def _failed_events(stage: Stage, scene: Scene) -> None:
     system.queue_closed = bool(closed)
 
 
+def _store(stage: Stage, scene: Scene) -> HotAggregates:
+    return stage.stores[scene.which % len(stage.stores)]
+
+
+def _table_busy(stage: Stage, scene: Scene) -> None:
+    """For a while a table is asked for so many writes a second; ``numbers``: for how long, and how many."""
+    system = _store(stage, scene)
+    system.ask(write=scene.numbers[1])
+    _later(stage, scene.numbers[0], lambda: system.ask(write=5))
+
+
+def _table_scaled(stage: Stage, scene: Scene) -> None:
+    """A table's writes are scaled by their use, and at their maximum."""
+    system = _store(stage, scene)
+    system.autoscale("Write", system.most("Write"), system.most("Write"))
+
+
+def _set_capacity(stage: Stage, scene: Scene) -> None:
+    """A person sets another number of writes, if the table is not being changed."""
+    system = _store(stage, scene)
+    if system.table.status == "ACTIVE":
+        stage.note("set capacity", system.arn, value=scene.numbers[0])
+        system.set_by_hand(system.most("Read"), scene.numbers[0])
+
+
+def _table_lowered(stage: Stage, scene: Scene) -> None:
+    """A table's capacity was lowered so often that AWS takes no other decrease for a while."""
+    _store(stage, scene).lowered(4, since=stage.world.now - timedelta(minutes=scene.numbers[0]))
+
+
 def _calls_come_in(stage: Stage, scene: Scene) -> None:
     """More calls of a function are asked for than are reserved for it; ``numbers``: how many a minute."""
     if stage.lambdas is not None:
@@ -1293,6 +1353,7 @@ def _look(stage: Stage) -> None:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
     found |= {system.arn: system.healthy for system in stage.graphs}
+    found |= {system.arn: not system.short(system.table.own) for system in stage.stores}
     found |= {stack.arn: stack.status.endswith("_COMPLETE") for stack in stage.stacks}
     found |= {each.arn: not each.full and each.cluster.retention >= 7 for each in stage.databases}
     found |= {search.arn: not search.domain.red for search in stage.searches}
@@ -1423,6 +1484,9 @@ def _heal_lent(stage: Stage) -> None:
         stack.mended = True
         if stack.status == ROLLBACK_FAILED:
             stage.world.stacks.set_status(stack.name, "UPDATE_COMPLETE")
+    for store in stage.stores:
+        store.table.own.hot.clear()
+        store.ask(write=5)
 
 
 def _come_to_rest(stage: Stage) -> None:
@@ -1486,6 +1550,11 @@ _SCENES: dict[str, Any] = {
     "hours lost": _hours_lost,
     "api busy": _api_busy,
     "cache changed": _cache_changed,
+    "table busy": _table_busy,
+    "table scaled": _table_scaled,
+    "table lowered": _table_lowered,
+    "table key": lambda stage, scene: _store(stage, scene).hot_key(tells=bool(scene.numbers[0])),
+    "set capacity": _set_capacity,
     "autoscaled": _autoscaled,
     "bad image": _bad_image,
     "flap": _flap,
@@ -1498,6 +1567,7 @@ _SCENES: dict[str, Any] = {
     "stop service": _stop_service,
     "redrive by hand": _redrive,
     "set visibility": _set_visibility,
+    "maintenance": _maintain,
     "scale by hand": _scale,
     "restart by hand": _restart,
     "pause": _pause,

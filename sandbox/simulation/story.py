@@ -146,6 +146,7 @@ class Story:
     databases: int = 0  # Aurora clusters
     searches: int = 0  # domains of OpenSearch
     functions: int = 0  # functions with a queue for their failed events
+    stores: int = 0  # tables of DynamoDB with a load
     stacks: int = 0  # stacks that CloudFormation updates
     lambdas: int = 0  # functions that share an account's concurrency: these or the ones before
     mode: str = "auto"

@@ -104,6 +104,7 @@ class UpkeepSystem:
             )
         world.every(timedelta(hours=1), self._days_go_by, order=Order.PHYSICS)
         world.seam.fake("secretsmanager", DescribeSecret=self._describe, ListSecretVersionIds=self._versions)
+        world.seam.fake("dynamodb", ListTagsOfResource=self._tags_of_table)
         world.seam.fake("acm", DescribeCertificate=self._certificate, ListTagsForCertificate=self._tags)
 
     # -- causes
@@ -221,6 +222,9 @@ class UpkeepSystem:
                 **({"RenewalSummary": {"RenewalStatus": each.renewal}} if each.renewal else {}),
             }
         }
+
+    def _tags_of_table(self, call: Call) -> Answer | None:
+        return {"Tags": []} if call.params["ResourceArn"] == self.locks else None
 
     def _tags(self, call: Call) -> Answer | None:
         if self._of(call) is None:

@@ -65,6 +65,8 @@ API = Target(arn=Arn.parse("arn:aws:appsync:eu-central-1:111122223333:apis/a1"),
 POOL = Target(
     arn=Arn.parse("arn:aws:cognito-idp:eu-central-1:111122223333:userpool/eu-central-1_A"), group="g", api=API.arn
 )
+TABLE = Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/hot"), group="g")
+INDEX = Target(arn=Arn.parse(f"{TABLE.arn}/index/place"), group="g")
 SECRET, STACK, CERTIFICATE = (
     Target(arn=Arn.parse(f"arn:aws:{each}"), group="g")
     for each in (
@@ -114,6 +116,7 @@ def test_every_action_that_a_remediation_declares_has_a_resource(remediation: ty
         RULE,
         API,
         POOL,
+        TABLE,
         *KEPT_UP,
     )
     targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
@@ -121,6 +124,19 @@ def test_every_action_that_a_remediation_declares_has_a_resource(remediation: ty
     if "lambda:GetFunctionConcurrency" in declared:  # of a Lambda consumer, which these targets have not
         granted.add("lambda:GetFunctionConcurrency")
     assert granted == declared
+
+
+@pytest.mark.parametrize("target, what", [(TABLE, "table"), (INDEX, "index")])
+def test_an_index_is_changed_with_its_table_and_scaled_by_itself(target: Target, what: str) -> None:
+    """IAM knows an index by its table; autoscaling has a dimension for each, and both are conditions."""
+    assert grants_for(["dynamodb:UpdateTable"], [target], PLACE, who="x") == {
+        Grant("dynamodb:UpdateTable", str(TABLE.arn))
+    }
+    limits = grants_for(["application-autoscaling:RegisterScalableTarget"], [target], PLACE, who="x")
+    assert {each.conditions[0][2] for each in limits} == {
+        f"dynamodb:{what}:{way}CapacityUnits" for way in ("Read", "Write")
+    }
+    assert {each.conditions[1][2] for each in limits} == {"dynamodb"}
 
 
 def test_a_function_is_called_by_the_alias_that_is_named_and_looked_at_by_itself() -> None:
@@ -159,7 +175,7 @@ def test_of_a_table_of_locks_only_those_that_are_named_are_read() -> None:
 
 def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
-    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, DATABASE, SEARCH, RULE, API, POOL, *KEPT_UP)
+    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, DATABASE, SEARCH, RULE, API, POOL, TABLE, *KEPT_UP)
     examples = {each.arn.kind: each.arn for each in every}
     named = {"s3:bucket": LISTED, "dynamodb:table": LOCKS}  # with what is read in it
     for kind in signals.KINDS.values():

@@ -22,6 +22,7 @@ from nightshift.decide import (
     failed,
 )
 from nightshift.model import (
+    Acknowledgement,
     Approval,
     Attempt,
     Finding,
@@ -317,3 +318,26 @@ def test_after_a_plan_that_is_final_nothing_else_is_tried() -> None:
     assert failed(replace(tried, plan=replace(plan, final=False)), PACE, NOW, "it hurts") == Retry(
         Verdict.INEFFECTIVE, "still: it hurts"
     )
+
+
+# -- what a person wants back ------------------------------------------------------------------------------------------
+
+EVA = Acknowledgement("eva", NOW, "done")
+
+
+@pytest.mark.parametrize("phase", [Phase.OPEN, Phase.AWAITING])
+@pytest.mark.parametrize("seen", SEEN)
+def test_what_was_not_begun_is_withdrawn(phase: Phase, seen: Observation) -> None:
+    """Whatever is to be seen, nothing is begun any more."""
+    record = incident(phase=phase, recalled=EVA, approval=question("approved"))
+    assert decide(record, seen, PACE, NOW) == Close(Verdict.REFUSED, "withdrawn by eva before anything was done: done")
+    tried = replace(record, attempts=attempts(1), recalled=replace(EVA, why=""))
+    assert decide(tried, seen, PACE, NOW) == Close(Verdict.REFUSED, "withdrawn by eva before anything else was done")
+
+
+@pytest.mark.parametrize("seen", SEEN)
+def test_what_is_wanted_back_is_given_back_before_its_time(seen: Observation) -> None:
+    """A lease ends when somebody says so."""
+    record = incident(phase=Phase.LEASED, lease_ends=NOW + 60 * MINUTE)
+    assert decide(record, seen, PACE, NOW) == Wait(NOW + 60 * MINUTE, "what was lent is out until then")
+    assert decide(replace(record, recalled=EVA), seen, PACE, NOW) == Return()

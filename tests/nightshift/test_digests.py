@@ -150,6 +150,8 @@ def test_what_was_begun_before_the_week_counts_in_its_own() -> None:
     old = incident(opened_at=before, attempts=(Attempt(1, "x", before),), closed_at=MONDAY + HOUR)
     digest = week(old)
     assert (digest.opened, digest.attempts, digest.fixed) == (0, 0, 1)
+    later = incident(opened_at=WEEK.until, attempts=(Attempt(1, "x", WEEK.until),), phase=Phase.OPEN)
+    assert (week(still_open=(later,)).opened, week(still_open=(later,)).attempts) == (0, 0)
 
 
 def test_what_is_open_is_counted_as_that() -> None:

@@ -7,14 +7,16 @@ from unittest.mock import Mock, patch
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
+from nightshift import loans
 from nightshift.calendar import Calendar, Dates, Day, Freeze, Window
-from nightshift.config import Limits, Storm
+from nightshift.config import Level, Limits, SeverityTable, Storm
 from nightshift.decide import Close
 from nightshift.engine import _unclear
 from nightshift.errors import Denied, Refused, StoreUnavailable, Unreadable, Unsent
 from nightshift.guardrails import Brake, _within
 from nightshift.incidents import Event
 from nightshift.model import (
+    Acknowledgement,
     Arn,
     Call,
     CallRecord,
@@ -29,6 +31,7 @@ from nightshift.model import (
     Outcome,
     Phase,
     Plan,
+    Severity,
     Sick,
     Signal,
     SwitchState,
@@ -55,6 +58,7 @@ from tests.support.toy import (
 )
 
 CURE = "sqs:SetQueueAttributes"
+HOUR = 60 * MINUTE
 
 
 def night(account: Account, toy: Toy | None = None, **more: Any) -> Night:
@@ -860,6 +864,20 @@ def lend(**more: Any) -> Toy:
     return Toy(lease=10 * MINUTE, **more)
 
 
+def tick_all(account: Account, here: Night) -> None:
+    """Work on whatever is open."""
+    for each in account.incidents.open_ids():
+        here.engine.tick(each)
+
+
+def not_back(account: Account, here: Night) -> Incident:
+    """The incident about the loan that is not back."""
+    [found] = [each for each in account.incidents.recent() if each.remediation == loans.NAME]
+    assert account.incidents.links(here.incident.id) == (found.id,)
+    assert account.incidents.links(found.id) == (here.incident.id,)
+    return found
+
+
 def test_what_was_lent_is_given_back(account: Account) -> None:
     """Fixed, on lease, and back at its end."""
     here = night(account, lend())
@@ -928,6 +946,11 @@ def test_what_somebody_else_changed_is_left(account: Account) -> None:
     assert account.attribute(here.target, "VisibilityTimeout") == "60"
     assert incident.verdict is Verdict.FIXED
     assert "somebody else" in incident.why
+    own = not_back(account, here)
+    assert (own.verdict, own.severity) == (Verdict.ESCALATED, Severity.SEV3)
+    assert own.diagnosis is not None
+    assert own.diagnosis.evidence == (f"DelaySeconds of {here.target.arn}: 5 -> 0",)
+    assert [mail.split("  ")[0] for mail in account.mails()] == ["FIXED, ON LEASE", "FIXED", "ESCALATED"]
 
 
 def test_what_did_not_help_is_taken_back(account: Account) -> None:
@@ -1019,6 +1042,104 @@ def test_what_somebody_has_changed_since_is_not_asked_about(account: Account) ->
     assert "somebody else" in incident.why
 
 
+def test_what_is_not_back_is_an_incident_of_its_own_until_it_is(account: Account) -> None:
+    """Told once, at its own severity, with what to do by hand; who is next is told until it is back, and not after."""
+    levels = (Level(emails=("boss@example.com",)), Level(emails=("hers@example.com",), after=6 * HOUR))
+    here = night(
+        account, lend(), escalation=levels, severities={Severity.SEV2: SeverityTable(respond_within=30 * MINUTE)}
+    )
+    here.minutes(3)
+    account.mails()
+    account.switch(SwitchState.HALTED)
+    for _ in range(90):
+        account.clock.pass_(MINUTE)
+        tick_all(account, here)
+        for due, at in account.incidents.reminders(account.clock()):
+            assert at <= account.clock()
+            here.engine.tick(due)
+    own = not_back(account, here)
+    assert (own.verdict, own.severity, own.attempts) == (Verdict.ESCALATED, Severity.SEV2, ())
+    first, second = account.mails()
+    assert first.startswith("ESCALATED  what was lent is not back: orders")
+    assert "is not back as it was" in first
+    assert "Set it back, where nobody wants it to stay: " in first
+    assert "for L1" in second
+    account.switch(SwitchState.ON)
+    here.until_closed()
+    account.clock.pass_(10 * HOUR)
+    here.engine.tick(own.id)
+    assert [mail.split("  ")[0] for mail in account.mails()] == ["FIXED"]
+    assert account.incidents.events(own.id)[-1].text == "what was lent is back: nobody else is told"
+
+
+def test_what_is_back_before_anybody_was_told_is_told_as_such(account: Account) -> None:
+    """It was late, and no more."""
+    here = night(account, lend())
+    here.minutes(3)
+    account.switch(SwitchState.HALTED)
+    for _ in range(4):
+        account.clock.pass_(6 * MINUTE)
+        here.engine.tick(here.ids[0])
+    account.switch(SwitchState.ON)
+    account.clock.pass_(6 * MINUTE)
+    here.engine.tick(here.ids[0])
+    assert here.until_closed().verdict is Verdict.FIXED
+    assert not_back(account, here).verdict is Verdict.RECOVERED
+    assert account.incidents.pointers() == {}
+
+
+def test_a_person_may_want_back_what_is_lent_before_its_time(account: Account) -> None:
+    """It is given back at the next look; a second word, or one of what has ended, counts for nothing."""
+    here = night(account, Toy(lease=6 * HOUR))
+    here.minutes(3)
+    word = Acknowledgement("arn:aws:iam::1:user/eva", account.clock(), "enough")
+    assert account.incidents.recall(here.ids[0], word, event=Event(word.at, "ended", "by eva"))
+    assert not account.incidents.recall(here.ids[0], word, event=Event(word.at, "ended", "by eva"))
+    here.minutes(1)
+    assert account.attribute(here.target, "VisibilityTimeout") == "30"
+    assert here.incident.why.endswith("; ended by arn:aws:iam::1:user/eva: enough")
+    assert here.incident.verdict is Verdict.FIXED
+    assert not account.incidents.recall("20260101T0000-nobody", word, event=Event(word.at, "ended", "by eva"))
+
+
+class Spared(Toy):
+    """A toy whose loan is ours, and cannot go back for so many looks."""
+
+    name: ClassVar[str] = "spared"
+    looks_left: ClassVar[list[int]] = []
+
+    def still_ours(self, read: Reader, plan: Plan) -> bool | None:
+        if self.looks_left and self.looks_left.pop():
+            raise Refused("allowance", "no decrease is left today")
+        return super().still_ours(read, plan)
+
+
+def test_what_cannot_go_back_yet_stays_out_and_is_told(account: Account) -> None:
+    """It is asked again every five minutes, however often, people hear of it once, and then it goes back."""
+    Spared.looks_left[:] = [1] * 15
+    here = night(account, Spared(lease=10 * MINUTE))
+    here.minutes(3)
+    here.minutes(60)
+    assert account.attribute(here.target, "VisibilityTimeout") == "99"
+    assert here.incident.phase is Phase.LEASED
+    incident = here.until_closed()
+    assert (incident.verdict, account.attribute(here.target, "VisibilityTimeout")) == (Verdict.FIXED, "30")
+    mails = account.mails()
+    assert len(mails) == 3
+    assert "no decrease is left today" in " ".join(mails[1].lower().split())
+
+
+def test_what_never_can_go_back_is_a_persons_in_the_end(account: Account) -> None:
+    """A day and two hours after its lease, tries begin to count: an hour later a person must."""
+    Spared.looks_left[:] = [1] * 1000
+    here = night(account, Spared(lease=10 * MINUTE))
+    here.minutes(3)
+    account.clock.pass_(timedelta(hours=27))
+    incident = here.until_closed()
+    assert (incident.verdict, incident.lent) == (Verdict.ESCALATED, True)
+    assert "could NOT be given back: no decrease is left today" in incident.why
+
+
 def test_a_halt_does_not_make_us_forget_what_is_out(account: Account) -> None:
     """Halted for hours past the end of the lease: told once, and given back when the switch is on again."""
     here = night(account, lend())
@@ -1027,9 +1148,10 @@ def test_a_halt_does_not_make_us_forget_what_is_out(account: Account) -> None:
     account.switch(SwitchState.HALTED)
     for _ in range(20):
         account.clock.pass_(6 * MINUTE)
-        here.engine.tick(here.ids[0])
+        tick_all(account, here)
     assert here.incident.phase is Phase.LEASED
-    assert len(account.mails()) == 1
+    [mail] = account.mails()
+    assert "what was lent is not back" in mail
     account.switch(SwitchState.PAUSED)
     here.until_closed()
     assert account.attribute(here.target, "VisibilityTimeout") == "30"
@@ -1046,7 +1168,7 @@ def test_no_deadline_ends_what_is_out_while_halted(account: Account, *, heals: b
         account.set(here.target, DelaySeconds="0")
     for _ in range(40):
         account.clock.pass_(MINUTE)
-        here.engine.tick(here.ids[0])
+        tick_all(account, here)
     assert here.incident.open
     assert here.incident.lent
     told = account.mails()

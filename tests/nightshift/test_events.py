@@ -134,6 +134,19 @@ def test_an_alarm_names_a_database_or_a_domain_by_its_name(arn: str, dimension: 
         assert alarm_targets(heard(shapes.eventbridge(Told(metrics=metrics))).alarms, [target]) == named
 
 
+def test_an_alarm_of_a_table_is_not_one_of_its_indexes() -> None:
+    """What is counted for an index names the index beside the table."""
+    table, index = (
+        Target(Arn.parse(f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/hot{more}"), "system")
+        for more in ("", "/index/place")
+    )
+    of_table = heard(shapes.eventbridge(Told(metrics=(Metric({"TableName": "hot"}),))))
+    assert alarm_targets(of_table.alarms, [table, index]) == (table,)
+    dimensions = {"TableName": "hot", "GlobalSecondaryIndexName": "place"}
+    of_index = heard(shapes.eventbridge(Told(metrics=(Metric(dimensions),))))
+    assert alarm_targets(of_index.alarms, [table, index]) == (index,)
+
+
 TEXT = st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=30)
 NAME = st.sampled_from(["orders-dlq", "other", "prod", "worker"]) | TEXT
 DIMENSION = st.sampled_from(["QueueName", "ClusterName", "ServiceName", "FunctionName"]) | TEXT

@@ -109,6 +109,7 @@ PASSES += [
     OPEN,
     {**OPEN, "target": replace(CARED, maintenance=("monday",))},
     {**OPEN, "only_in": ("sunday",)},
+    {**OPEN, "target": CARED, "asked_for": True},
     {**OPEN, "only_in": ("monday",), "continuing": True},
     {**FROZEN, "freeze_safe": True},
     {**FROZEN, "now": START + timedelta(days=1)},
@@ -128,6 +129,8 @@ REFUSES: list[tuple[str, dict[str, Any], bool]] = [
     ("registered", {"plan": plan(replace(CALL, grants=(("sqs:SendMessage", OTHER),)))}, False),
     ("registered", {"plan": plan(replace(CALL, resource=HERE + "-dlq"))}, False),
     ("registered", {"plan": plan(Call("s3", "PutObject", "arn:aws:s3:::quarantine-other/a"))}, False),
+    ("window", {"stopped": ("eva has stopped it", START + MINUTE)}, True),
+    ("window", {"stopped": ("eva has stopped it", START + MINUTE), "asked_for": True}, True),
     ("protected", {"target": Target(Arn.parse(HERE), "system", protected=True)}, False),
     ("protected", {"tags": {**YES, "protected": ""}}, False),
     ("protected", {"tags": {**YES, "protected": "true"}}, False),
@@ -230,6 +233,15 @@ def test_the_cache_is_that_of_the_api_that_is_registered(call: Call, ours: bool)
     """IAM knows no resource for it, so nobody but this looks at which API the call's parameters name."""
     target = Target(Arn.parse(API), "system")
     spoken = refusals(facts(target=target, bounds=(API,), plan=plan(call)))
+    assert [refusal.guard for refusal in spoken] == ([] if ours else ["registered"])
+
+
+@pytest.mark.parametrize("resource, ours", [("table/hot", True), ("table/hot/index/place", False), ("table/h", False)])
+def test_the_limits_of_a_table_are_not_its_indexes(resource: str, ours: bool) -> None:
+    """Each is a target of its own."""
+    table = "arn:aws:dynamodb:eu-central-1:123456789012:table/hot"
+    call = replace(LIMITS, params={"ServiceNamespace": "dynamodb", "ResourceId": resource})
+    spoken = refusals(facts(target=Target(Arn.parse(table), "system"), bounds=(table,), plan=plan(call)))
     assert [refusal.guard for refusal in spoken] == ([] if ours else ["registered"])
 
 

@@ -10,37 +10,36 @@ from nightshift.config import Policy, load_toml
 from nightshift.model import Severity
 
 CONFIG = Path(__file__).parents[2] / "config"
-MINUTES, HOURS, DAYS = (lambda n: timedelta(minutes=n)), (lambda n: timedelta(hours=n)), (lambda n: timedelta(days=n))
-AT_ONCE, RULE = timedelta(0), MINUTES(30)
+AT_ONCE, RULE = timedelta(0), timedelta(minutes=30)
 
-RUNBOOKS = {
+RUNBOOKS: dict[str, list[tuple[str, timedelta, timedelta | None]]] = {
     # runbook 0, "Severity Levels": response time, escalation
     "transient-trigger": [
-        ("P1", MINUTES(15), AT_ONCE),  # "15 minutes", "Immediate"
-        ("P2", HOURS(1), HOURS(2)),  # "1 hour", "After 2 hours"
-        ("P3", HOURS(4), HOURS(8)),  # "4 hours", "After 8 hours"
-        ("P4", HOURS(24), HOURS(48)),  # "24 hours", "After 48 hours"
+        ("P1", timedelta(minutes=15), AT_ONCE),  # "15 minutes", "Immediate"
+        ("P2", timedelta(hours=1), timedelta(hours=2)),  # "1 hour", "After 2 hours"
+        ("P3", timedelta(hours=4), timedelta(hours=8)),  # "4 hours", "After 8 hours"
+        ("P4", timedelta(hours=24), timedelta(hours=48)),  # "24 hours", "After 48 hours"
     ],
     # runbook 1, "Severity Levels": response time
     "opendata-pulse": [
-        ("Severity 1", MINUTES(15), None),
-        ("Severity 2", HOURS(1), None),
-        ("Severity 3", HOURS(4), None),
-        ("Severity 4", HOURS(24), None),
+        ("Severity 1", timedelta(minutes=15), None),
+        ("Severity 2", timedelta(hours=1), None),
+        ("Severity 3", timedelta(hours=4), None),
+        ("Severity 4", timedelta(hours=24), None),
     ],
     # runbook 2, "Escalation Matrix": response time
     "lecture": [
-        ("P0", MINUTES(15), None),
-        ("P1", HOURS(1), None),
-        ("P2", HOURS(4), None),
-        ("P3", DAYS(1), None),  # "next business day"
+        ("P0", timedelta(minutes=15), None),
+        ("P1", timedelta(hours=1), None),
+        ("P2", timedelta(hours=4), None),
+        ("P3", timedelta(days=1), None),  # "next business day"
     ],
     # runbook 3, "Severity Levels", and "if can't resolve in 30 minutes, escalate"
     "document-management": [
-        ("P1", MINUTES(15), RULE),  # "immediate": the soonest that any of the runbooks gives a person
-        ("P2", HOURS(1), RULE),
-        ("P3", HOURS(4), RULE),
-        ("P4", DAYS(14), None),  # "next sprint", "create ticket only"
+        ("P1", timedelta(minutes=15), RULE),  # "immediate": the soonest that any of the runbooks gives a person
+        ("P2", timedelta(hours=1), RULE),
+        ("P3", timedelta(hours=4), RULE),
+        ("P4", timedelta(days=14), None),  # "next sprint", "create ticket only"
     ],
 }
 

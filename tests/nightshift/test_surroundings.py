@@ -115,6 +115,21 @@ def test_tags_of_a_database_and_of_search(name: str, account: Account, monkeypat
     assert tags_of(account.aws, Arn.parse(f"arn:aws:{name.format(REGION, ACCOUNT)}")) == {"a": "b", "protected": ""}
 
 
+def test_tags_of_an_index_are_its_tables(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index has none; they come by pages."""
+    asked: list[str] = []
+
+    def pages(*_: Any, ResourceArn: str, **__: Any) -> list[dict[str, str]]:  # noqa: N803 - as AWS calls it
+        asked.append(ResourceArn)
+        return [{"Key": "a", "Value": "b"}, {"Key": "protected"}]
+
+    monkeypatch.setattr(account.aws, "pages", pages)
+    table = f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/hot"
+    for arn in (table, f"{table}/index/place"):
+        assert tags_of(account.aws, Arn.parse(arn)) == {"a": "b", "protected": ""}
+    assert asked == [table, table]
+
+
 def test_tags_of_what_nobody_can_read(account: Account) -> None:
     """Unknown, not untagged."""
     assert isinstance(tags_of(account.aws, Arn.parse(f"arn:aws:sns:{REGION}:{ACCOUNT}:topic")), Unread)

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from nightshift import aws as nightshift_aws
 from nightshift.errors import Fenced, StoreUnavailable
 from nightshift.guardrails import Brake
-from nightshift.incidents import Claim, Event, Incidents, Pointer, incident_id
+from nightshift.incidents import Claim, Event, Incidents, Pointer, Watched, incident_id
 from nightshift.model import Acknowledgement, Approval, Call, Finding, Incident, Phase, SwitchState, Verdict
 
 from sandbox import World
@@ -1048,7 +1048,8 @@ class Stores:
             said = []
             for store in self.stores:
                 try:
-                    said.append(getattr(store, name)(*args, **kwargs))
+                    answer = getattr(store, name)(*args, **kwargs)
+                    said.append([*answer] if isinstance(answer, Iterator) else answer)
                 except (Fenced, StoreUnavailable) as error:
                     said.append(type(error))
             assert said[0] == said[1], f"{name}{args}{kwargs}"
@@ -1190,6 +1191,10 @@ def ending(stores: Stores, claim: Claim) -> None:
     second = stores.claim(TWO.id, START + MINUTE)
     stores.save(second, replace(TWO, phase=Phase.CLOSED, verdict=Verdict.FIXED, closed_at=START), ())
     assert stores.open_ids() == []
+    assert set(stores.ended(START, START + MINUTE, limit=9)) == {ONE.id, TWO.id}
+    assert stores.ended(START + MINUTE, START + 2 * MINUTE, limit=9) == []
+    assert len(stores.ended(START, START + MINUTE, limit=1)) == 1
+    assert [each.id for each in stores.records([TWO.id, "absent"])] == [TWO.id]
 
 
 def remembering(stores: Stores) -> None:
@@ -1204,6 +1209,11 @@ def remembering(stores: Stores) -> None:
     assert stores.links(ONE.id) == (TWO.id,)
     stores.beat(START, {"targets": 3})
     assert stores.heartbeat() == (START, {"targets": 3})
+    stores.beat(START + MINUTE, {"targets": 3, "unknown": 1})
+    assert stores.watched(START, START + MINUTE) == {START.date(): Watched(2, 6, 1)}
+    assert stores.reported("weekly") is None
+    stores.note_reported("weekly", "2026-W09", START)
+    assert stores.reported("weekly") == "2026-W09"
     assert stores.counter("scope", "key") == 0
     assert stores.count("scope", "key", 2, limit=3, expires=START)
     assert not stores.count("scope", "key", 2, limit=3, expires=START)

@@ -49,8 +49,8 @@ class Night:
 
     @property
     def incident(self) -> Incident:
-        """The one incident."""
-        [incident] = self.nightshift.all
+        """The one loan."""
+        [incident] = self.nightshift.of("ecs-capacity-short")
         return incident
 
     @property

@@ -45,10 +45,10 @@ def digests(stage: Stage) -> list[Mail]:
     return [mail for mail in stage.world.mail if mail.attributes["transition"] == "digest"]
 
 
-def figures(stage: Stage, every: Every = Every.WEEKLY) -> Digest:
+def figures(nightshift: Deployment) -> Digest:
     """What a person who asks now is told."""
-    service, now = stage.nightshift.service(), stage.world.now
-    return collect(until_now(every, now), service.policy, service.aws, service.incidents, now=now)
+    service, now = nightshift.service(), nightshift.world.now
+    return collect(until_now(Every.WEEKLY, now), service.policy, service.aws, service.incidents, now=now)
 
 
 def until_monday(stage: Stage, hour: int = 0, minute: int = 1) -> None:
@@ -116,9 +116,8 @@ def test_the_archives_audit_stands_on_the_weekly_list() -> None:
         audit = f'[remediations.archive-broken]\n{FIELDS}customers_field = "customers"\n'
         with Deployment(world, archive_configuration(system, audit)) as nightshift:
             nightshift.resume()
-            stage = Stage(world, system, nightshift)
-            stage.minutes(5)
-            page = render_digest(figures(stage), nightshift.policy)
+            world.run(timedelta(minutes=5))
+            page = render_digest(figures(nightshift), nightshift.policy)
             assert "Archive: every change has its entries and its meeting (0.15): unknown" in page
             assert "archive-broken: 0 incidents ended" in page
             assert "Average trigger age below 5 minutes (0.14): unknown" in page
@@ -180,7 +179,7 @@ def test_the_same_cure_again_and_again_is_called_by_its_name() -> None:
             stage.outage(letters=4)
             stage.until_settled()
             stage.minutes(25)
-        found = figures(stage)
+        found = figures(stage.nightshift)
         [again] = found.recurring
         assert (again.remediation, again.actions, again.incidents) == (DLQ, 3, 3)
         page = render_digest(found, stage.nightshift.policy)
@@ -192,7 +191,7 @@ def test_what_is_held_back_is_counted_by_its_guardrail() -> None:
     with staged(mode="observe") as stage:
         stage.outage()
         stage.until_settled()
-        found = figures(stage)
+        found = figures(stage.nightshift)
         assert (found.acted, found.attempts, dict(found.held)) == (0, 0, {"mode": 1})
         page = render_digest(found, stage.nightshift.policy)
         assert "Nothing was done to any target." in page
@@ -205,7 +204,7 @@ def test_a_machine_reads_the_same() -> None:
         stage.outage()
         stage.until_settled()
         document = json.loads(
-            json.dumps(digest_to_json(figures(stage), stage.nightshift.policy, "demo"), allow_nan=False)
+            json.dumps(digest_to_json(figures(stage.nightshift), stage.nightshift.policy, "demo"), allow_nan=False)
         )
         assert document["schema"] == "nightshift.digest/1"
         assert document["incidents"]["fixed"] == 1

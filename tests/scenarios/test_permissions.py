@@ -82,6 +82,7 @@ def test_every_step_had_a_session_and_used_what_it_was_given() -> None:
         *("copy", "complete"),
         *("restart", "quarantine", "canary", "redrive", "undo redrive"),
         *("more-tasks", "undo more-tasks", "higher-maximum", "undo higher-maximum"),
+        *("stop", "undo stop"),
     }
     for name in REMEDIES:
         those = [session for session in sessions if session.remediation == name]

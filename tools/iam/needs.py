@@ -55,7 +55,8 @@ class Account:
 
     ``keys`` says with which customer key a resource is encrypted, ``homes`` which queues a dead-letter queue's letters
     came from, ``stacks`` the ARN of a CloudFormation stack by its name, ``roles`` those that a task definition names,
-    ``scalable`` the ARN of a scalable target by what it scales, ``queries`` the log group that a query is over.
+    ``scalable`` the ARN of a scalable target by what it scales (of a table: and its dimension),
+    ``queries`` the log group that a query is over.
     """
 
     account: str
@@ -354,20 +355,36 @@ def _revisions(params: Params, account: Account) -> Pairs:
 
 def _limits(params: Params, account: Account) -> Pairs:
     """
-    The limits of a service: whoever sets them must be allowed to set the number of tasks itself.
+    The limits of a service or a table: whoever sets them must be allowed to set the number itself.
 
-    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/auto-scaling-IAM.html
+    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/auto-scaling-IAM.html,
+    https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_id-based-policy-examples.html
     """
-    resource, namespace = params["ResourceId"], params["ServiceNamespace"]
-    if namespace != "ecs" or resource not in account.scalable:
+    resource, namespace, dimension = params["ResourceId"], params["ServiceNamespace"], params["ScalableDimension"]
+    known = {"ecs": resource, "dynamodb": f"{resource} {dimension}"}.get(namespace, "")
+    if known not in account.scalable:
         raise NotUnderstood(f"the scalable target of {namespace} {resource}")
     said = (
-        ("application-autoscaling:scalable-dimension", params["ScalableDimension"]),
+        ("application-autoscaling:scalable-dimension", dimension),
         ("application-autoscaling:service-namespace", namespace),
     )
-    yield "application-autoscaling:RegisterScalableTarget", account.scalable[resource], said
-    for name in ("DescribeServices", "UpdateService"):
-        yield f"ecs:{name}", account.arn("ecs", resource), ()
+    yield "application-autoscaling:RegisterScalableTarget", account.scalable[known], said
+    names = {"ecs": ("DescribeServices", "UpdateService"), "dynamodb": ("DescribeTable", "UpdateTable")}[namespace]
+    for name in names:
+        yield f"{namespace}:{name}", account.arn(namespace, resource.partition("/index/")[0]), ()
+
+
+def _described_table(name: str) -> Rule:
+    """A table, by its name or its ARN; an index is described and changed with its table."""
+
+    def rule(params: Params, account: Account) -> Pairs:
+        yield (
+            f"dynamodb:{name}",
+            params.get("ResourceArn") or account.arn("dynamodb", f"table/{params['TableName']}"),
+            (),
+        )
+
+    return rule
 
 
 def _bucket(params: Params, account: Account) -> str:
@@ -459,6 +476,10 @@ OPERATIONS: Mapping[str, Rule] = {
         "cloudwatch:ListTagsForResource", lambda params, _: str(params["ResourceARN"])
     ),
     "dynamodb.BatchGetItem": _batch_get,
+    "dynamodb.DescribeLimits": _plain("dynamodb:DescribeLimits"),
+    "dynamodb.DescribeTable": _described_table("DescribeTable"),
+    "dynamodb.ListTagsOfResource": _described_table("ListTagsOfResource"),
+    "dynamodb.UpdateTable": _described_table("UpdateTable"),
     "dynamodb.DeleteItem": _item("DeleteItem", "Key"),
     "dynamodb.GetItem": _item("GetItem", "Key"),
     "dynamodb.PutItem": _item("PutItem", "Item"),

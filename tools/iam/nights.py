@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
@@ -46,6 +46,8 @@ from sandbox.systems.document_processing import DocumentProcessing, processing_t
 from sandbox.systems.etl import Etl, pipeline_configuration
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.graphql import GraphQl, UserPool, graphql_configuration, graphql_target, pool_target
+from sandbox.systems.hot_aggregates import INDEX as BY_PLACE
+from sandbox.systems.hot_aggregates import HotAggregates, table_configuration
 from sandbox.systems.ingestion import Ingestion, schedule_configuration
 from sandbox.systems.pulse_functions import PulseFunctions, functions_configuration
 from sandbox.systems.queue_service import WORK, tuning_configuration
@@ -164,6 +166,30 @@ def _busy(on: Stage) -> None:
 
 def _limited(on: Stage) -> None:
     """The same where autoscaling is at its maximum."""
+    _autoscaled(on)
+    _at_full_load(on)
+    on.until(lambda: len(_registered(on)) > 1)
+    on.minutes(2)
+
+
+def _worked_on(on: Stage) -> None:
+    """Somebody has a service stopped that autoscaling scales, and started again."""
+    _autoscaled(on)
+    incident = on.nightshift.start_maintenance(on.system.service_arn, timedelta(minutes=30))
+    on.until(lambda: on.system.service.desired == 0)
+    on.minutes(4)
+    if incident is not None:
+        on.nightshift.end_maintenance(incident)
+    on.until(lambda: len(_registered(on)) > 1)
+    on.minutes(2)
+
+
+def _registered(on: Stage) -> list[Event]:
+    found = on.world.trail.of("application-autoscaling.RegisterScalableTarget")
+    return [each for each in found if each.function]
+
+
+def _autoscaled(on: Stage) -> None:
     name = {
         "ServiceNamespace": "ecs",
         "ResourceId": on.system.service_arn.rpartition(":")[2],
@@ -178,10 +204,6 @@ def _limited(on: Stage) -> None:
         PolicyType="TargetTrackingScaling",
         TargetTrackingScalingPolicyConfiguration={"TargetValue": 70.0, **cpu},
     )
-    _at_full_load(on)
-    registered = "application-autoscaling.RegisterScalableTarget"
-    on.until(lambda: len([each for each in on.world.trail.of(registered) if each.function]) > 1)
-    on.minutes(2)
 
 
 def _at_full_load(on: Stage) -> None:
@@ -220,9 +242,13 @@ class _Story:
     warm: float = 20
     consumer: str = "ecs"
     thin: bool = True  # as the full account, and ten times as fast; it knows no keys and no Lambda consumers
-    capacity: bool = False
+    more: str = ""
 
 
+_MAINTENANCE = """
+[remediations.ecs-maintenance]
+mode = "auto"
+"""
 _CAPACITY = """
 [remediations.ecs-capacity-short]
 mode = "auto"
@@ -239,8 +265,9 @@ _STORIES = (
     _Story("few", _few, warm=8, consumer="lambda", thin=False),
     _Story("restart", _restart),
     _Story("blind", _blind, warm=1, thin=False),
-    _Story("busy", _busy, capacity=True),
-    _Story("limited", _limited, capacity=True),
+    _Story("busy", _busy, more=_CAPACITY),
+    _Story("limited", _limited, more=_CAPACITY),
+    _Story("worked on", _worked_on, more=_MAINTENANCE),
 )
 
 
@@ -267,6 +294,7 @@ def nights() -> tuple[Night, ...]:
                 _play_schedule(),
                 _play_graphql(),
                 _play_events(),
+                _play_tables(),
                 _play_concurrency(),
                 *releases,
                 _play_executions(),
@@ -286,8 +314,8 @@ def _play(story: _Story) -> Night:
         if story.consumer == "lambda":
             function = world.arn("lambda", f"function:{FUNCTION}")
             toml = toml.replace(f'consumer = "{system.service_arn}"', f'consumer = "{function}"')
-        if story.capacity:
-            toml = toml.replace("\n[[systems]]", f"{_CAPACITY}\n[[systems]]", 1)
+        if story.more:
+            toml = toml.replace("\n[[systems]]", f"{story.more}\n[[systems]]", 1)
         with Deployment(world, toml) as nightshift:
             nightshift.resume()
             system.offer(6)
@@ -480,6 +508,44 @@ def _play_graphql() -> Night:
                 stage.until(lambda: world.trail.of("cognito-idp.DescribeUserPool"))
                 stage.until_settled()
             return recorded("graphql", stage, steps, words={api.id: "API", pool.id: "POOL"})
+
+
+_TABLES = ('lease = "PT20M"', 'cooldown = "PT1M"', "read_dollars_per_hour = 0.0002", "write_dollars_per_hour = 0.001")
+
+
+def _play_tables() -> Night:
+    """An index is raised itself; then it, and after it its table, have autoscaling at its maximum, both ways."""
+    with World(NIGHT, thin=True) as world:
+        system, tables = DocumentManagement(world), HotAggregates(world)
+        with Deployment(world, table_configuration(tables, settings=_TABLES)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(2)
+                tables.ask(write=30, index=BY_PLACE)
+                stage.until(partial(_so_many, world, "dynamodb.UpdateTable", 2))
+                stage.minutes(3)  # until it is as it was
+                scaled = []
+                for done, part in ((4, BY_PLACE), (8, "")):
+                    scaled += [
+                        tables.autoscale(way, 5, tables.most(way, part), index=part) for way in ("Read", "Write")
+                    ]
+                    tables.ask(read=1.2 * tables.most("Read", part), write=30, index=part)
+                    stage.until(partial(_so_many, world, _SETS_LIMITS, done))
+                    tables.ask(read=5, write=5, index=part)
+                stage.minutes(2)
+            words = {tables.name: "CAPACITY", BY_PLACE: "INDEX"}
+            words |= {each.arn.rpartition("/")[2]: "SCALABLE" for each in scaled}
+            limited = {f"{each.resource} {each.dimension}": each.arn for each in scaled}
+            return recorded("tables", stage, steps, words=words, scalable=limited)
+
+
+_SETS_LIMITS = "application-autoscaling.RegisterScalableTarget"
+
+
+def _so_many(world: World, name: str, count: int) -> bool:
+    """Whether ticks have made so many such calls."""
+    return len(world.trail.of(name, function="nightshift-tick")) >= count
 
 
 def _play_events() -> Night:
@@ -749,11 +815,13 @@ def recorded(
     *,
     service: Service | None = None,
     words: Mapping[str, str] | None = None,
+    scalable: Mapping[str, str] | None = None,
 ) -> Night:
     """
     What a night has come to by now: to be asked before its world ends.
 
-    ``service`` is what it was about, ``words`` what else has a name of its own in it.
+    ``service`` is what it was about, ``words`` what else has a name of its own in it, ``scalable`` what autoscaling
+    scales besides services.
     """
     world, environment = on.world, on.nightshift.environment
     calls = tuple(event for event in world.trail if event.function is not None)
@@ -775,7 +843,7 @@ def recorded(
         stacks={stack.name: stack.arn for stack in world.stacks.all.values()},
         roles=_roles(world),
         queries=world.insights.asked,
-        scalable={each.resource: each.arn for each in world.autoscaling.all.values()},
+        scalable={each.resource: each.arn for each in world.autoscaling.all.values()} | dict(scalable or {}),
     )
     return Night(
         key=key,

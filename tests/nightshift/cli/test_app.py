@@ -55,8 +55,10 @@ def test_the_commands_are_those_that_are_promised() -> None:
         "ack",
         "pause",
         "resume",
+        "maintenance",
         "quarantine",
     ) == COMMANDS
+    assert tuple(GROUP.commands["maintenance"].commands) == ("start", "end", "list")
     assert tuple(GROUP.commands["quarantine"].commands) == ("list", "show", "restore", "discard")
 
 

@@ -203,7 +203,9 @@ def test_what_is_lent_says_who_why_since_until_and_for_how_much(desk: Desk) -> N
     }
     shown = desk.on_table("leases").stdout
     assert "$0.06" in shown
-    assert shown.endswith("$0.12 an hour in all.\n")
+    assert shown.endswith("$0.12 an hour in all, $0.06 so far, $0.24 at most.\n")
+    total = {"dollars_per_hour": 0.12, "dollars_so_far": 0.06, "dollars_in_all": 0.24}
+    assert desk.answer("leases")["total"] == total
 
 
 def test_what_could_not_be_given_back_stays_in_the_list(desk: Desk) -> None:
@@ -215,6 +217,7 @@ def test_what_could_not_be_given_back_stays_in_the_list(desk: Desk) -> None:
     shown = desk.on_table("leases").stdout
     assert "LEFT OUT" in shown
     assert "unknown" in shown
+    assert "what nobody knows of 1 of them" in shown
 
 
 def test_what_is_not_judged_yet_has_no_end(desk: Desk) -> None:

@@ -6,12 +6,14 @@ import json
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nightshift.checklists import Every
+from nightshift.digests import Period, counted
 from nightshift.model import (
     Alternative,
     Approval,
@@ -33,7 +35,10 @@ from nightshift.model import (
     Verdict,
 )
 from nightshift.report import Context, render, to_json, transition
+from nightshift.report.digest import digest_to_json, render_digest
 from nightshift.report.notices import BODY_LIMIT
+from nightshift.report.timeline import timeline_markdown, timeline_to_json
+from nightshift.report.updates import resolved_notice, update_notice
 from pydantic import JsonValue
 
 Make: TypeAlias = Callable[..., Incident]
@@ -133,6 +138,21 @@ def test_any_record_can_be_published(
     json.dumps(to_json(after, events, context=context), allow_nan=False, ensure_ascii=False).encode()
     if after.decided:
         assert len(transition(before, after, context=context)) == 1
+    week = Period(Every.WEEKLY, "w", datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 8, tzinfo=UTC))
+    digest = counted(week, [after, before], [after], now=week.until, days={})
+    notices = (
+        update_notice(after, "update:0:1", 1, context=context, events=events),
+        resolved_notice(after, context=context, events=events),
+    )
+    for text in (
+        *(notice.body for notice in notices),
+        render_digest(digest, None),
+        timeline_markdown(after, events, context=context),
+    ):
+        assert not {unicodedata.category(char) for char in text if char != "\n"} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    assert all(1 <= len(notice.subject) <= 99 for notice in notices)
+    for document in (digest_to_json(digest, None), timeline_to_json(after, events, context=context)):
+        json.dumps(document, allow_nan=False, ensure_ascii=False).encode()
 
 
 CANARIES = (

@@ -30,6 +30,7 @@ ABOUT = {
     "lambda": f"arn:aws:lambda:{REGION}:123456789012:function:a",
     "events": f"arn:aws:events:{REGION}:123456789012:rule/a",
     "states": f"arn:aws:states:{REGION}:123456789012:stateMachine:a",
+    "dynamodb": f"arn:aws:dynamodb:{REGION}:123456789012:table/a",
     "secretsmanager": f"arn:aws:secretsmanager:{REGION}:123456789012:secret:a-a1B2c3",
     "cloudformation": f"arn:aws:cloudformation:{REGION}:123456789012:stack/a/1",
     "acm": f"arn:aws:acm:{REGION}:123456789012:certificate/a",
@@ -90,6 +91,7 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.answers["GetPolicy"] = lambda _: {"Policy": "{}"}
     cloud.answers["DescribeRule"] = lambda _: {"Name": "a"}
     cloud.answers["DescribeStateMachine"] = lambda _: {"type": "STANDARD"}
+    cloud.answers["DescribeTable"] = lambda _: {"Table": {"TableName": "a"}}
     cloud.answers["ListExecutions"] = lambda _: {"executions": []}
     cloud.answers["DescribeSecret"] = lambda _: {}
     cloud.answers["ListSecretVersionIds"] = lambda _: {"Versions": []}

@@ -92,6 +92,7 @@ _THROTTLED = frozenset(
         "RequestLimitExceeded",
         "RequestThrottled",
         "RequestThrottledException",
+        "ResourceInUseException",
         "SlowDown",
         "ThrottledException",
         "Throttling",

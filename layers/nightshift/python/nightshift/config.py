@@ -50,6 +50,7 @@ from nightshift.model import (
     Schedule,
     Severity,
     Target,
+    Throughput,
     Triggers,
 )
 from nightshift.remediation import Remediation
@@ -454,6 +455,19 @@ class DatabaseTable(_Table):
     )
 
 
+_Units: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class ThroughputTable(_Table):
+    """How much a loan may bring a DynamoDB table or index to."""
+
+    read: _Units | None = Field(
+        default=None,
+        description="read capacity units that a loan may never bring it above; the remediation's if unsaid",
+    )
+    write: _Units | None = Field(default=None, description="the same of write capacity units")
+
+
 class DnsTable(_Table):
     """The name by which people reach a service."""
 
@@ -538,6 +552,9 @@ class TargetTable(_Table):
     )
     database: DatabaseTable | None = Field(
         default=None, description="of an Aurora cluster: what AWS does not say of it, and who uses it"
+    )
+    throughput: ThroughputTable | None = Field(
+        default=None, description="of a DynamoDB table or index: how much a loan may bring it to"
     )
     depends_on: tuple[_Arn, ...] = Field(
         default=(),
@@ -853,6 +870,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"cache": _cache_written(target.cache)} if target.cache is not None else {}),
         **({"clients": list(target.clients)} if target.clients is not None else {}),
         **({"database": _database_written(target.database)} if target.database is not None else {}),
+        **({"throughput": _throughput_written(target.throughput)} if target.throughput is not None else {}),
         **({"letters": [rule.model_dump(mode="json") for rule in target.letters]} if target.letters else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
@@ -901,6 +919,10 @@ def _database_written(database: Database) -> dict[str, Any]:
         **({"ceiling": database.ceiling} if database.ceiling is not None else {}),
         **({"used_by": [str(each) for each in database.used_by]} if database.used_by else {}),
     }
+
+
+def _throughput_written(throughput: Throughput) -> dict[str, int]:
+    return {name: units for name, units in asdict(throughput).items() if units is not None}
 
 
 def _canonical(content: Mapping[str, Any]) -> str:
@@ -1152,6 +1174,7 @@ def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -
         "schedule": _schedule(table.schedule),
         "cache": None if table.cache is None else Cache(**dict(table.cache)),
         "database": Database(**dict(table.database)) if table.database is not None else None,
+        "throughput": Throughput(table.throughput.read, table.throughput.write) if table.throughput else None,
     }
     target = Target(group=group, **{**said, **tables})
     return replace(target, maintenance=tuple(dict.fromkeys((*maintenance, *target.maintenance))))
@@ -1314,6 +1337,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_database(target, loc, problems)
     _check_letters(target, loc, problems)
     _check_locks(target, loc, problems)
+    _check_table(target, loc, problems)
     if target.rotate_within is not None and target.arn.kind != "secretsmanager:secret":
         remedy = "Remove it: only secrets (secretsmanager:secret) have one"
         problems.add((*loc, "rotate_within"), f"a target of kind {target.arn.kind} has no rotate_within", remedy)
@@ -1385,6 +1409,20 @@ def _check_cache(target: Target, loc: Loc, problems: _Problems) -> None:
         problems.add((*loc, "cache"), "nobody has said what the API stands on", remedy)
     if target.cache.ttl % timedelta(seconds=1):
         problems.add((*loc, "cache", "ttl"), "is no whole number of seconds", "Say one, as in PT5M")
+
+
+def _check_table(target: Target, loc: Loc, problems: _Problems) -> None:
+    """A stream or a backup of a table has an ARN like an index's, and no capacity."""
+    if target.arn.kind != "dynamodb:table":
+        if target.throughput is not None:
+            remedy = "Remove it: only tables of DynamoDB and their indexes have one"
+            problems.add((*loc, "throughput"), f"a target of kind {target.arn.kind} has no throughput", remedy)
+        return
+    match target.arn.resource.split("/"):
+        case ["table", table] | ["table", table, "index", _] if table:
+            return
+    remedy = "Name the table (table/NAME), or one of its global secondary indexes (table/NAME/index/NAME)"
+    problems.add((*loc, "arn"), f"{target.arn} is no table and no index", remedy)
 
 
 def _check_needed(target: Target, loc: Loc, problems: _Problems) -> None:
@@ -1601,6 +1639,7 @@ _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("systems", "targets", "triggers", "customers"): CustomerTable,
     ("systems", "targets", "schedule"): ScheduleTable,
     ("systems", "targets", "database"): DatabaseTable,
+    ("systems", "targets", "throughput"): ThroughputTable,
     ("systems", "targets", "schedule", "hours"): HoursTable,
 }
 

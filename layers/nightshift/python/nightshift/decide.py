@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
-from nightshift.model import Approval, Healthy, Incident, Observation, Phase, Sick, Unknown, Verdict
+from nightshift.model import Acknowledgement, Approval, Healthy, Incident, Observation, Phase, Sick, Unknown, Verdict
 
 __all__ = [
     "Close",
@@ -103,6 +103,8 @@ def decide(incident: Incident, seen: Observation, pace: Pace, now: datetime) -> 
 
 def _open(incident: Incident, seen: Observation, pace: Pace, now: datetime) -> Decision:
     again = now + pace.every
+    if incident.recalled is not None:
+        return _withdrawn(incident, incident.recalled)
     if isinstance(seen, Healthy):
         if incident.healthy_looks >= pace.looks:
             return _healed(incident, seen)
@@ -121,6 +123,8 @@ def _open(incident: Incident, seen: Observation, pace: Pace, now: datetime) -> D
 def _awaiting(incident: Incident, seen: Observation, pace: Pace, now: datetime) -> Decision:
     again = now + pace.every
     approval = incident.approval
+    if incident.recalled is not None:
+        return _withdrawn(incident, incident.recalled)
     if isinstance(seen, Healthy):
         if incident.healthy_looks >= pace.looks:
             return _healed(incident, seen)
@@ -169,7 +173,7 @@ def _verifying(incident: Incident, seen: Observation, pace: Pace, now: datetime)
 
 def _leased(incident: Incident, seen: Observation, pace: Pace, now: datetime) -> Decision:
     del seen, pace
-    if incident.lease_ends is not None and now < incident.lease_ends:
+    if incident.recalled is None and incident.lease_ends is not None and now < incident.lease_ends:
         return Wait(incident.lease_ends, "what was lent is out until then")
     return Return()
 
@@ -219,6 +223,12 @@ def failed(incident: Incident, pace: Pace, now: datetime, symptom: str) -> Close
     if now >= incident.deadline:
         return Close(Verdict.ESCALATED, f"out of time, and still: {symptom}", attempt=Verdict.INEFFECTIVE)
     return Retry(Verdict.INEFFECTIVE, f"still: {symptom}")
+
+
+def _withdrawn(incident: Incident, word: Acknowledgement) -> Close:
+    """Somebody wants back what is not lent (any more): nothing (else) is begun."""
+    done = "anything else" if incident.attempts else "anything"
+    return Close(Verdict.REFUSED, f"withdrawn by {word.by} before {done} was done{f': {word.why}' if word.why else ''}")
 
 
 def _unused(incident: Incident, approval: Approval) -> str:

@@ -14,11 +14,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from nightshift import decide as deciding
-from nightshift import surroundings
+from nightshift import loans, surroundings
 from nightshift.acting import Acting, Done
 from nightshift.aws import Aws, throttled
 from nightshift.config import Policy
 from nightshift.decide import Close, Decision, Pace, Progressing, Propose, Reconcile, Retry, Return, Wait, decide
+from nightshift.drift import owner
 from nightshift.errors import (
     Ambiguous,
     AwsError,
@@ -62,6 +63,7 @@ from nightshift.model import (
     Phase,
     Plan,
     Refusal,
+    Severity,
     Sick,
     Step,
     SwitchState,
@@ -72,7 +74,7 @@ from nightshift.model import (
 from nightshift.notify import Notifier
 from nightshift.reading import Reading
 from nightshift.remediation import Progress, Remediation, Unread
-from nightshift.report import GIVE_BACK, Context, Notice, hold_in_storm, transition, unanswered
+from nightshift.report import GIVE_BACK, Context, Notice, given_back, hold_in_storm, transition, unanswered
 from nightshift.report.updates import resolved_notice, update_notice
 from nightshift.signals import gather
 
@@ -87,6 +89,8 @@ DEATHS = 5
 GIVE_BACK_EVERY = timedelta(minutes=5)
 GIVE_BACK_TRIES = 12
 """an hour of trying to take back what was lent, then a person must; a kill switch that forbids it does not count"""
+_HELD_FOR = timedelta(hours=26)
+"""how long after its lease what cannot go back yet is held without counting: AWS's longest allowances are of a day"""
 _HOUR = timedelta(hours=1)
 _LOOKS = 5
 """of a trend that are kept"""
@@ -105,6 +109,7 @@ class Explanation:
     observation: Observation
     diagnosis_refused: Refusal | None = None
     plan: Plan | None = None
+    diagnosis: Diagnosis | None = None
     cause: str = ""
     advice: tuple[str, ...] = ()
     refusals: tuple[Refusal, ...] = ()
@@ -137,7 +142,8 @@ class _Back:
     What taking back came to.
 
     ``over``: nothing of ours is out any more, or it is not ours any more (``superseded``). ``counts``: a try that
-    failed. ``needed``: why it stays out, because the target runs on it.
+    failed. ``needed``: why it stays out, because the target runs on it; ``held``: why it is ours, and cannot go back
+    yet.
     """
 
     incident: Incident
@@ -146,6 +152,7 @@ class _Back:
     superseded: bool = False
     counts: bool = True
     needed: str = ""
+    held: str = ""
 
 
 class _Disbelieved(Exception):
@@ -208,6 +215,8 @@ class Engine:
             return self._finish(claim, _last(claim.incident))
         if claim.claims > (DEATHS * 4 if claim.incident.lent else DEATHS):  # what is out is given up last
             return self._finish(claim, self._broken(claim))
+        if claim.incident.remediation == loans.NAME:
+            return self._finish(claim, self._not_restored(claim.incident))
         target = self.policy.target(claim.incident.target)
         remediation = self.policy.remediations.get(claim.incident.remediation)
         if target is None or remediation is None:
@@ -230,7 +239,8 @@ class Engine:
     def _carry_out(self, case: _Case, incident: Incident, seen: Observation, decision: Decision) -> _Next:
         match decision:
             case Wait(until=until):
-                near = until if incident.phase is Phase.LEASED else _next_look(case.now, until)
+                patient = incident.phase is Phase.LEASED and (incident.plan is None or incident.plan.until is None)
+                near = until if patient else _next_look(case.now, until)
                 return _Next(replace(incident, look_at=near))
             case Propose():
                 return self._propose(case, incident, seen)
@@ -253,6 +263,7 @@ class Engine:
         look again, find another world, and tell another verdict of the same incident.
         """
         before, incident, events = claim.incident, after.incident, after.events
+        self._check_loan(before, incident, events)
         if self._notices(before, incident):
             if incident.phase is Phase.CLOSED and before.phase is not Phase.ENDING:
                 self._incidents.checkpoint(claim, replace(incident, phase=Phase.ENDING, look_at=self._clock()), events)
@@ -269,7 +280,8 @@ class Engine:
                 events = (*events, told)
             incident, events = self._tell_update(claim, incident, events)
         else:
-            incident = replace(incident, remind_at=self._again_at(incident))
+            # what is out wants somebody for itself
+            incident = replace(incident, remind_at=None if incident.lent else self._again_at(incident))
         self._incidents.save(claim, incident, events, quiet=after.quiet)
         return incident
 
@@ -287,7 +299,7 @@ class Engine:
         return Context(
             now=self._clock(),
             mode=self._mode(after),
-            title=remediation.title if remediation else "",
+            title=remediation.title if remediation else loans.TITLE if after.remediation == loans.NAME else "",
             case=inspect.getdoc(inspect.getmodule(type(remediation))) or "" if remediation else "",
             deployment=self.policy.name,
             label=self.policy.label(after.severity),
@@ -313,8 +325,11 @@ class Engine:
         again = self._again_at(incident)
         if claim.claims > DEATHS:  # every try to tell of it has died; its end was told
             again = None
-        elif again is not None and incident.verdict is not Verdict.BROKEN and self._incidents.seen_healthy(incident):
-            incident, events = self._resolved(incident)
+        elif again is not None and incident.remediation == loans.NAME and self._is_back(incident):
+            incident, events = self._resolved(incident, "what was lent is back")
+            again = None
+        elif again is not None and incident.verdict is not Verdict.BROKEN and self._is_healthy(incident):
+            incident, events = self._resolved(incident, "healthy again")
             again = None
         else:
             turn = next_turn(incident, self.policy)
@@ -330,9 +345,9 @@ class Engine:
         turn, update = next_turn(incident, self.policy), self._next_update_at(incident)
         return min((at for at in (turn.at if turn else None, update) if at is not None), default=None)
 
-    def _resolved(self, incident: Incident) -> tuple[Incident, tuple[Event, ...]]:
-        """It is healthy again: those who were promised updates are told so, nobody else is called."""
-        said = Event(self._clock(), "healed", "healthy again: nobody else is told")
+    def _resolved(self, incident: Incident, what: str) -> tuple[Incident, tuple[Event, ...]]:
+        """It is over: those who were promised updates are told so, nobody else is called."""
+        said = Event(self._clock(), "healed", f"{what}: nobody else is told")
         if self._next_update_at(incident) is None:
             return incident, (said,)
         timeline = self._incidents.events(incident.id)
@@ -357,7 +372,7 @@ class Engine:
         if not incident.open:
             incident = replace(incident, remind_at=self._again_at(incident))
         self._incidents.checkpoint(claim, incident, events)
-        healthy = not incident.open and self._incidents.seen_healthy(incident)
+        healthy = not incident.open and self._is_healthy(incident)
         context = self._context(incident)
         notice = update_notice(
             incident, incident.notices[-1], update.number, context=context, events=timeline, healthy=healthy
@@ -365,6 +380,33 @@ class Engine:
         self._notify(notice)
         said = Event(self._clock(), "updated", f"nobody has said that they are on it: update {update.number} was told")
         return incident, (*events, said)
+
+    def _is_healthy(self, incident: Incident) -> bool:
+        return incident.remediation != loans.NAME and self._incidents.seen_healthy(incident)
+
+    # -- what is not back ----------------------------------------------------------------------------------------
+
+    def _check_loan(self, before: Incident, after: Incident, events: Sequence[Event]) -> None:
+        """Open an incident about a loan that is not back: first of all, so that no end of the loan's own hides it."""
+        why = loans.not_back(before, after, events)
+        if not why:
+            return
+        own = loans.not_restored(after, why, self._clock())
+        if self._incidents.open_beside(own, Event(own.opened_at, "opened", own.finding.symptom)):
+            self._incidents.link(after.id, own.id)
+
+    def _not_restored(self, incident: Incident) -> _Next:
+        """Tell it, unless it is back meanwhile. Whatever may still be done about it is the loan's own."""
+        if self._is_back(incident):
+            after = _closed(incident, Verdict.RECOVERED, "what was lent is back", self._clock())
+        else:
+            cause = incident.diagnosis.cause if incident.diagnosis is not None else "nobody knows why"
+            after = _closed(incident, Verdict.ESCALATED, f"what was lent is not back: {cause}", self._clock())
+        return replace(after, quiet=False)
+
+    def _is_back(self, incident: Incident) -> bool:
+        loan = self._incidents.get(str(incident.scratch.get("loan", "")))
+        return loan is not None and not loan.lent and bool(given_back(loan))
 
     def _tell_level(self, incident: Incident, turn: Turn) -> tuple[Incident, Event]:
         timeline = self._incidents.events(incident.id)
@@ -384,7 +426,8 @@ class Engine:
         incident = case.claim.incident
         queries = case.remediation.examine(case.target)
         readings = gather(self._aws, queries, now=case.now)
-        if incident.phase in {Phase.SETTLING, Phase.VERIFYING}:
+        kept = incident.phase is Phase.LEASED and case.remediation.asked_for
+        if kept or incident.phase in {Phase.SETTLING, Phase.VERIFYING}:
             return _shown(case.remediation.verify(case.target, incident.finding, readings))
         return _shown(case.remediation.recovered(case.target, incident.finding, readings))
 
@@ -446,7 +489,10 @@ class Engine:
             return self._held(case, incident, Refusal("diagnosis", reason, retry_after=EVERY), continuing=continuing)
         if plan is None:
             return self._advise(case, incident, finding, diagnosis, continuing=continuing)
-        spoken = refusals(self._facts(case, incident, plan, continuing=continuing))
+        facts = self._facts(case, incident, plan, continuing=continuing)
+        spoken = refusals(facts)
+        if isinstance(facts.tags, Mapping):
+            incident = replace(incident, owner=owner(facts.tags))
         if not continuing:
             incident = replace(incident, diagnosis=diagnosis, plan=plan, severity=finding.severity)
         if spoken and spoken[0].guard == APPROVAL:
@@ -539,6 +585,8 @@ class Engine:
             calendar=self.policy.calendar,
             freeze_safe=case.remediation.freeze_safe,
             only_in=case.remediation.only_in,
+            asked_for=case.remediation.asked_for,
+            stopped=self._stopped(target, incident),
             trend=incident.trend if case.remediation.mends_itself else (),
             patience=case.remediation.patience,
         )
@@ -570,6 +618,26 @@ class Engine:
                     found = self._incidents.open_of(remediation.name, str(arn))
                     if found is not None:
                         yield found, remediation.title, arn
+
+    def _stopped(self, target: Target, own: Incident) -> tuple[str, datetime] | None:
+        """Which maintenance has stopped a target, or what it is linked to, and until when: what waits stops nothing."""
+        for found, arn in self._maintenance(target):
+            incident = self._incidents.get(found) if found != own.id else None
+            request = incident.finding.request if incident is not None and incident.lent else None
+            if request is not None:
+                because = f" ({request.why})" if request.why else ""
+                return f"{request.by} has stopped {arn.name}{because}, incident {found},", request.until
+        return None
+
+    def _maintenance(self, target: Target) -> Iterator[tuple[str, Arn]]:
+        """The open incidents that people have asked for, of a target and of what it is linked to: id, target."""
+        for arn in (target.arn, *target.linked):
+            other = self.policy.target(arn)
+            for remediation in self.policy.remediations.values() if other is not None else ():
+                if remediation.asked_for and other is not None and remediation.takes(other):
+                    found = self._incidents.open_of(remediation.name, str(arn))
+                    if found is not None:
+                        yield found, arn
 
     def _first_cause(self, case: _Case, refused: Refused) -> Refusal:
         """What holds it up: a release on trial, where there is one, before anything else that may be over later."""
@@ -775,11 +843,22 @@ class Engine:
     # -- with a control ------------------------------------------------------------------------------------------
 
     def _controls(self, case: _Case) -> tuple[str, ...]:
-        """Targets of the same system that are sick in the same way now, and that nobody of us has touched today."""
+        """
+        Targets of the same system that are sick in the same way now, and that nobody of us has touched today.
+
+        None of what people have asked for: that says nothing of it elsewhere. What is linked with the target is none of
+        them, either: it heals with it.
+        """
+        if case.remediation.asked_for:
+            return ()
+        ours = {case.target.arn, *case.target.linked}
         peers = [
             each
             for each in self.policy.targets
-            if each.group == case.target.group and each.arn != case.target.arn and case.remediation.takes(each)
+            if each.group == case.target.group
+            and each.arn not in ours
+            and case.target.arn not in each.linked
+            and case.remediation.takes(each)
         ]
         sick = (each for each in peers[:_PEERS] if self._sick_lately(case, each))
         return tuple(str(each.arn) for each in islice(filter(self._untreated, sick), _CONTROLS))
@@ -891,7 +970,10 @@ class Engine:
         now = self._clock()
         name = plan.steps[incident.step].name
         died = incident.intent if incident.intent is not None and incident.intent.undo else None
-        ours = self._ours(case, plan)
+        try:
+            ours = self._ours(case, plan)
+        except Refused as refused:
+            return _Back(incident, over=False, counts=False, held=refused.reason)
         if died is not None:
             if now < died.written_at + LATE:
                 return _Back(incident, over=False, counts=False)
@@ -959,8 +1041,9 @@ class Engine:
     ) -> _Next:
         """Something lent could not be taken back now: stay, say so, try again; after so many times a person must."""
         incident = back.incident
-        tries = int(incident.scratch.get(_TRIES, 0)) + back.counts
-        said = back.needed or (back.events[-1].text if back.events else said)
+        overdue = case.now >= (incident.lease_ends or incident.deadline) + _HELD_FOR
+        tries = int(incident.scratch.get(_TRIES, 0)) + (back.counts or (bool(back.held) and overdue))
+        said = back.needed or (back.events[-1].text if back.events else back.held or said)
         incident = replace(incident, scratch={**incident.scratch, _TRIES: tries})
         if tries >= GIVE_BACK_TRIES:
             why = f"what was lent could NOT be given back: {said}"
@@ -1011,7 +1094,8 @@ class Engine:
             close = self._compared(case, incident, close)
         incident = self._ledger(case, incident)
         if incident.lent and close.verdict is Verdict.FIXED and incident.plan is not None:
-            ends = _began(incident) + (incident.plan.lease or timedelta(0))
+            plan = incident.plan
+            ends = plan.until or _began(incident) + (plan.lease or timedelta(0))
             incident = _ended(incident, Verdict.FIXED, close.why)
             leased = replace(
                 incident,
@@ -1020,7 +1104,7 @@ class Engine:
                 why=close.why,
                 refusal=None,
                 lease_ends=ends,
-                look_at=max(ends, now),
+                look_at=max(ends, now) if plan.until is None else _next_look(now, ends),
             )
             event = Event(now, "leased", f"fixed; what was lent is out until {ends:%Y-%m-%d %H:%M} UTC")
             return _Next(leased, (event,))
@@ -1054,10 +1138,17 @@ class Engine:
         back = self._take_back(case, incident)
         if not back.over:
             return self._still_out(case, back, incident)
-        why = incident.why
+        why, verdict, incident = incident.why, incident.verdict or Verdict.BROKEN, back.incident
+        word, asked_for = incident.recalled, case.remediation.asked_for
+        if word is not None:
+            ended = f"ended by {word.by}{f': {word.why}' if word.why else ''}"
+            why = ended if asked_for else f"{why}; {ended}"
         if back.superseded:
             why = f"{why}; what was lent had been changed by somebody else and was left"
-        return _closed(back.incident, incident.verdict or Verdict.BROKEN, why, self._clock(), *back.events)
+        elif asked_for and word is None:  # who asked for it has not come back: people hear of that
+            why = "nobody has ended it, so it was taken back at its end: whoever works on it must know"
+            incident, verdict = replace(incident, severity=Severity.SEV2), Verdict.ESCALATED
+        return _closed(incident, verdict, why, self._clock(), *back.events)
 
     def _ledger(self, case: _Case, incident: Incident) -> Incident:
         """Where the messages are, in the end. What cannot be read is told as it was last known."""
@@ -1087,11 +1178,16 @@ class Engine:
 
     # -- asking ahead ------------------------------------------------------------------------------------------
 
-    def explain(self, target: Target, remediation: Remediation) -> Explanation:
-        """What would be done about a target now, and which guardrails would speak. Writes nothing."""
+    def explain(self, target: Target, remediation: Remediation, asked: Finding | None = None) -> Explanation:
+        """
+        What would be done about a target now, and which guardrails would speak. Writes nothing.
+
+        ``asked``: not about what is seen, but about what a person asks for.
+        """
         now = self._clock()
         reading = self._reading(remediation)
-        seen = remediation.detect(target, gather(self._aws, remediation.examine(target), now=now))
+        readings = gather(self._aws, remediation.examine(target), now=now)
+        seen = remediation.recovered(target, asked, readings) if asked else remediation.detect(target, readings)
         mode = self.policy.mode_for(target, remediation)
         if not isinstance(seen, Sick):
             return Explanation(seen, mode=mode)
@@ -1115,7 +1211,15 @@ class Engine:
         case = _Case(Claim(blank, 0, 0, now), target, remediation, reading, now)
         facts = self._facts(case, blank, plan or _nothing(blank), continuing=False)
         spoken = refusals(facts) if plan else refusals(facts, NOT_NOW)
-        return Explanation(seen, plan=plan, cause=diagnosis.cause, advice=diagnosis.advice, refusals=spoken, mode=mode)
+        return Explanation(
+            seen,
+            plan=plan,
+            diagnosis=diagnosis,
+            cause=diagnosis.cause,
+            advice=diagnosis.advice,
+            refusals=spoken,
+            mode=mode,
+        )
 
     def _mode(self, incident: Incident) -> Mode:
         target = self.policy.target(incident.target)
@@ -1358,7 +1462,8 @@ def _closed(incident: Incident, verdict: Verdict, why: str, now: datetime, *even
 
 def _last(incident: Incident) -> _Next:
     """What is left to do for an incident whose end was decided, and perhaps told, when its tick died."""
-    return _Next(replace(incident, phase=Phase.CLOSED), quiet=_stays_quiet(incident.verdict))
+    quiet = _stays_quiet(incident.verdict) and incident.remediation != loans.NAME
+    return _Next(replace(incident, phase=Phase.CLOSED), quiet=quiet)
 
 
 def _stays_quiet(verdict: Verdict | None) -> bool:

@@ -275,6 +275,7 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
     rules = {(each.get("EventBusName", ""), each.get("RuleName")) for each in named}
     apis = {each.get("GraphQLAPIId") for each in named}
     pools = {each.get("UserPool") for each in named}
+    tables = {(each.get("TableName"), each.get("GlobalSecondaryIndexName", "")) for each in named}
     services = {(each.get("ClusterName"), each.get("ServiceName")) for each in named}
     groups = {each["TargetGroup"] for each in named if "TargetGroup" in each}
     whole = [each for each in raised if not any("TargetGroup" in dimensions for dimensions in each)]
@@ -305,6 +306,9 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
                 return target.arn.name in apis
             case "cognito-idp:userpool":
                 return target.arn.name in pools or (target.api is not None and target.api.name in apis)
+            case "dynamodb:table":
+                _, table, *index = target.arn.resource.split("/", 3)
+                return (table, "".join(index[1:])) in tables
             case "cloudwatch:alarm":
                 return str(target.arn) in arns
         return False

@@ -83,6 +83,8 @@ class Facts:
     deployed or updated around the target. ``used_today`` and ``used_this_hour`` are applications already counted.
     ``dollars_today`` is what they may cost in the account, and is read only for a plan that costs anything.
     ``freeze_safe`` and ``only_in`` are the remediation's: whether a freeze lets it act, and in which windows it begins.
+    ``asked_for``: people have asked for it, who work in windows too. ``stopped`` says which maintenance has stopped the
+    target, or what it is linked to, and until when.
     ``trend`` is what the last looks measured, oldest first; ``patience`` how long a cure of ours would be given.
     """
 
@@ -114,6 +116,8 @@ class Facts:
     calendar: Calendar = field(default_factory=Calendar)
     freeze_safe: bool = False
     only_in: tuple[str, ...] = ()
+    asked_for: bool = False
+    stopped: tuple[str, datetime] | None = None
     trend: tuple[Look, ...] = ()
     patience: timedelta = timedelta(0)
     linked_tags: Mapping[str, Mapping[str, str] | Unread] = field(default_factory=dict)
@@ -219,8 +223,16 @@ def freeze(facts: Facts) -> Refusal | None:
 
 def window(facts: Facts) -> Refusal | None:
     """While people work on the target it is left alone, and what has windows of its own begins in one."""
+    if facts.stopped is not None:
+        whose, until = facts.stopped
+        return Refusal(
+            "window",
+            f"people work on the target: {whose} until {until:%Y-%m-%d %H:%M} UTC",
+            {"until": until.isoformat()},
+            retry_after=_LATER,
+        )
     maintenance = facts.calendar.open_until(facts.target.maintenance if facts.target else (), facts.now)
-    if maintenance is not None:
+    if maintenance is not None and not facts.asked_for:
         name, until = maintenance
         return Refusal(
             "window",
@@ -477,9 +489,13 @@ def _touched(call: Call) -> str:
     if call.checked != call.resource:
         return f"{call.resource.rpartition('/')[0]}/{call.params.get('apiId')}"
     found = _SCALABLE.fullmatch(call.resource)
-    if found is None or call.params.get("ServiceNamespace") != "ecs":
+    namespace = call.params.get("ServiceNamespace")
+    if found is None or namespace not in _SCALED:
         return call.resource
-    return f"arn:{found['partition']}:ecs:{found['place']}:{call.params.get('ResourceId')}"
+    return f"arn:{found['partition']}:{namespace}:{found['place']}:{call.params.get('ResourceId')}"
+
+
+_SCALED = ("ecs", "dynamodb")  # which the ARNs of what they scale call the same
 
 
 _SCALABLE = re.compile(

@@ -181,6 +181,14 @@ class Incidents:
         ]
         return self._transact(items) is None
 
+    def open_beside(self, incident: Incident, event: Event) -> bool:
+        """Write a new incident beside what is open on its target; False where it was written before."""
+        items: list[dict[str, Any]] = [
+            {"Put": {"Item": self._record(incident), "ConditionExpression": "attribute_not_exists(pk)"}},
+            {"Put": {"Item": _event_item(incident.id, 0, event)}},
+        ]
+        return self._transact(items) is None
+
     def get(self, incident_id: str) -> Incident | None:
         """The record as it stands, consistently read; None where there is none."""
         item = self._get(f"INCIDENT#{incident_id}", "INCIDENT")
@@ -297,6 +305,11 @@ class Incidents:
             ExpressionAttributeValues={":was": {"S": pointer.state}},
         )
 
+    def pointer(self, target: str, remediation: str) -> Pointer | None:
+        """What is going on of one remediation on one target, consistently read; None where nothing is."""
+        item = self._get(f"TARGET#{target}", f"OPEN#{remediation}")
+        return _pointer(item) if item is not None else None
+
     def open_on(self, target: str) -> tuple[str, ...]:
         """Ids of incidents open on a target, consistently read."""
         items = self._query(
@@ -317,8 +330,7 @@ class Incidents:
 
         Of one whose incident has ended: since that end, as far as this can tell.
         """
-        item = self._get(f"TARGET#{target}", f"OPEN#{remediation}")
-        pointer = _pointer(item) if item is not None else None
+        pointer = self.pointer(target, remediation)
         return pointer.since if pointer and pointer.state in {"open", "quiet"} and not pointer.count else None
 
     # -- the life of a record ----------------------------------------------------------------------------------
@@ -608,6 +620,28 @@ class Incidents:
             }
         }
         return self._transact([update, {"Put": {"Item": _event_item(incident_id, 10**9 + 1, event)}}]) is None
+
+    def recall(self, incident_id: str, word: Acknowledgement, *, event: Event) -> bool:
+        """
+        Record that a person wants back what is lent; False where it has ended, or somebody was faster.
+
+        Written beside the record's body. A tick that runs meanwhile may not see it, and puts off the next look.
+        """
+        update = {
+            "Update": {
+                "Key": _key(f"INCIDENT#{incident_id}", "INCIDENT"),
+                "UpdateExpression": "SET recalled = :word, due_at = :now",
+                "ConditionExpression": "attribute_exists(pk) AND attribute_not_exists(recalled) "
+                "AND phase <> :closed AND phase <> :ending",
+                "ExpressionAttributeValues": {
+                    ":word": {"S": _ACKNOWLEDGEMENT.dump_json(word).decode()},
+                    ":now": _time(word.at),
+                    ":closed": {"S": Phase.CLOSED.value},
+                    ":ending": {"S": Phase.ENDING.value},
+                },
+            }
+        }
+        return self._transact([update, {"Put": {"Item": _event_item(incident_id, 10**9 + 3, event)}}]) is None
 
     def remark(self, incident_id: str, event: Event) -> bool:
         """Write what a person did into an incident's timeline; False where there is no such incident (any more)."""
@@ -1050,6 +1084,9 @@ def _load(item: Mapping[str, Any]) -> Incident:
         if "acknowledged" in item:
             word = _ACKNOWLEDGEMENT.validate_json(item["acknowledged"]["S"])
             incident = dataclasses.replace(incident, acknowledged=word)
+        if "recalled" in item:
+            word = _ACKNOWLEDGEMENT.validate_json(item["recalled"]["S"])
+            incident = dataclasses.replace(incident, recalled=word)
     except (ValidationError, KeyError) as error:
         msg = f"record {item.get('pk', {}).get('S', '?')} cannot be read: {type(error).__name__}"
         raise StoreUnavailable(msg) from error

@@ -52,6 +52,7 @@ __all__ = [
     "Queries",
     "Query",
     "Refusal",
+    "Request",
     "ResourceRead",
     "Schedule",
     "Severity",
@@ -60,6 +61,7 @@ __all__ = [
     "Step",
     "SwitchState",
     "Target",
+    "Throughput",
     "Triggers",
     "Unknown",
     "Verdict",
@@ -284,6 +286,14 @@ class DnsRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Throughput:
+    """How many capacity units a loan may bring a DynamoDB table or index to; None where the remediation says it."""
+
+    read: int | None = None
+    write: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """
     One AWS resource under care, as registered in the configuration.
@@ -301,6 +311,7 @@ class Target:
     ``pipeline`` (of a bucket) what is made of it, and by whom,
     ``schedule`` (of a rule) what it starts, and what that leaves where, ``rotate_within`` (of a secret) after how many
     days it should have another value, ``database`` (of an Aurora cluster) what AWS does not say of it,
+    ``throughput`` (of a DynamoDB table or index) how much a loan may bring it to,
     ``terraform_locks`` (of a table) the states that Terraform locks in it.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
@@ -328,6 +339,7 @@ class Target:
     clients: tuple[str, ...] | None = None
     api: Arn | None = None
     database: Database | None = None
+    throughput: Throughput | None = None
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()
@@ -349,8 +361,16 @@ class Target:
         hours = self.schedule.hours if self.schedule is not None else None
         filled = (hours.bucket,) if hours is not None else ()
         users = self.database.used_by if self.database is not None else ()
-        own = (self.consumer, self.source, self.function, self.queue)
+        own = (self.consumer, self.source, self.function, self.queue, _table_of(self.arn))
         return (*(arn for arn in own if arn is not None), *of_customers, *of_pipeline, *scheduled, *filled, *users)
+
+
+def _table_of(arn: Arn) -> Arn | None:
+    """The table of an index of DynamoDB: an index has no tags and no status but its own, and is changed with it."""
+    table, index, _ = arn.resource.partition("/index/")
+    return (
+        Arn(arn.partition, arn.service, arn.region, arn.account, table) if index and arn.service == "dynamodb" else None
+    )
 
 
 # -- what to read --------------------------------------------------------------------------------------------------
@@ -387,6 +407,7 @@ class ResourceRead:
     ``s3.archive`` = what was lately written or deleted under a prefix,
     ``states.machine`` = a state machine with its newest executions, ``events.rule`` = DescribeRule,
     ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN,
+    ``dynamodb.table`` = DescribeTable, of an index with ``Index``;
     ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values;
     ``dynamodb.locks`` = who holds the locks that are part of the ARN,
     ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain;
@@ -416,8 +437,22 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Request:
+    """What a person has asked for, and until when: ``by`` is who they are as STS tells it."""
+
+    by: str
+    at: datetime
+    until: datetime
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """A symptom seen on a target, with its evidence. Evidence is counts, names and hashes: never a message's body."""
+    """
+    A symptom seen on a target, with its evidence. Evidence is counts, names and hashes: never a message's body.
+
+    ``request``: nothing is wrong; a person has asked for what follows.
+    """
 
     remediation: str
     target: str
@@ -425,6 +460,7 @@ class Finding:
     signals: tuple[Signal, ...] = ()
     evidence: tuple[str, ...] = ()
     severity: Severity = Severity.SEV3
+    request: Request | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -584,6 +620,7 @@ class Plan:
     A list of AWS calls, each with what was there before, plus undo, settle time, cost per hour and risk.
 
     ``lease`` is how long what the plan changes may stay changed; ``None`` for a plan that changes nothing lasting.
+    ``until``: it goes back at that time, however late it was begun, and is looked at every minute until then.
     ``final``: nothing is tried after it, however many attempts are left; where it does not help, a person must.
     ``asks``: a person is asked first, however free the modes are; why stands in ``risk``.
     ``undo_by_hand`` is the line a person would type. ``cost_per_hour`` is US dollars: 0.0 is a known
@@ -598,6 +635,7 @@ class Plan:
     undo_by_hand: str
     cost_per_hour: float | None = 0.0
     lease: timedelta | None = None
+    until: datetime | None = None
     final: bool = False
     asks: bool = False
 
@@ -635,6 +673,8 @@ class Plan:
                 for step in self.steps
             ],
         }
+        if self.until is not None:
+            essence["until"] = self.until.isoformat()
         return hashlib.sha256(_text(essence).encode()).hexdigest()[:16]
 
 
@@ -836,7 +876,8 @@ class Incident:
     ``trend`` is what the newest sick looks in a row measured before anything was done. ``controls`` are the targets of
     the same system that were sick in the same way when we acted and had not been treated: what became of them says
     what would have become of this one. ``remind_at`` is when the next
-    level hears of one that has ended and that nobody has acknowledged.
+    level hears of one that has ended and that nobody has acknowledged. ``recalled``: a person wants back what is lent.
+    ``owner`` is who declares the target, as its tags said when it was planned.
     """
 
     id: str
@@ -877,6 +918,8 @@ class Incident:
     config_hash: str = ""
     acknowledged: Acknowledgement | None = None
     remind_at: datetime | None = None
+    recalled: Acknowledgement | None = None
+    owner: str = ""
 
     @property
     def open(self) -> bool:

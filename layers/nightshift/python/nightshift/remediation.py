@@ -226,6 +226,8 @@ class Remediation(BaseModel, ABC):
     """whether a first signal that nears its threshold, look by look, means that the target recovers"""
     auto_tag: ClassVar[str] = ""
     """the tag (with the value "enabled") without which a person is asked, whatever the modes allow; none: no tag"""
+    asked_for: ClassVar[bool] = False
+    """whether people ask for it: then no sweep looks for it, and what it has stopped is left alone until it is over"""
     freeze_safe: ClassVar[bool] = False
     """whether it may act in a change freeze: a cure that leaves neither code nor settings changed"""
     turn: ClassVar[timedelta] = timedelta(minutes=1)
@@ -353,6 +355,8 @@ class Remediation(BaseModel, ABC):
         Whether what the plan changed still has the value that the plan gave it: revert is a compare-and-set.
 
         False: somebody else has changed it since; it is left alone, and said. None: cannot be told; ask again later.
+        Raises Refused where it is ours and cannot go back yet, because AWS does not take it back now: it stays out, and
+        people are told; the reason says until when.
         Must be answered by every remediation whose plans have a ``lease``.
         """
         del read

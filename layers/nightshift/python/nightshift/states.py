@@ -33,6 +33,7 @@ __all__ = [
     "series",
     "service",
     "sums",
+    "table",
     "unfinished",
 ]
 
@@ -97,6 +98,11 @@ def seen_service(target: Target, seen: Readings) -> Mapping[str, Any] | Healthy 
 def rule(read: Reader, arn: Arn) -> Mapping[str, Any]:
     """A rule of EventBridge. Raises Unreadable, or Missing where it does not exist."""
     return _resource(read, ResourceRead("events.rule", str(arn)), "events:DescribeRule")
+
+
+def table(read: Reader, arn: Arn) -> Mapping[str, Any]:
+    """A table of DynamoDB, or an index with its table. Raises Unreadable, or Missing where it does not exist."""
+    return _resource(read, ResourceRead("dynamodb.table", str(arn)), "dynamodb:DescribeTable")
 
 
 def _resource(read: Reader, query: ResourceRead, action: str) -> Mapping[str, Any]:

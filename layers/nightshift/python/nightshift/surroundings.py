@@ -28,6 +28,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "events:rule": ("events:ListTagsForResource",),
     "appsync:apis": ("appsync:ListTagsForResource",),
     "cognito-idp:userpool": ("cognito-idp:ListTagsForResource",),
+    "dynamodb:table": ("dynamodb:ListTagsOfResource",),
     "secretsmanager:secret": ("secretsmanager:DescribeSecret",),
     "cloudformation:stack": ("cloudformation:DescribeStacks",),
     "acm:certificate": ("acm:ListTagsForCertificate",),
@@ -36,6 +37,9 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "*": ("cloudformation:DescribeStacks",),
 }
 """the IAM actions that looking around needs, by the kind of what is looked at"""
+
+
+_MOST = 50  # a resource: AWS's limit
 
 
 def tags_of(aws: Aws, arn: Arn) -> Mapping[str, str] | Unread:
@@ -73,6 +77,12 @@ def _of_function(aws: Aws, arn: Arn) -> Mapping[str, str]:
     return dict(aws.read("lambda", "ListTags", Resource=str(itself)).get("Tags", {}))
 
 
+def _of_table(aws: Aws, arn: Arn) -> Mapping[str, str]:
+    """No index has tags."""
+    table = replace(arn, resource=arn.resource.partition("/index/")[0])
+    return _pairs(aws.pages("dynamodb", "ListTagsOfResource", "Tags", limit=_MOST, ResourceArn=str(table)))
+
+
 def _of_stack(aws: Aws, arn: Arn) -> Mapping[str, str]:
     """Its own, which CloudFormation gives to what is in it, too."""
     return _pairs(aws.read("cloudformation", "DescribeStacks", StackName=str(arn))["Stacks"][0].get("Tags", ()))
@@ -97,6 +107,7 @@ _TAGS: Mapping[str, Callable[[Aws, Arn], Mapping[str, str]]] = {
     "appsync:apis": _named("appsync", "ListTagsForResource", "resourceArn", "tags"),
     "cognito-idp:userpool": _named("cognito-idp", "ListTagsForResource", "ResourceArn", "Tags"),
     "s3:bucket": _of_bucket,
+    "dynamodb:table": _of_table,
     "lambda:function": _of_function,
     "states:stateMachine": _named("stepfunctions", "ListTagsForResource", "resourceArn", "tags"),
     "secretsmanager:secret": _named("secretsmanager", "DescribeSecret", "SecretId", "Tags"),

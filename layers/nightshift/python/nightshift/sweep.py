@@ -126,7 +126,7 @@ class Sweep:
         return self._look(self._pairs(targets))[0]
 
     def _pairs(self, targets: Iterable[Target]) -> list[tuple[Target, Remediation]]:
-        every = self.policy.remediations.values()
+        every = [each for each in self.policy.remediations.values() if not each.asked_for]
         return [(target, each) for target in targets for each in every if each.takes(target)]
 
     def _look(self, pairs: Sequence[tuple[Target, Remediation]]) -> tuple[tuple[Look, ...], Readings]:

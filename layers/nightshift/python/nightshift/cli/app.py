@@ -18,6 +18,7 @@ from nightshift.cli.digest import digest
 from nightshift.cli.discover import discover
 from nightshift.cli.health import health
 from nightshift.cli.looking import explain, remediations, scan, validate
+from nightshift.cli.maintenance import maintenance
 from nightshift.cli.options import AsJson
 from nightshift.cli.quarantine import quarantine
 from nightshift.cli.switching import pause, resume, status
@@ -175,4 +176,5 @@ for _command, _panel in (
     (resume, _RUN),
 ):
     app.command(_command.__name__.replace("_", "-"), rich_help_panel=_panel)(_command)
+app.add_typer(maintenance, name="maintenance", rich_help_panel=_RUN)
 app.add_typer(quarantine, name="quarantine", rich_help_panel=_RUN)

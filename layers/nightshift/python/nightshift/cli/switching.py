@@ -12,6 +12,7 @@ from nightshift.cli import pages
 from nightshift.cli.context import Context, Declined, here
 from nightshift.cli.deployment import Deployment, Where, find
 from nightshift.cli.options import AsJson, Config, Profile, Region, Stack, Table, Why
+from nightshift.cli.telling import open_now
 from nightshift.incidents import Switch
 from nightshift.model import SwitchState
 from nightshift.report import safe
@@ -21,6 +22,8 @@ __all__ = ["STALE", "pause", "reason", "resume", "status"]
 
 STALE = timedelta(minutes=3)
 """after which a heartbeat is missed loudly: sweeps come once a minute"""
+_MOST = 1000
+"""open incidents that are looked through"""
 _LONGEST = 400
 """characters of a reason: what every report shows of it"""
 
@@ -41,6 +44,7 @@ def status(
     store, now = deployment.incidents, context.clock()
     switch, brake, beat = store.switch(), store.brake(), store.heartbeat()
     open_ids = sorted(store.open_ids(), reverse=True)
+    stopped = [each for each in open_now(store, _MOST) if each.finding.request is not None]
     age = now - beat[0] if beat else None
     stale = age is None or age > STALE
     document = {
@@ -61,6 +65,7 @@ def status(
             "seen": beat[1] if beat else {},
         },
         "open": open_ids,
+        "maintenance": [each.id for each in stopped],
     }
     figures = ", ".join(f"{value} {safe(name, 40)}" for name, value in sorted(beat[1].items())) if beat else ""
     sweep = (
@@ -80,6 +85,7 @@ def status(
             ("storm brake", Text(storm, "bold yellow" if brake.engaged else "")),
             ("last sweep", sweep),
             ("open", f"{len(open_ids)}{': ' if open_ids else ''}{', '.join(open_ids[:10])}"),
+            *(("maintenance", safe(each.finding.symptom, 400, people=False)) for each in stopped[:10]),
         ),
     )
     if stale:

@@ -169,7 +169,7 @@ def leases(
     out = [each for each in (*open_now(deployment.incidents, _MOST), *closed) if each.lent and each.plan is not None]
     now = context.clock()
     found = [_lease_document(each, now) for each in out]
-    document = {"schema": "nightshift.leases/1", "leases": found}
+    document: dict[str, Any] = {"schema": "nightshift.leases/1", "leases": found}
     if not found:
         context.tell(document, "Nothing is lent.")
         return
@@ -177,9 +177,19 @@ def leases(
         (each.id, name_of(each.target), said["what"], said["why"], said["by"], *_lease_cells(each, said))
         for each, said in zip(out, found, strict=True)
     ]
-    columns = ("INCIDENT", "TARGET", "WHAT", "WHY", "BY", "SINCE", "UNTIL", "AN HOUR", "SO FAR")
-    dollars = sum(each["dollars_per_hour"] or 0.0 for each in found)
-    context.tell(document, pages.table(*columns, rows=rows), f"{money(dollars)} an hour in all.")
+    columns = ("INCIDENT", "TARGET", "WHAT", "WHY", "BY", "SINCE", "UNTIL", "AN HOUR", "SO FAR", "AT MOST")
+    document["total"] = total = {
+        name: round(sum(each[name] or 0.0 for each in found), 4)
+        for name in ("dollars_per_hour", "dollars_so_far", "dollars_in_all")
+    }
+    unknown = sum(each["dollars_per_hour"] is None for each in found)
+    but = f", and what nobody knows of {unknown} of them" if unknown else ""
+    context.tell(
+        document,
+        pages.table(*columns, rows=rows),
+        f"{money(total['dollars_per_hour'])} an hour in all, {money(total['dollars_so_far'])} so far, "
+        f"{money(total['dollars_in_all'])} at most{but}.",
+    )
 
 
 def _lease_document(incident: Incident, now: datetime) -> dict[str, Any]:
@@ -196,7 +206,7 @@ def _lease_document(incident: Incident, now: datetime) -> dict[str, Any]:
         "why": safe(incident.finding.symptom, 200),
         "by": safe(asked.by, 200, people=False) if asked is not None and asked.by else "nightshift",
         "since": pages.time_document(since),
-        "until": pages.time_document(incident.lease_ends),
+        "until": pages.time_document(incident.lease_ends or plan.until),
         "left_out": not incident.open,
         "dollars_per_hour": rate,
         "dollars_so_far": None if rate is None else round(rate * hours, 4),
@@ -207,13 +217,12 @@ def _lease_document(incident: Incident, now: datetime) -> dict[str, Any]:
 
 def _lease_cells(incident: Incident, lease: dict[str, Any]) -> tuple[str | Text, ...]:
     """Since when, until when and for how much, as a person reads it."""
-    until: str | Text
+    ends = incident.lease_ends or (incident.plan.until if incident.plan is not None else None)
+    until: str | Text = moment(ends) if ends else "until it is judged"
     if not incident.open:
         until = Text("LEFT OUT", "bold red")
-    else:
-        until = moment(incident.lease_ends) if incident.lease_ends else "until it is judged"
     since = incident.attempts[-1].started_at if incident.attempts else incident.opened_at
-    prices = (lease["dollars_per_hour"], lease["dollars_so_far"])
+    prices = (lease["dollars_per_hour"], lease["dollars_so_far"], lease["dollars_in_all"])
     return moment(since), until, *("unknown" if each is None else money(each) for each in prices)
 
 

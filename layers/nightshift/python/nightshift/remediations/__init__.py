@@ -12,10 +12,12 @@ from nightshift.remediations.archive_object_lost import ArchiveObjectLost
 from nightshift.remediations.aurora_saturated import AuroraSaturated
 from nightshift.remediations.certificate_expiring import CertificateExpiring
 from nightshift.remediations.database_backup_stale import DatabaseBackupStale
+from nightshift.remediations.dynamodb_throttled import DynamodbThrottled
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
 from nightshift.remediations.ecs_errors_high import EcsErrorsHigh
 from nightshift.remediations.ecs_latency_high import EcsLatencyHigh
+from nightshift.remediations.ecs_maintenance import EcsMaintenance
 from nightshift.remediations.ecs_service_stalled import EcsServiceStalled
 from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
 from nightshift.remediations.event_source_broken import EventSourceBroken
@@ -41,12 +43,14 @@ from nightshift.remediations.visibility_timeout_short import VisibilityTimeoutSh
 __all__ = ["REMEDIATIONS"]
 
 REMEDIATIONS: tuple[type[Remediation], ...] = (
+    EcsMaintenance,  # what people have stopped is left alone until they are done
     EcsDeploymentBad,  # first what was changed: whatever else is sick then may come of it, and waits
     EcsServiceStalled,  # then the consumer: letters that are sent back to one that hangs only die again
     EcsTargetsUnhealthy,  # waits while tasks are missing: that is the one before
     AlbTrafficMissing,  # only told; waits while no task is healthy: that is the one before
     AuroraSaturated,  # what waits for its database is not short of tasks
     EcsCapacityShort,  # more tasks of what hangs or leaks are no cure
+    DynamodbThrottled,  # what waits for a table is slow, too
     EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
     EcsErrorsHigh,  # and this is only told
     LambdaThrottled,  # messages of which a function's calls are turned away come back, and die

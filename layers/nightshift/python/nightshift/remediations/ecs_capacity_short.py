@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from nightshift import leaks, restarts, states
+from nightshift import autoscaling, leaks, restarts, states
 from nightshift.errors import Refused
 from nightshift.model import (
     Alternative,
@@ -58,7 +58,6 @@ __all__ = ["EcsCapacityShort"]
 
 _CPU, _MEMORY = "CPUUtilization", "MemoryUtilization"
 _WORDS = {_CPU: "CPU", _MEMORY: "memory"}
-_DIMENSION = "ecs:service:DesiredCount"  # what Application Auto Scaling calls the number of a service's tasks
 _LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
 _AUTOSCALING = timedelta(minutes=10)  # what autoscaling gets for its own work before it is looked at again (R4)
 _TASKS = 100  # tasks that one DescribeTasks takes (AWS's limit)
@@ -193,7 +192,7 @@ class EcsCapacityShort(Remediation):
         _check_tasks(arn, service)
         _check_size(read, arn)
         compared = self._check_leak(read, arn)
-        scaling = _scaling(read, arn)
+        scaling = autoscaling.found(read, arn)
         desired = int(service["desiredCount"])
         if scaling is None:
             facts: dict[str, Json] = {"desired": desired, "to": self._more(desired, "the service")}
@@ -254,10 +253,10 @@ class EcsCapacityShort(Remediation):
         """What a higher maximum needs to know. Refuses while the number of tasks is autoscaling's, or a person's."""
         least, most = int(scaling["MinCapacity"]), int(scaling["MaxCapacity"])
         numbers: dict[str, Json] = {"desired": desired, "minimum": least, "maximum": most}
-        if _suspended(scaling):
+        if autoscaling.suspended(scaling):
             raise Refused("autoscaling", "somebody has suspended its autoscaling", numbers=numbers)
         if not read(
-            "application-autoscaling", "DescribeScalingPolicies", ServiceNamespace="ecs", **_dimension(arn)
+            "application-autoscaling", "DescribeScalingPolicies", ServiceNamespace="ecs", **autoscaling.named(arn)
         ).get("ScalingPolicies"):
             reason = "autoscaling has limits for it, and no policy by which it would use higher ones"
             raise Refused("autoscaling", reason, numbers=numbers)
@@ -304,11 +303,12 @@ class EcsCapacityShort(Remediation):
             back = _limit(arn, facts["scalable_target"], least, now, before=to, stops=True)
             name, summary = "higher-maximum", f"let autoscaling run up to {to} tasks of {service} instead of {now}"
             by_hand = (
-                f"aws application-autoscaling register-scalable-target --service-namespace ecs --resource-id "
-                f"{arn.resource} --scalable-dimension {_DIMENSION} --min-capacity {least} --max-capacity {now}"
+                "aws application-autoscaling register-scalable-target --service-namespace ecs --resource-id "
+                f"{arn.resource} --scalable-dimension {autoscaling.DIMENSION} "
+                f"--min-capacity {least} --max-capacity {now}"
             )
         else:
-            there, back = _scale(arn, to, before=now), _scale(arn, now, before=to, stops=True)
+            there, back = autoscaling.scale(arn, to, before=now), autoscaling.scale(arn, now, before=to, stops=True)
             name, summary = "more-tasks", f"run {to} tasks of {service} instead of {now}"
             by_hand = f"aws ecs update-service --cluster {cluster} --service {service} --desired-count {now}"
         why = "more tasks share the load"
@@ -334,7 +334,7 @@ class EcsCapacityShort(Remediation):
 
     def reconcile(self, read: Reader, call: Call, since: datetime) -> Outcome:
         """Not done only where the old value still stands: a third one may have been written over ours."""
-        found = _found(read, _service_of(call), call)
+        found = _found(read, autoscaling.service_of(call), call)
         if found is None:
             return Outcome.UNKNOWN
         if found == {name: call.params[name] for name in found}:
@@ -404,10 +404,12 @@ class EcsCapacityShort(Remediation):
         start again what a person has stopped.
         """
         arn, call = Arn.parse(plan.target), plan.steps[0].calls[0]
-        scaling = _scaling(read, arn)
+        scaling = autoscaling.found(read, arn)
         if (scaling is None) != (call.operation == "UpdateService"):
             return False
-        if scaling is not None and (_suspended(scaling) or not states.service(read, arn).get("desiredCount")):
+        if scaling is not None and (
+            autoscaling.suspended(scaling) or not states.service(read, arn).get("desiredCount")
+        ):
             return False
         found = _found(read, arn, call)
         return found is not None and found == {name: call.params[name] for name in found}
@@ -471,53 +473,12 @@ def _unplaced(service: Mapping[str, Any], *, since: datetime) -> str:
 # -- autoscaling, and the two numbers that may be lent ---------------------------------------------------------------
 
 
-def _dimension(arn: Arn) -> dict[str, str]:
-    return {"ResourceId": arn.resource, "ScalableDimension": _DIMENSION}
-
-
-def _scaling(read: Reader, arn: Arn) -> Mapping[str, Any] | None:
-    """What autoscaling has been told about the service; None where it does not scale it."""
-    found = read(
-        "application-autoscaling",
-        "DescribeScalableTargets",
-        ServiceNamespace="ecs",
-        ResourceIds=[arn.resource],
-        ScalableDimension=_DIMENSION,
-    ).get("ScalableTargets", ())
-    return next((each for each in found if each.get("ResourceId") == arn.resource), None)
-
-
-def _suspended(scaling: Mapping[str, Any]) -> bool:
-    return any(scaling.get("SuspendedState", {}).values())
-
-
 def _found(read: Reader, arn: Arn, call: Call) -> dict[str, Any] | None:
     """What stands now in the place of what a call sets."""
     if call.operation == "UpdateService":
         return {"desiredCount": states.service(read, arn).get("desiredCount")}
-    scaling = _scaling(read, arn)
+    scaling = autoscaling.found(read, arn)
     return None if scaling is None else {name: scaling[name] for name in ("MinCapacity", "MaxCapacity")}
-
-
-def _service_of(call: Call) -> Arn:
-    """The service that a call is about: a scalable target's own ARN does not say it."""
-    arn = Arn.parse(call.resource)
-    if call.operation == "UpdateService":
-        return arn
-    return Arn(arn.partition, "ecs", arn.region, arn.account, str(call.params["ResourceId"]))
-
-
-def _scale(arn: Arn, count: int, *, before: int, stops: bool = False) -> Call:
-    cluster, service = split_service_arn(arn)
-    return Call(
-        "ecs",
-        "UpdateService",
-        str(arn),
-        params={"cluster": cluster, "service": service, "desiredCount": count},
-        before={"desiredCount": before},
-        why="another number of tasks, and nothing else: it starts no deployment",
-        stops=stops,
-    )
 
 
 def _limit(arn: Arn, target: str, least: int, most: int, *, before: int, stops: bool = False) -> Call:
@@ -533,7 +494,7 @@ def _limit(arn: Arn, target: str, least: int, most: int, *, before: int, stops: 
         "application-autoscaling",
         "RegisterScalableTarget",
         target,
-        params={"ServiceNamespace": "ecs", **_dimension(arn), "MinCapacity": least, "MaxCapacity": most},
+        params={"ServiceNamespace": "ecs", **autoscaling.named(arn), "MinCapacity": least, "MaxCapacity": most},
         before={"MinCapacity": least, "MaxCapacity": before},
         grants=(("ecs:DescribeServices", str(arn)), ("ecs:UpdateService", str(arn))),
         why="another maximum; autoscaling itself starts the tasks",

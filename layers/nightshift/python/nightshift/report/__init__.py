@@ -6,7 +6,7 @@ Reports: from a record to what people and machines are told about it. Pure: noth
 :func:`untrusted` what makes such text fit for a log.
 """
 
-from nightshift.report.context import Context, TimelineEvent
+from nightshift.report.context import Context, TimelineEvent, given_back
 from nightshift.report.machine import to_json
 from nightshift.report.notices import (
     GIVE_BACK,
@@ -28,6 +28,7 @@ __all__ = [
     "TimelineEvent",
     "ascii_subject",
     "blind_notice",
+    "given_back",
     "hold_in_storm",
     "render",
     "safe",

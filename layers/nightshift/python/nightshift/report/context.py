@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from nightshift.drift import Change, drift
 from nightshift.model import CallRecord, Incident, Mode, Outcome, Phase, Verdict
 from nightshift.report.safe import safe
 
@@ -15,6 +16,7 @@ __all__ = [
     "Context",
     "TimelineEvent",
     "asking",
+    "drifted",
     "given_back",
     "headline",
     "missing_permission",
@@ -75,10 +77,12 @@ def state(incident: Incident, context: Context) -> str:
     """The word that a report begins with."""
     if observed_only(incident, context):
         return "WOULD ACT"
+    asked = incident.finding.request is not None
     if incident.decided:
-        return (incident.verdict or Verdict.BROKEN).value.upper()
+        started = asked and incident.verdict is Verdict.FIXED and given_back(incident)
+        return "STARTED AGAIN" if started else (incident.verdict or Verdict.BROKEN).value.upper()
     if incident.phase is Phase.LEASED:
-        return "FIXED, ON LEASE"
+        return "STOPPED" if asked else "FIXED, ON LEASE"
     if asking(incident):
         return "APPROVE?"
     if incident.phase in (Phase.OPEN, Phase.AWAITING):
@@ -112,6 +116,20 @@ def given_back(incident: Incident) -> tuple[CallRecord, ...]:
     """Calls that took back what we had changed; none where any of it did not succeed in the end."""
     last = {(record.action, record.resource): record for record in incident.calls if record.step.startswith("undo ")}
     return tuple(last.values()) if all(record.outcome is Outcome.DONE for record in last.values()) else ()
+
+
+def drifted(incident: Incident) -> tuple[Change, ...]:
+    """What is changed, or would be, of what somebody else declares; nothing of what was taken back."""
+    if incident.plan is None or given_back(incident):
+        return ()
+    made = {
+        (record.action, record.resource)
+        for record in incident.calls
+        if record.outcome is not Outcome.NOT_DONE and not record.step.startswith("undo ")
+    }
+    calls = [call for step in incident.plan.steps for call in step.calls]
+    planned = not incident.calls
+    return drift(call for call in calls if planned or (call.action, call.resource) in made)
 
 
 def observed_only(incident: Incident, context: Context) -> bool:

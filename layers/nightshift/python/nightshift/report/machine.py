@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from nightshift.model import Call, CallRecord, Incident, Plan, Refusal
-from nightshift.report.context import Context, TimelineEvent, missing_permission, state
+from nightshift.report.context import Context, TimelineEvent, drifted, missing_permission, state
 from nightshift.report.safe import safe
 from nightshift.report.words import arn_of, shown, utc
 
@@ -109,6 +109,18 @@ def to_json(incident: Incident, events: Iterable[TimelineEvent] = (), *, context
             "balanced": ledger.balanced,
         },
         "looks": {"healthy": incident.healthy_looks, "sick": incident.sick_looks, "unknown": incident.unknown_looks},
+        "drift": {
+            "owner": safe(incident.owner, 200),
+            "properties": [
+                {
+                    "resource": safe(each.resource, _ARN),
+                    "name": safe(each.name, 100),
+                    "before": shown(each.old),
+                    "after": shown(each.new),
+                }
+                for each in drifted(incident)[:_MANY]
+            ],
+        },
         "lease_ends": _time(incident.lease_ends),
         "missing_permission": missing_permission(incident),
         "links": [safe(link, _ARN) for link in incident.links[:_FEW]],

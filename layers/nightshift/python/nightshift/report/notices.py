@@ -51,17 +51,21 @@ Source: https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
 LASTING = timedelta(minutes=10)
 """a hold that is shorter passes before a person has found the lamp"""
 
-QUIET_GUARDS = frozenset({"cooldown", "lease", "link", "one-cause", "same-plan", "approval", "mode", "storm"})
+GIVE_BACK = "give-back"
+"""what holds back the return of what was lent"""
+
+QUIET_GUARDS = frozenset(
+    {"cooldown", "lease", "link", "one-cause", "same-plan", "approval", "mode", "storm", GIVE_BACK}
+)
 """
 Holds that are told in the final report only.
 
 ``cooldown``, ``lease``, ``link`` and ``same-plan`` pass by themselves and end in a report; ``approval`` and ``mode``
 have notices of their own (asking, would-act); a ``storm`` holds everything at once and is told in one page for all;
-what is held by ``one-cause`` is named in the report of the release that may be its cause.
+what is held by ``one-cause`` is named in the report of the release that may be its cause; what cannot be given back has
+an incident of its own.
 """
 
-GIVE_BACK = "give-back"
-"""what holds back the return of what was lent"""
 _HELD = "held:"
 _SHOWN = 40
 _CUT = "[The report was too long and ends here; `nightshift show` has all of it.]"
@@ -129,8 +133,8 @@ def unanswered(incident: Incident, level: str, *, context: Context, events: Iter
 
 
 def hold_in_storm(notice: Notice) -> bool:
-    """Whether it only says that something is held back: in a storm everything is, but what must be given back."""
-    return notice.key.startswith(_HELD) and notice.key != f"{_HELD}{GIVE_BACK}"
+    """Whether it only says that something is held back: in a storm everything is."""
+    return notice.key.startswith(_HELD)
 
 
 def _ended(incident: Incident) -> bool:
@@ -157,11 +161,9 @@ def _tell_hold(before: Incident | None, after: Incident, refusal: Refusal, conte
     A hold that a person should know of: not one that is told in another way, and not one that soon passes.
 
     It lasts if it says so, or if it still stands at the next look and the incident is old enough. While calls are made
-    or their effect is verified nothing is held, but for what should be back already and cannot be given back.
+    or their effect is verified nothing is held.
     """
-    if after.phase is Phase.ACTING or refusal.guard in QUIET_GUARDS:
-        return False
-    if after.phase is Phase.VERIFYING and refusal.guard != GIVE_BACK:
+    if after.phase in {Phase.ACTING, Phase.VERIFYING} or refusal.guard in QUIET_GUARDS:
         return False
     if context.mode is Mode.OBSERVE or f"{_HELD}{safe(refusal.guard, 60)}" in after.notices:
         return False  # where nothing may be done nothing is held back: would-act says what would be done

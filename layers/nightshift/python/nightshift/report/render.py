@@ -8,6 +8,7 @@ was verified, what is still out, how to take it back by hand, and what to do nex
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import assert_never
@@ -17,6 +18,7 @@ from nightshift.report.context import (
     Context,
     TimelineEvent,
     asking,
+    drifted,
     given_back,
     headline,
     missing_permission,
@@ -65,6 +67,7 @@ def render(incident: Incident, events: Iterable[TimelineEvent] = (), *, context:
     _messages(page, incident.ledger)
     _verification(page, incident, context)
     _lease(page, incident, context)
+    _drift(page, incident)
     _undo(page, incident)
     _next(page, incident, context)
     _timeline(page, events)
@@ -143,6 +146,8 @@ def _response(incident: Incident, context: Context) -> str:
 def _means(incident: Incident, context: Context) -> str:
     if observed_only(incident, context):
         return "Nightshift knows a cure, but here it only observes: nothing was changed."
+    if said := _asked(incident):
+        return said
     match incident.phase:
         case Phase.ENDING | Phase.CLOSED:
             if incident.verdict is Verdict.ESCALATED and _advice(incident) and not incident.attempts:
@@ -164,6 +169,21 @@ def _means(incident: Incident, context: Context) -> str:
             return "Nightshift has seen this and is looking closer."
         case _:
             assert_never(incident.phase)
+
+
+def _asked(incident: Incident) -> str:
+    """What has come of what a person has asked for, or of what was lent; empty where it is what any other would be."""
+    if "loan" in incident.scratch and incident.verdict is Verdict.ESCALATED:
+        return "What Nightshift had changed for a while is not back as it was."
+    if incident.finding.request is None:
+        return ""
+    if incident.phase is Phase.LEASED:
+        return "It is stopped, as somebody has asked, and starts again by itself. Nothing is wrong."
+    if incident.phase in (Phase.OPEN, Phase.AWAITING) and incident.refusal is None and not asking(incident):
+        return "Somebody has asked for it to be stopped. Nothing is wrong."
+    if incident.decided and given_back(incident):
+        return "It was stopped, as somebody had asked, and has been started again."
+    return ""
 
 
 def _advice(incident: Incident) -> tuple[str, ...]:
@@ -429,6 +449,8 @@ def _verification(page: Page, incident: Incident, context: Context) -> None:
 
 
 def _proof(incident: Incident, context: Context) -> str:
+    if incident.finding.request is not None and incident.lease_ends is not None:
+        return "Passed: no task ran any more."
     match incident.phase:
         case Phase.ENDING | Phase.CLOSED:
             return {
@@ -487,6 +509,23 @@ def _lent(page: Page, incident: Incident) -> None:
                 page.item(f"{_on(record.resource, incident)}: {line}")
 
 
+def _drift(page: Page, incident: Incident) -> None:
+    """What is not any more as it is declared: whoever declares it undoes it, unless it is changed there."""
+    found = drifted(incident)
+    if not found:
+        return
+    page.section("DRIFT", "from what is declared" if incident.calls else "from what is declared, if it were done")
+    few, rest = capped(found, _EVIDENCE)
+    for each in few:
+        [line] = changes({each.name: each.old}, {each.name: each.new})
+        page.item(f"{_on(each.resource, incident)}: {line}")
+    if rest:
+        page.text(f"… and {count(rest, 'line')} more")
+    who = safe(incident.owner, 200)
+    whose = f"It is declared by {who}: the next apply of {who}" if who else "Whatever declares it (a stack, Terraform)"
+    page.text(f"{whose} undoes this. Should it stay, it has to be changed there.")
+
+
 def _undo(page: Page, incident: Incident) -> None:
     if incident.plan is None or not incident.plan.undo_by_hand.strip():
         return
@@ -541,9 +580,35 @@ def _next(page: Page, incident: Incident, context: Context) -> None:
         )
     for text in _for_ledger(incident.ledger):
         page.item(text)
-    for text in _for_state(incident, context):
-        page.item(text)
+    if not _for_asked(page, incident, context):
+        for text in _for_state(incident, context):
+            page.item(text)
     _respond(page, incident, context)
+
+
+def _for_asked(page: Page, incident: Incident, context: Context) -> bool:
+    """What is next of what a person has asked for; False where it is what it would be of anything else."""
+    request = incident.finding.request
+    if request is None:
+        return False
+    if incident.phase is Phase.LEASED:
+        page.text("When the work is done, have it started again:")
+        page.command(f"nightshift maintenance end {_whole(incident.target)}{where(incident, context)}")
+        return True
+    if not incident.decided or incident.lease_ends is None or not given_back(incident):
+        return False
+    if incident.verdict is Verdict.FIXED:
+        page.item("Nothing: it is as it was before.")
+        return True
+    who = safe(request.by, 200, people=False)
+    page.text(f"Ask {who} whether the work is done. If it is not, have it stopped again:")
+    config = f" --config {shell(context.deployment)}" if context.deployment else ""
+    page.command(f"nightshift maintenance start {_whole(incident.target)} --until 2h{config}")
+    return True
+
+
+def _whole(arn: str) -> str:
+    return shlex.quote(safe(arn, 1100))
 
 
 def _respond(page: Page, incident: Incident, context: Context) -> None:
@@ -665,6 +730,8 @@ def _for_open(incident: Incident, context: Context) -> list[str]:
 
 def _for_refused(incident: Incident) -> list[str]:
     approval = incident.approval
+    if incident.decided and incident.recalled is not None:
+        return ["Nothing: it was withdrawn before anything was done."]
     if approval is not None and approval.answer == "denied":
         by = safe(approval.by, 200, people=False) or "somebody"
         reason = f": {safe(approval.why, 300)}" if approval.why else ""

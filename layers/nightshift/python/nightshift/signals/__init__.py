@@ -48,12 +48,14 @@ from nightshift.signals.names import (
     service_metric,
     split_rule_arn,
     split_service_arn,
+    split_table_arn,
     table_metric,
 )
 from nightshift.signals.pipelines import pipeline_pieces
 from nightshift.signals.queues import attribute_pieces, exists_pieces
 from nightshift.signals.rules import rule_pieces
 from nightshift.signals.services import service_pieces
+from nightshift.signals.tables import table_pieces
 from nightshift.signals.triggers import trigger_pieces
 from nightshift.signals.upkeep import certificate_pieces, secret_pieces, stack_pieces
 from nightshift.signals.wiring import mapping_pieces, notification_pieces, policy_pieces
@@ -87,6 +89,7 @@ __all__ = [
     "service_metric",
     "split_rule_arn",
     "split_service_arn",
+    "split_table_arn",
     "table_metric",
 ]
 
@@ -139,6 +142,7 @@ KINDS: Mapping[str, Kind] = {
     "s3.hours": Kind("s3:bucket", ("s3:ListBucket",), hour_pieces, timed=True),
     "s3.backup": Kind("s3:bucket", ("s3:ListBucket",), backup_pieces, timed=True),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
+    "dynamodb.table": Kind("dynamodb:table", ("dynamodb:DescribeTable",), table_pieces),
     "secretsmanager.secret": Kind(
         "secretsmanager:secret", ("secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds"), secret_pieces
     ),

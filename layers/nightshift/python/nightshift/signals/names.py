@@ -34,6 +34,7 @@ __all__ = [
     "service_metric",
     "split_rule_arn",
     "split_service_arn",
+    "split_table_arn",
     "table_metric",
 ]
 
@@ -128,21 +129,6 @@ def pool_metric(arn: Arn, client: str, metric: str, stat: str, minutes: int = 15
         raise ValueError(f"not a user pool: {arn}")
     dimensions = (("UserPool", arn.name), ("UserPoolClient", client))
     return MetricQuery("AWS/Cognito", metric, dimensions, stat, period, minutes)
-
-
-def table_metric(
-    arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60, operation: str = ""
-) -> MetricQuery:
-    """
-    A metric of one table of DynamoDB, or of one kind of request to it: that includes those to its indexes.
-
-    Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
-    """
-    if arn.kind != "dynamodb:table":
-        raise ValueError(f"not a table: {arn}")
-    named = (("TableName", arn.resource.split("/")[1]),)
-    dimensions = (("Operation", operation), *named) if operation else named
-    return MetricQuery("AWS/DynamoDB", metric, dimensions, stat, period, minutes)
 
 
 def machine_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60) -> MetricQuery:
@@ -266,3 +252,33 @@ def rule_metric(arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: 
     bus, name = split_rule_arn(arn)
     dimensions = (("EventBusName", bus), ("RuleName", name)) if bus else (("RuleName", name),)
     return MetricQuery("AWS/Events", metric, dimensions, stat, period, minutes)
+
+
+def split_table_arn(arn: Arn) -> tuple[str, str]:
+    """
+    The table's and the index's name, the latter empty for the table itself. Raises ValueError for what is neither.
+
+    Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazondynamodb.html
+    """
+    match arn.resource.split("/"):
+        case ["table", table] if arn.service == "dynamodb" and table:
+            return table, ""
+        case ["table", table, "index", index] if arn.service == "dynamodb" and table and index:
+            return table, index
+    raise ValueError(f"not a table or an index of one: {arn} (expected …:table/NAME or …:table/NAME/index/NAME)")
+
+
+def table_metric(
+    arn: Arn, metric: str, stat: str, minutes: int = 15, *, period: int = 60, operation: str = ""
+) -> MetricQuery:
+    """
+    A metric of one DynamoDB table, without its indexes, or of one index. Most are reported only where not zero.
+
+    With an ``operation``, one of that kind of requests to the table, which includes those to its indexes.
+
+    Source: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/metrics-dimensions.html
+    """
+    table, index = split_table_arn(arn)
+    of_index = (("GlobalSecondaryIndexName", index),) if index else ()
+    part = (("Operation", operation),) if operation else of_index
+    return MetricQuery("AWS/DynamoDB", metric, (*part, ("TableName", table)), stat, period, minutes)
