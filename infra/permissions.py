@@ -18,6 +18,7 @@ from typing import TypeAlias
 from nightshift.errors import ConfigError
 from nightshift.model import Arn, Target
 from nightshift.pipelines import Route
+from nightshift.signals.locks import split
 
 __all__ = [
     "ANYWHERE",
@@ -582,6 +583,17 @@ def _continued(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]
         yield stack, (("Null", "cloudformation:RoleArn", "true"),)
 
 
+def _locks(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The items of a table that are locks, as a query names them, and none beside them: not the digests, say."""
+    if target.arn.kind == "dynamodb:table":
+        table, locks = split(target.arn)
+        for lock in locks:
+            yield (
+                place.arn("dynamodb", f"table/{table}"),
+                (("ForAnyValue:StringEquals", "dynamodb:LeadingKeys", lock),),
+            )
+
+
 def _repositories(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """Which repository an image comes from is in the task definition, which may change: any of this account's."""
     for arn in _named(target, _SERVICE):
@@ -706,6 +718,7 @@ _SCOPES: Mapping[str, Scope] = {
     "rds:ModifyDBCluster": _ranged,
     # -- DynamoDB
     "dynamodb:DescribeTable": _table,
+    "dynamodb:GetItem": _locks,
     "dynamodb:ListTagsOfResource": _table,
     "dynamodb:UpdateTable": _table,
     # -- AppSync and Cognito

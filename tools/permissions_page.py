@@ -50,7 +50,7 @@ WHY = {
     "dynamodb:DeleteItem": "forget what is over",
     "dynamodb:DescribeLimits": "how much capacity AWS allows a table of this account",
     "dynamodb:DescribeTable": "how much capacity it has, whether it is being changed, and when it was lowered last",
-    "dynamodb:GetItem": "records, leases, budgets, the brake",
+    "dynamodb:GetItem": "records, leases, budgets, the brake; and who holds the lock of a Terraform state",
     "dynamodb:PutItem": "open incidents, keep pointers, brake and heartbeat",
     "dynamodb:Query": "what is open, what is due, what was told",
     "dynamodb:ListTagsOfResource": "has the table opted in, is it protected, is its stack being changed right now?",

@@ -76,6 +76,7 @@ SECRET, STACK, CERTIFICATE = (
     )
 )
 KEPT_UP = (SECRET, STACK, CERTIFICATE)
+LOCKS = Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/locks,states/a.tfstate,states/b.tfstate")
 LISTED = Arn.parse("arn:aws:s3:::changes/customers/")
 RAW = Arn.parse("arn:aws:s3:::raw")
 PIPELINE = Target(
@@ -162,12 +163,23 @@ def test_what_people_keep_up_is_read_by_its_own_arn() -> None:
     assert grant.conditions == (("Null", "cloudformation:RoleArn", "true"),)
 
 
+def test_of_a_table_of_locks_only_those_that_are_named_are_read() -> None:
+    """Neither another lock nor the digests that lie beside them; and of a table of which none is named, nothing."""
+    on = "arn:aws:dynamodb:eu-central-1:111122223333:table/locks"
+    assert granted_reads("dynamodb:GetItem", LOCKS, PLACE) == {
+        Grant("dynamodb:GetItem", on, (("ForAnyValue:StringEquals", "dynamodb:LeadingKeys", f"states/{name}.tfstate"),))
+        for name in "ab"
+    }
+    assert granted_reads("dynamodb:GetItem", Arn.parse(on), PLACE) == set()
+
+
 def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
     every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, DATABASE, SEARCH, RULE, API, POOL, TABLE, *KEPT_UP)
     examples = {each.arn.kind: each.arn for each in every}
+    named = {"s3:bucket": LISTED, "dynamodb:table": LOCKS}  # with what is read in it
     for kind in signals.KINDS.values():
-        arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)  # a prefix of a bucket
+        arn = named.get(kind.names) or examples.get(kind.names)
         assert arn is not None, f"no example of {kind.names} in this test"
         for action in kind.actions:
             assert granted_reads(action, arn, PLACE)
@@ -418,6 +430,7 @@ def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
         API,
         POOL,
         *KEPT_UP,
+        Target(arn=LOCKS, group="g"),
     ]
     found = {grant.resource for grant in grants_for([action], targets, PLACE, who="x")}
     kinds = [definition(action).kinds_of(resource) for resource in found]

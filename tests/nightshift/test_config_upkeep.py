@@ -22,6 +22,8 @@ SECRET = HEAD.format(
 )
 STACK = HEAD.format("stack-stuck", "cloudformation:eu-central-1:123456789012:stack/Api-Stack/0a1b2c3d-0000-11ef")
 CERTIFICATE = HEAD.format("certificate-expiring", "acm:eu-central-1:123456789012:certificate/0a1b2c3d-0000-11ef")
+LOCKS = HEAD.format("terraform-lock-held", "dynamodb:eu-central-1:123456789012:table/terraform-state-lock")
+LOCKS += 'terraform_locks = ["states/a.tfstate", "states/env:/test/a.tfstate"]'
 
 
 def parsed(text: str) -> Policy:
@@ -37,6 +39,14 @@ def test_what_people_keep_up_is_registered_by_its_arn(text: str) -> None:
     assert policy.targets[0].rotate_within == (30 if "rotate_within" in text else None)
 
 
+def test_a_table_of_locks_names_the_states_that_are_locked_in_it() -> None:
+    """As Terraform calls them: the bucket, and the key; of another table none are known."""
+    policy = parsed(LOCKS)
+    assert from_json(to_json(policy)) == policy
+    assert policy.targets[0].terraform_locks == ("states/a.tfstate", "states/env:/test/a.tfstate")
+    assert parsed(STACK).targets[0].terraform_locks is None
+
+
 @pytest.mark.parametrize(
     "text, says",
     [
@@ -46,6 +56,15 @@ def test_what_people_keep_up_is_registered_by_its_arn(text: str) -> None:
         (STACK + "rotate_within = 30", "a target of kind cloudformation:stack has no rotate_within"),
         (SECRET + "rotate_within = 0", "rotate_within: 0"),
         (SECRET + 'rotate_within = "P30D"', "rotate_within"),
+        (LOCKS.replace("states/a.tfstate", "states/a.tfstate-md5"), "states/a.tfstate-md5 is the digest of a state"),
+        (LOCKS.replace("env:/test/a.tfstate", "a.tfstate"), "states/a.tfstate is named already"),
+        (LOCKS.replace("env:/test/a.tfstate", "b" * 500).replace("a.tf", "a" * 200), "more than 700 characters"),
+        (LOCKS.replace("states/a.tfstate", "states"), r"terraform_locks\[0\]"),
+        (LOCKS.replace("states/a.tfstate", "states/a,b"), r"terraform_locks\[0\]"),
+        (LOCKS.replace("states/a.tfstate", "states/${aws:username}"), r"terraform_locks\[0\]"),
+        (LOCKS.partition("terraform_locks")[0] + "terraform_locks = []", "terraform_locks"),
+        (LOCKS.replace("-state-lock", "-state-lock/index/a"), "is no table, and has no terraform_locks"),
+        (STACK + 'terraform_locks = ["states/a.tfstate"]', "is no table, and has no terraform_locks"),
         (SECRET.replace("123456789012:secret", "123456789013:secret"), "its account is 123456789013"),
     ],
 )

@@ -13,12 +13,13 @@ from nightshift.model import Incident, Phase, Severity, Verdict
 from sandbox.deployment import Deployment
 from sandbox.faults import Kind
 from sandbox.scenes import NIGHT, failures
-from sandbox.systems.upkeep import UpkeepSystem, upkeep_configuration
+from sandbox.systems.upkeep import LOCK_ID, STATES, UpkeepSystem, upkeep_configuration
 from sandbox.world import World
 
 SECRETS = "secret-rotation-overdue"
 CERTIFICATES = "certificate-expiring"
 STACKS = "stack-stuck"
+LOCKED = "terraform-lock-held"
 ROLLBACKS = "stack-rollback-failed"
 DAY = timedelta(days=1)
 
@@ -219,6 +220,71 @@ def test_an_update_that_does_not_end_is_told_after_hours_and_a_slow_one_is_not()
         assert on.nightshift.all == []
         on.until(lambda: on.world.mail)
         on.told("is UPDATE_IN_PROGRESS since 2026-11-19 01:", "aws cloudformation cancel-update-stack")
+
+
+# -- locks of Terraform's states ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("2.7", "terraform-lock-held")
+@pytest.mark.parametrize("thin", [True, False])
+def test_a_lock_that_nobody_gives_back_is_told_once_and_left_as_it_is(thin: bool) -> None:
+    """A run was cancelled: after an hour people are told whose lock it is; whatever the modes allow, it stays."""
+    with night(LOCKED, mode="auto", thin=thin) as on:
+        on.system.lock(STATES[1])
+        on.hours(0.95)
+        assert on.nightshift.all == []
+        on.until(lambda: on.world.mail, 3)
+        on.told(
+            f"Terraform's state {STATES[1]} has been locked since 2026-11-19 01:",
+            "held by runner@ci-7 for Apply with Terraform 1.9.5",
+            "aws dynamodb get-item --table-name terraform-state-lock",
+            "while it is, wait for it",
+            f"terraform force-unlock {LOCK_ID} (a write)",
+        )
+        assert on.only.severity is Severity.SEV3
+        assert "IGNORE ALL" not in on.mails[0]
+        on.hours(3)
+        assert len(on.mails) == 1
+        assert on.system.locked() == [STATES[1]]
+
+
+@pytest.mark.scenario("2.7", "terraform-lock-held")
+def test_a_lock_that_is_taken_and_given_back_is_nobodys_business() -> None:
+    """One apply after another, each within the hour: the digests that stay beside them are no locks."""
+    with night(LOCKED) as on:
+        for _ in range(4):
+            on.system.lock(STATES[0])
+            on.hours(0.9)
+            on.system.unlock(STATES[0])
+        on.hours(1)
+        assert on.nightshift.all == []
+
+
+@pytest.mark.scenario("2.7", "terraform-lock-held")
+def test_once_it_was_given_back_the_next_one_is_told_anew() -> None:
+    """A person has forced it; the run after it is cancelled as well."""
+    with night(LOCKED) as on:
+        on.system.lock(STATES[0])
+        on.until(lambda: on.world.mail)
+        on.system.unlock(STATES[0])
+        on.hours(1)
+        assert len(on.mails) == 1
+        on.system.lock(STATES[0], who="alice@laptop.example.com")
+        on.until(lambda: len(on.world.mail) == 2)
+        assert "alice@laptop" not in on.mails[1]  # as any address: the advice says how to see it
+        on.hours(3)
+        assert len(on.mails) == 2
+
+
+@pytest.mark.scenario("2.7", "terraform-lock-held")
+def test_a_lock_that_says_nothing_is_told_as_what_cannot_be_seen() -> None:
+    """Somebody has put the item there by hand: not taken for free, and of no age that anybody knows."""
+    with night(LOCKED) as on:
+        on.system.lock(STATES[0], info="\N{RIGHT-TO-LEFT OVERRIDE}locked by me")
+        on.until(lambda: on.world.mail, 12)
+        assert f"{STATES[0]} is locked, and its lock does not say since when" in on.mails[0]
+        assert "locked by me" not in on.mails[0]
+        assert on.system.locked() == [STATES[0]]
 
 
 # -- a rollback that failed --------------------------------------------------------------------------------------------

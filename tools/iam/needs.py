@@ -238,6 +238,8 @@ def _table(name: str, params: Params, account: Account, items: Iterable[Params])
 
 
 def _kind_of_item(item: Params) -> str:
+    if "LockID" in item:  # of Terraform's table
+        return str(item["LockID"]["S"])
     kind, more, _ = item["pk"]["S"].partition("#")
     return f"{kind}#…" if more else kind
 

@@ -59,7 +59,7 @@ from sandbox.systems.transient_trigger import (
     archive_configuration,
     trigger_configuration,
 )
-from sandbox.systems.upkeep import UpkeepSystem, upkeep_configuration
+from sandbox.systems.upkeep import LOCKS, STATES, UpkeepSystem, upkeep_configuration
 from sandbox.systems.uploads import BUCKET, SIGN_INS, Uploads
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.systems.wires import Wires
@@ -767,7 +767,7 @@ def _play_upkeep() -> Night:
     """What people have forgotten is told; a rollback that failed is continued after a yes, and the answer is lost."""
     with World(NIGHT, thin=True) as world:
         system, kept = DocumentManagement(world), UpkeepSystem(world)
-        told = ("secret-rotation-overdue", "certificate-expiring", "stack-stuck")
+        told = ("secret-rotation-overdue", "certificate-expiring", "stack-stuck", "terraform-lock-held")
         more = "\n[storm]\ntargets = 9\nfloor = 9\n"
         toml = upkeep_configuration(kept, *told, "stack-rollback-failed", mode="auto", more=more)
         with Deployment(world, toml) as nightshift:
@@ -777,8 +777,9 @@ def _play_upkeep() -> Night:
                 stage.minutes(2)
                 kept.neglect(kept.by_hand, 100)
                 kept.certificate.valid, kept.certificate.ends = False, world.now + timedelta(days=29)
+                kept.lock(STATES[0])
                 world.stacks.fail_rollback(kept.stack.name)
-                stage.until(lambda: len(world.mail) == 4)  # noqa: PLR2004 - three reports and a question
+                stage.until(lambda: len(world.mail) == 5)  # noqa: PLR2004 - four reports and a question
                 kept.stack.mended = True
                 world.faults.add(Kind.TIMEOUT_AFTER, "cloudformation.ContinueUpdateRollback", times=1)
                 [asked] = nightshift.of("stack-rollback-failed")
@@ -788,6 +789,7 @@ def _play_upkeep() -> Night:
                 **{each.arn.rpartition(":")[2]: "SECRET" for each in (kept.rotated, kept.by_hand)},
                 **{each.arn.rpartition("/")[2]: "CERTIFICATE" for each in (kept.certificate, kept.imported)},
                 kept.stack.arn.partition("stack/")[2]: "STACK",
+                LOCKS: "LOCKS",
             }
             return recorded("upkeep", stage, steps, words=words)
 

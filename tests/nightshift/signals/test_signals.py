@@ -36,6 +36,7 @@ ABOUT = {
     "acm": f"arn:aws:acm:{REGION}:123456789012:certificate/a",
     "rds": f"arn:aws:rds:{REGION}:123456789012:cluster:a",
     "es": f"arn:aws:es:{REGION}:123456789012:domain/abc",
+    "dynamodb.locks": f"arn:aws:dynamodb:{REGION}:123456789012:table/locks,states/a.tfstate",
     "s3.hours": "arn:aws:s3:::a-bucket/raw/%Y/%m/%d/%H/",
     "s3.pipeline": "arn:aws:s3:::a-bucket/raw/*.json>b-bucket/made/*.parquet#86400d",
 }
@@ -96,6 +97,7 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.answers["ListSecretVersionIds"] = lambda _: {"Versions": []}
     cloud.answers["DescribeStacks"] = lambda _: {"Stacks": [{"StackName": "a", "StackStatus": "CREATE_COMPLETE"}]}
     cloud.answers["DescribeCertificate"] = lambda _: {"Certificate": {"Status": "ISSUED"}}
+    cloud.answers["GetItem"] = lambda _: {}
     cloud.answers["DescribeDBClusters"] = lambda _: {"DBClusters": [{}]}
     cloud.answers["DescribeDomain"] = lambda _: {"DomainStatus": {}}
     used = set()

@@ -480,6 +480,9 @@ class DnsTable(_Table):
 
 
 _Client: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]{1,128}$")]
+_Lock: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9_./:=@+-]{1,500}$")]
+_LOCKS = 700
+"""characters of all the locks of one table together: they are part of what is read by one name"""
 
 
 class TargetTable(_Table):
@@ -575,6 +578,13 @@ class TargetTable(_Table):
         le=3650,
         description="of a secret: after how many days it should have another value, if not after as many as "
         "secret-rotation-overdue says",
+    )
+    terraform_locks: tuple[_Lock, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=16,
+        description="of a DynamoDB table in which Terraform's S3 backend locks its states: those states, each as "
+        "bucket/key (bucket/env:/workspace/key where it is not the default workspace)",
     )
     maintenance: _Maintenance = ()
     alarms: bool = Field(
@@ -865,6 +875,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
         **({"rotate_within": target.rotate_within} if target.rotate_within is not None else {}),
+        **({"terraform_locks": list(target.terraform_locks)} if target.terraform_locks is not None else {}),
         **({"alarms": True} if target.alarms else {}),
         "maintenance": list(target.maintenance),
         **({"dns": {"zone": target.dns.zone, "name": target.dns.name}} if target.dns else {}),
@@ -1325,6 +1336,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_cache(target, loc, problems)
     _check_database(target, loc, problems)
     _check_letters(target, loc, problems)
+    _check_locks(target, loc, problems)
     _check_table(target, loc, problems)
     if target.rotate_within is not None and target.arn.kind != "secretsmanager:secret":
         remedy = "Remove it: only secrets (secretsmanager:secret) have one"
@@ -1345,6 +1357,26 @@ def _check_task_roles(target: Target, loc: Loc, problems: _Problems) -> None:
         elif role.kind != "iam:role" or role.account != target.arn.account or role.partition != target.arn.partition:
             remedy = "A role is arn:aws:iam::ACCOUNT:role/NAME, of the deployment's account"
             problems.add((*loc, "roles", n), f"{role} is no role of this account", remedy)
+
+
+def _check_locks(target: Target, loc: Loc, problems: _Problems) -> None:
+    """The states that Terraform locks in a table: a digest is no lock."""
+    locks, here = target.terraform_locks, (*loc, "terraform_locks")
+    if locks is None:
+        return
+    if not _TABLE.fullmatch(f"{target.arn.service}:{target.arn.resource}"):
+        remedy = "Remove them: only a DynamoDB table (…:table/<name>) holds the locks of Terraform's S3 backend"
+        problems.add(here, f"{target.arn} is no table, and has no terraform_locks", remedy)
+    for n, lock in enumerate(locks):
+        if lock.endswith("-md5"):
+            problems.add((*here, n), f"{lock} is the digest of a state", "Name the state: bucket/key, without -md5")
+        elif lock in locks[:n]:
+            problems.add((*here, n), f"{lock} is named already", "Keep one of them")
+    if sum(map(len, locks)) > _LOCKS:
+        problems.add(here, f"their names have more than {_LOCKS} characters", "Name those that people wait for")
+
+
+_TABLE = re.compile(r"dynamodb:table/[\w.-]{3,255}", re.ASCII)
 
 
 def _check_letters(target: Target, loc: Loc, problems: _Problems) -> None:

@@ -311,7 +311,8 @@ class Target:
     ``pipeline`` (of a bucket) what is made of it, and by whom,
     ``schedule`` (of a rule) what it starts, and what that leaves where, ``rotate_within`` (of a secret) after how many
     days it should have another value, ``database`` (of an Aurora cluster) what AWS does not say of it,
-    ``throughput`` (of a DynamoDB table or index) how much a loan may bring it to.
+    ``throughput`` (of a DynamoDB table or index) how much a loan may bring it to,
+    ``terraform_locks`` (of a table) the states that Terraform locks in it.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
     """
@@ -343,6 +344,7 @@ class Target:
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()
     rotate_within: int | None = None
+    terraform_locks: tuple[str, ...] | None = None
     maintenance: tuple[str, ...] = ()
     alarms: bool = False
 
@@ -407,6 +409,7 @@ class ResourceRead:
     ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN,
     ``dynamodb.table`` = DescribeTable, of an index with ``Index``;
     ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values;
+    ``dynamodb.locks`` = who holds the locks that are part of the ARN,
     ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain;
     ``s3.backup`` = which runs under a prefix are complete.
     """

@@ -37,6 +37,7 @@ from nightshift.remediations.sign_ins_failing import SignInsFailing
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 from nightshift.remediations.stack_rollback_failed import StackRollbackFailed
 from nightshift.remediations.stack_stuck import StackStuck
+from nightshift.remediations.terraform_lock_held import TerraformLockHeld
 from nightshift.remediations.visibility_timeout_short import VisibilityTimeoutShort
 
 __all__ = ["REMEDIATIONS"]
@@ -74,6 +75,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     SignInsFailing,
     StackRollbackFailed,  # what people have changed, and only they know to be mended
     StackStuck,
+    TerraformLockHeld,
     CertificateExpiring,
     SecretRotationOverdue,
     AlarmRaised,  # what nobody can cure here is told last

@@ -27,6 +27,7 @@ from nightshift.signals.clusters import cluster_pieces
 from nightshift.signals.domains import domain_pieces
 from nightshift.signals.functions import function_pieces
 from nightshift.signals.hours import hour_pieces
+from nightshift.signals.locks import lock_pieces
 from nightshift.signals.machines import machine_pieces
 from nightshift.signals.metrics import metric_pieces
 from nightshift.signals.names import (
@@ -147,6 +148,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "cloudformation.stack": Kind("cloudformation:stack", ("cloudformation:DescribeStacks",), stack_pieces),
     "acm.certificate": Kind("acm:certificate", ("acm:DescribeCertificate",), certificate_pieces),
+    "dynamodb.locks": Kind("dynamodb:table", ("dynamodb:GetItem",), lock_pieces, alone=True),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""
 
