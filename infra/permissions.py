@@ -54,6 +54,7 @@ ANYWHERE: Mapping[str, str] = {
     "cloudwatch:GetMetricData": "AWS has no resource type for metrics",
     "cloudwatch:ListMetrics": "AWS has no resource type for metrics",
     "dynamodb:DescribeLimits": "it is about the account, not about a table",
+    "dynamodb:ListBackups": "AWS has no resource type for listing backups; which table's, the request says",
     "ec2:DescribeSecurityGroups": "EC2 scopes no Describe action",
     "ecs:DescribeTaskDefinition": "AWS has no resource type for reading task definitions",
     "ecs:ListTaskDefinitions": "AWS has no resource type for reading task definitions",
@@ -363,6 +364,13 @@ def _limits_of_service(target: Target, place: Place) -> Iterable[tuple[str, Cond
         )
 
 
+def _table(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """A table, also of an index: IAM knows an index by its table where its capacity is described or set."""
+    del place
+    if target.arn.kind == "dynamodb:table":
+        yield str(replace(target.arn, resource=target.arn.resource.partition("/index/")[0])), ()
+
+
 def _cluster(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     for arn in _named(target, _SERVICE):
         if arn.kind == "ecs:service":
@@ -654,8 +662,10 @@ _SCOPES: Mapping[str, Scope] = {
     "rds:ListTagsForResource": _of("rds:cluster", "arn"),
     "rds:ModifyDBCluster": _ranged,
     # -- DynamoDB
-    "dynamodb:DescribeTable": _of("dynamodb:table", "arn"),
-    "dynamodb:UpdateTable": _of("dynamodb:table", "arn"),
+    "dynamodb:DescribeContinuousBackups": _table,
+    "dynamodb:DescribeTable": _table,
+    "dynamodb:ListTagsOfResource": _table,
+    "dynamodb:UpdateTable": _table,
     # -- AppSync and Cognito
     "appsync:GetGraphqlApi": _api,
     "appsync:ListTagsForResource": _of("appsync:apis", "arn"),

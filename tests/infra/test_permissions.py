@@ -74,6 +74,7 @@ SECRET, STACK, CERTIFICATE = (
     )
 )
 KEPT_UP = (SECRET, STACK, CERTIFICATE)
+TABLE = Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/orders"), group="g")
 LISTED = Arn.parse("arn:aws:s3:::changes/customers/")
 RAW = Arn.parse("arn:aws:s3:::raw")
 PIPELINE = Target(
@@ -114,6 +115,7 @@ def test_every_action_that_a_remediation_declares_has_a_resource(remediation: ty
         API,
         POOL,
         *KEPT_UP,
+        TABLE,
     )
     targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
@@ -146,9 +148,17 @@ def test_what_people_keep_up_is_read_by_its_own_arn() -> None:
     assert grant.conditions == (("Null", "cloudformation:RoleArn", "true"),)
 
 
+def test_an_index_is_read_as_its_table_and_backups_are_listed_by_the_request() -> None:
+    """IAM knows no index where backups or tags are read, and no resource where backups are listed."""
+    index = replace(TABLE.arn, resource="table/orders/index/by-day")
+    for action in ("dynamodb:DescribeContinuousBackups", "dynamodb:ListTagsOfResource"):
+        assert granted_reads(action, index, PLACE) == {Grant(action, str(TABLE.arn))}
+    assert granted_reads("dynamodb:ListBackups", TABLE.arn, PLACE) == {Grant("dynamodb:ListBackups", "*")}
+
+
 def test_every_reader_has_its_permission() -> None:
     """Whatever nightshift.signals and nightshift.surroundings read can be granted."""
-    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, DATABASE, SEARCH, RULE, API, POOL, *KEPT_UP)
+    every = (DLQ, WORKER, ALARM, BUCKET, FUNCTION, MACHINE, DATABASE, SEARCH, RULE, API, POOL, TABLE, *KEPT_UP)
     examples = {each.arn.kind: each.arn for each in every}
     for kind in signals.KINDS.values():
         arn = LISTED if kind.names == "s3:bucket" else examples.get(kind.names)  # a prefix of a bucket

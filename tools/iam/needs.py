@@ -368,6 +368,19 @@ def _limits(params: Params, account: Account) -> Pairs:
         yield f"ecs:{name}", account.arn("ecs", resource), ()
 
 
+def _described_table(name: str) -> Rule:
+    """A table, by its name or its ARN; an index is described and changed with its table."""
+
+    def rule(params: Params, account: Account) -> Pairs:
+        yield (
+            f"dynamodb:{name}",
+            params.get("ResourceArn") or account.arn("dynamodb", f"table/{params['TableName']}"),
+            (),
+        )
+
+    return rule
+
+
 def _bucket(params: Params, account: Account) -> str:
     return f"arn:{account.partition}:s3:::{params['Bucket']}"
 
@@ -457,6 +470,9 @@ OPERATIONS: Mapping[str, Rule] = {
         "cloudwatch:ListTagsForResource", lambda params, _: str(params["ResourceARN"])
     ),
     "dynamodb.BatchGetItem": _batch_get,
+    "dynamodb.DescribeContinuousBackups": _described_table("DescribeContinuousBackups"),
+    "dynamodb.ListBackups": _plain("dynamodb:ListBackups"),
+    "dynamodb.ListTagsOfResource": _described_table("ListTagsOfResource"),
     "dynamodb.DeleteItem": _item("DeleteItem", "Key"),
     "dynamodb.GetItem": _item("GetItem", "Key"),
     "dynamodb.PutItem": _item("PutItem", "Item"),

@@ -290,7 +290,8 @@ class Target:
     ``events_from`` (of a function) who must be able to call it, or must be read for it;
     ``pipeline`` (of a bucket) what is made of it, and by whom,
     ``schedule`` (of a rule) what it starts, and what that leaves where, ``rotate_within`` (of a secret) after how many
-    days it should have another value, ``database`` (of an Aurora cluster) what AWS does not say of it.
+    days it should have another value, ``replicated`` (of a bucket) that it should be copied to another one,
+    ``database`` (of an Aurora cluster) what AWS does not say of it.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
     """
@@ -320,6 +321,7 @@ class Target:
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()
     rotate_within: int | None = None
+    replicated: bool = False
     maintenance: tuple[str, ...] = ()
     alarms: bool = False
 
@@ -375,7 +377,8 @@ class ResourceRead:
     ``states.machine`` = a state machine with its newest executions, ``events.rule`` = DescribeRule,
     ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN,
     ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values;
-    ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain.
+    ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain,
+    ``dynamodb.backups`` and ``s3.backups`` = what a table or a bucket could be put back from.
     """
 
     kind: str

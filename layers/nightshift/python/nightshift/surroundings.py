@@ -18,12 +18,15 @@ from nightshift.signals import queue_url
 
 __all__ = ["ACTIONS", "changes", "tags_of"]
 
+_TAGS = 50  # a resource: AWS's limit
+
 ACTIONS: Mapping[str, tuple[str, ...]] = {
     "cloudwatch:alarm": ("cloudwatch:ListTagsForResource",),
     "sqs:queue": ("sqs:ListQueueTags",),
     "ecs:service": ("ecs:ListTagsForResource", "ecs:DescribeServices"),
     "s3:bucket": ("s3:GetBucketTagging",),
     "lambda:function": ("lambda:ListTags",),
+    "dynamodb:table": ("dynamodb:ListTagsOfResource",),
     "states:stateMachine": ("states:ListTagsForResource",),
     "events:rule": ("events:ListTagsForResource",),
     "appsync:apis": ("appsync:ListTagsForResource",),
@@ -91,10 +94,16 @@ def _of_certificate(aws: Aws, arn: str) -> Iterable[Mapping[str, str]]:
     return list(aws.read("acm", "ListTagsForCertificate", CertificateArn=arn).get("Tags", ()))
 
 
+def _of_table(aws: Aws, arn: str) -> Iterable[Mapping[str, str]]:
+    table = arn.partition("/index/")[0]  # no index has tags
+    return aws.pages("dynamodb", "ListTagsOfResource", "Tags", limit=_TAGS, ResourceArn=table)
+
+
 _KEPT_UP: Mapping[str, Callable[[Aws, str], Iterable[Mapping[str, str]]]] = {
     "secretsmanager:secret": _of_secret,
     "cloudformation:stack": _of_stack,
     "acm:certificate": _of_certificate,
+    "dynamodb:table": _of_table,
 }
 """how the tags of what people keep up are read"""
 

@@ -9,6 +9,7 @@ from nightshift.remediations.appsync_slow import AppsyncSlow
 from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
 from nightshift.remediations.aurora_saturated import AuroraSaturated
+from nightshift.remediations.backup_stale import BackupStale
 from nightshift.remediations.certificate_expiring import CertificateExpiring
 from nightshift.remediations.database_backup_stale import DatabaseBackupStale
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
@@ -70,6 +71,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     StackStuck,
     CertificateExpiring,
     SecretRotationOverdue,
+    BackupStale,
     AlarmRaised,  # what nobody can cure here is told last
 )
 """All of them, in the order in which a person would fix them. What a configuration does not name is not deployed."""
