@@ -55,6 +55,7 @@ ANYWHERE: Mapping[str, str] = {
     "cloudwatch:GetMetricData": "AWS has no resource type for metrics",
     "cloudwatch:ListMetrics": "AWS has no resource type for metrics",
     "dynamodb:DescribeLimits": "it is about the account, not about a table",
+    "dynamodb:ListBackups": "AWS has no resource type for listing backups; which table's, the request says",
     "ec2:DescribeSecurityGroups": "EC2 scopes no Describe action",
     "ecs:DescribeTaskDefinition": "AWS has no resource type for reading task definitions",
     "ecs:ListTaskDefinitions": "AWS has no resource type for reading task definitions",
@@ -717,6 +718,7 @@ _SCOPES: Mapping[str, Scope] = {
     "rds:ListTagsForResource": _of("rds:cluster", "arn"),
     "rds:ModifyDBCluster": _ranged,
     # -- DynamoDB
+    "dynamodb:DescribeContinuousBackups": _table,
     "dynamodb:DescribeTable": _table,
     "dynamodb:GetItem": _locks,
     "dynamodb:ListTagsOfResource": _table,

@@ -1,11 +1,14 @@
 """
-What people keep up, of runbooks 1 to 4: secrets, certificates, the stack of it all, the locks of Terraform's states.
+What people keep up, of runbooks 1 to 4: secrets, certificates, the stack of it all, what it could be put back from,
+and the locks of Terraform's states.
 
 Secrets Manager rotates a secret when it is due, by its function; while that fails, the date stays in the past and a
 version is left behind. ACM renews a certificate that it has issued sixty days before its end, while the record of its
-domain stands. A lock stays until whoever holds it gives it back. Nothing else here changes by itself.
+domain stands. DynamoDB backs a table up all the time, where that is on, and is five minutes behind. A lock stays until
+whoever holds it gives it back. Nothing else here changes by itself.
 
-Gap filled: moto neither rotates by date nor renews, and a thin world has neither service.
+Gap filled: moto neither rotates by date nor renews, to which time a table can be put back stands still in it, and it
+lists all backups on one page; a thin world has none of these services.
 """
 
 import json
@@ -26,6 +29,8 @@ RENEWED = timedelta(days=395)
 LOCKS = "terraform-state-lock"
 STATES = ("lecture-states/dhbw/prod.tfstate", "lecture-states/env:/test/prod.tfstate")
 LOCK_ID = "0a1b2c3d-0000-4000-8000-0a1b2c3d4e5f"
+BEHIND = timedelta(minutes=5)
+PAGE = 2  # backups
 RECORD = {"Name": "_x1.api.example.com.", "Type": "CNAME", "Value": "_x2.acm-validations.aws."}
 
 
@@ -56,6 +61,25 @@ class Certificate:
     users: tuple[str, ...] = ()
     status: str = "ISSUED"
     renewal: str = ""
+
+
+@dataclass
+class Table:
+    """A table as DynamoDB backs it up: all the time, if it is ``continuous``, and until ``stopped``, if it did."""
+
+    arn: str
+    continuous: datetime | None
+    stopped: datetime | None = None
+    backups: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Bucket:
+    """A bucket as S3 describes it: whether it keeps versions, and its rules of replication, each on or off."""
+
+    arn: str
+    versioning: str = "Enabled"
+    copies: dict[str, bool] = field(default_factory=lambda: {"terraform-state-copy": True})
 
 
 class UpkeepSystem:
@@ -102,10 +126,24 @@ class UpkeepSystem:
                 TableName=LOCKS,
                 Item={"LockID": {"S": f"{state}-md5"}, "Digest": {"S": "d41d8cd98f00b204e9800998ecf8427e"}},
             )
+        self.table = Table(world.arn("dynamodb", "table/opendata-pulse"), now - timedelta(days=20))
+        self.bucket = Bucket("arn:aws:s3:::terraform-state")
         world.every(timedelta(hours=1), self._days_go_by, order=Order.PHYSICS)
         world.seam.fake("secretsmanager", DescribeSecret=self._describe, ListSecretVersionIds=self._versions)
         world.seam.fake("dynamodb", ListTagsOfResource=self._tags_of_table)
         world.seam.fake("acm", DescribeCertificate=self._certificate, ListTagsForCertificate=self._tags)
+        world.seam.fake(
+            "dynamodb",
+            DescribeContinuousBackups=self._continuous,
+            ListBackups=self._backups,
+            ListTagsOfResource=self._tags_of_table,
+        )
+        world.seam.fake(
+            "s3",
+            GetBucketReplication=self._replication,
+            GetBucketTagging=self._tags_of_bucket,
+            GetBucketVersioning=self._versioning,
+        )
 
     # -- causes
 
@@ -140,6 +178,12 @@ class UpkeepSystem:
         """The states that are locked now."""
         items = (self._table.get_item(TableName=LOCKS, Key={"LockID": {"S": state}}) for state in STATES)
         return [state for state, item in zip(STATES, items, strict=True) if "Item" in item]
+
+    def back_up(self, name: str) -> None:
+        """Somebody backs the table up."""
+        made = {"BackupName": name, "BackupCreationDateTime": self.world.now, "BackupStatus": "AVAILABLE"}
+        made |= {"BackupType": "USER", "TableName": self.table.arn.rpartition("/")[2]}
+        self.table.backups.append(made)
 
     # -- what happens
 
@@ -229,7 +273,72 @@ class UpkeepSystem:
     def _tags(self, call: Call) -> Answer | None:
         if self._of(call) is None:
             return None
-        return {"Tags": [{"Key": key, "Value": value} for key, value in OPT_IN.items()]}
+        return {"Tags": _pairs()}
+
+    # -- what is answered: backups
+
+    def _is_table(self, call: Call) -> bool:
+        named = call.params.get("ResourceArn") or self.world.arn("dynamodb", f"table/{call.params.get('TableName')}")
+        return bool(named == self.table.arn)
+
+    def _continuous(self, call: Call) -> Answer | None:
+        if not self._is_table(call):
+            return None
+        table, now = self.table, self.world.now
+        told: dict[str, Any] = {"PointInTimeRecoveryStatus": "DISABLED"}
+        if table.continuous is not None:
+            told = {
+                "PointInTimeRecoveryStatus": "ENABLED",
+                "RecoveryPeriodInDays": 35,
+                "EarliestRestorableDateTime": max(table.continuous, now - timedelta(days=35)),
+                "LatestRestorableDateTime": max(table.continuous, (table.stopped or now) - BEHIND),
+            }
+        return {
+            "ContinuousBackupsDescription": {
+                "ContinuousBackupsStatus": "ENABLED",
+                "PointInTimeRecoveryDescription": told,
+            }
+        }
+
+    def _backups(self, call: Call) -> Answer | None:
+        """Two a page, from a time on."""
+        if not self._is_table(call):
+            return None
+        since = call.params.get("TimeRangeLowerBound")
+        made = [each for each in self.table.backups if since is None or each["BackupCreationDateTime"] >= since]
+        begin = int(call.params.get("ExclusiveStartBackupArn", "arn:000")[4:])
+        more = {"LastEvaluatedBackupArn": f"arn:{begin + PAGE:034}"} if len(made) > begin + PAGE else {}
+        return {"BackupSummaries": made[begin : begin + PAGE], **more}
+
+    def _tags_of_table(self, call: Call) -> Answer | None:
+        return {"Tags": _pairs()} if self._is_table(call) else None
+
+    def _is_bucket(self, call: Call) -> bool:
+        return f"arn:aws:s3:::{call.params['Bucket']}" == self.bucket.arn
+
+    def _versioning(self, call: Call) -> Answer | None:
+        if not self._is_bucket(call):
+            return None
+        return {"Status": self.bucket.versioning} if self.bucket.versioning else {}
+
+    def _replication(self, call: Call) -> Answer | None:
+        if not self._is_bucket(call):
+            return None
+        if not self.bucket.copies:
+            raise AwsError("ReplicationConfigurationNotFoundError", "The replication configuration was not found", 404)
+        rules = [
+            {"ID": to, "Status": "Enabled" if on else "Disabled", "Destination": {"Bucket": f"arn:aws:s3:::{to}"}}
+            for to, on in self.bucket.copies.items()
+        ]
+        role = f"arn:aws:iam::{self.world.account}:role/replication"
+        return {"ReplicationConfiguration": {"Role": role, "Rules": rules}}
+
+    def _tags_of_bucket(self, call: Call) -> Answer | None:
+        return {"TagSet": _pairs()} if self._is_bucket(call) else None
+
+
+def _pairs() -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in OPT_IN.items()]
 
 
 def upkeep_configuration(system: UpkeepSystem, *remediations: str, mode: str = "observe", more: str = "") -> str:
@@ -239,16 +348,22 @@ def upkeep_configuration(system: UpkeepSystem, *remediations: str, mode: str = "
         "secretsmanager": [system.rotated.arn, system.by_hand.arn],
         "acm": [system.certificate.arn, system.imported.arn],
         "cloudformation": [system.stack.arn],
-        "dynamodb": [system.locks],
+        "locks": [system.locks],
+        "dynamodb": [system.table.arn],
+        "s3": [system.bucket.arn],
     }
     wanted = {
-        "secret": "secretsmanager",
-        "certificate": "acm",
-        "stack": "cloudformation",
-        "terraform": "dynamodb",
+        "secret": ["secretsmanager"],
+        "certificate": ["acm"],
+        "stack": ["cloudformation"],
+        "terraform": ["locks"],
+        "backup": ["dynamodb", "s3"],
     }
-    more_of = {"dynamodb": f"terraform_locks = {json.dumps(STATES)}\n"}
-    kinds = dict.fromkeys(wanted[each.partition("-")[0]] for each in remediations)
+    more_of = {
+        "locks": f'terraform_locks = {json.dumps(STATES)}\nremediations = ["terraform-lock-held"]\n',
+        "s3": "replicated = true\n",
+    }
+    kinds = dict.fromkeys(kind for each in remediations for kind in wanted[each.partition("-")[0]])
     tables = "".join(f'[remediations.{each}]\nmode = "auto"\n' for each in remediations)
     targets = "".join(
         f'\n[[systems.targets]]\narn = "{arn}"\nmode = "{mode}"\n{more_of.get(kind, "")}'

@@ -1,4 +1,4 @@
-"""Secrets, stacks and certificates in the configuration: each by its whole ARN, a secret with its own age."""
+"""Secrets, stacks, certificates and backups in the configuration: each by its ARN, some with a word of its own."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ STACK = HEAD.format("stack-stuck", "cloudformation:eu-central-1:123456789012:sta
 CERTIFICATE = HEAD.format("certificate-expiring", "acm:eu-central-1:123456789012:certificate/0a1b2c3d-0000-11ef")
 LOCKS = HEAD.format("terraform-lock-held", "dynamodb:eu-central-1:123456789012:table/terraform-state-lock")
 LOCKS += 'terraform_locks = ["states/a.tfstate", "states/env:/test/a.tfstate"]'
+TABLE = HEAD.format("backup-stale", "dynamodb:eu-central-1:123456789012:table/orders")
+BUCKET = HEAD.format("backup-stale", "s3:::terraform-state")
 
 
 def parsed(text: str) -> Policy:
@@ -47,12 +49,31 @@ def test_a_table_of_locks_names_the_states_that_are_locked_in_it() -> None:
     assert parsed(STACK).targets[0].terraform_locks is None
 
 
+@pytest.mark.parametrize("text", [TABLE, TABLE.replace("orders", "orders/index/by-day"), BUCKET])
+def test_what_is_backed_up_is_registered_by_its_arn(text: str) -> None:
+    """Nothing is replicated unless the configuration says so."""
+    policy = parsed(text)
+    assert from_json(to_json(policy)) == policy
+    assert not policy.targets[0].replicated
+
+
+def test_a_bucket_may_have_to_be_replicated() -> None:
+    """JSON says so, too."""
+    policy = parsed(BUCKET + "replicated = true")
+    assert from_json(to_json(policy)) == policy
+    assert policy.targets[0].replicated
+
+
 @pytest.mark.parametrize(
     "text, says",
     [
         (SECRET.replace("-a1B2c3", ""), "does not name one secretsmanager:secret"),
         (STACK.replace("/0a1b2c3d-0000-11ef", ""), "does not name one cloudformation:stack"),
         (CERTIFICATE.replace("certificate/0a1b2c3d-0000-11ef", "certificate/"), "does not name one acm:certificate"),
+        (TABLE + "replicated = true", "a target of kind dynamodb:table has no replicated"),
+        (TABLE.replace("orders", "orders/stream/1"), "is no table and no index"),
+        (TABLE.replace("orders", ""), "is no table and no index"),
+        (BUCKET + "replicated = 1", "replicated"),
         (STACK + "rotate_within = 30", "a target of kind cloudformation:stack has no rotate_within"),
         (SECRET + "rotate_within = 0", "rotate_within: 0"),
         (SECRET + 'rotate_within = "P30D"', "rotate_within"),

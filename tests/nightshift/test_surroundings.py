@@ -229,7 +229,21 @@ def test_tags_of_what_people_keep_up(account: Account) -> None:
         DomainName="api.example.com", Tags=[{"Key": "a", "Value": "b"}]
     )
     assert tags_of(account.aws, Arn.parse(certificate["CertificateArn"])) == {"a": "b"}
-    for action in ("secretsmanager:DescribeSecret", "cloudformation:DescribeStacks", "acm:ListTagsForCertificate"):
+    table = account.aws.client("dynamodb").create_table(
+        TableName="orders",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+        Tags=[{"Key": "a", "Value": "b"}],
+    )["TableDescription"]
+    for arn in (table["TableArn"], f"{table['TableArn']}/index/by-day"):
+        assert tags_of(account.aws, Arn.parse(arn)) == {"a": "b"}
+    for action in (
+        "secretsmanager:DescribeSecret",
+        "cloudformation:DescribeStacks",
+        "acm:ListTagsForCertificate",
+        "dynamodb:ListTagsOfResource",
+    ):
         account.wire.fail(action, "AccessDenied", status=403)
-    for arn in (secret["ARN"], made["StackId"], certificate["CertificateArn"]):
+    for arn in (secret["ARN"], made["StackId"], certificate["CertificateArn"], table["TableArn"]):
         assert isinstance(tags_of(account.aws, Arn.parse(arn)), Unread)

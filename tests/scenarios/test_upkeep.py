@@ -21,6 +21,7 @@ CERTIFICATES = "certificate-expiring"
 STACKS = "stack-stuck"
 LOCKED = "terraform-lock-held"
 ROLLBACKS = "stack-rollback-failed"
+BACKUPS = "backup-stale"
 DAY = timedelta(days=1)
 
 
@@ -285,6 +286,118 @@ def test_a_lock_that_says_nothing_is_told_as_what_cannot_be_seen() -> None:
         assert f"{STATES[0]} is locked, and its lock does not say since when" in on.mails[0]
         assert "locked by me" not in on.mails[0]
         assert on.system.locked() == [STATES[0]]
+
+
+# -- backups -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.scenario("2.21", "backup-stale")
+@pytest.mark.scenario("1.19", "backup-stale")
+@pytest.mark.parametrize("thin", [True, False])
+def test_a_table_that_nothing_backs_up_is_told_with_what_it_could_be_put_back_to(thin: bool) -> None:
+    """Somebody switched it off: an old backup is all there is, before whatever is changed next."""
+    with night(BACKUPS, thin=thin) as on:
+        for name in ("before-v1", "before-v2", "before-v3"):
+            on.system.back_up(name)
+        for each, age in zip(on.system.table.backups, (30, 20, 10), strict=True):
+            each["BackupCreationDateTime"] -= age * DAY
+        on.system.table.continuous = None
+        on.until(lambda: on.world.mail)
+        on.told(
+            "opendata-pulse has no continuous backups, and none of the last 7 days",
+            "the newest backup that was made by hand is before-v3, of 2026-11-09 ",
+            "aws dynamodb update-continuous-backups --table-name opendata-pulse "
+            "--point-in-time-recovery-specification PointInTimeRecoveryEnabled=true (a write)",
+            "Before its schema or its data are changed: aws dynamodb create-backup --table-name opendata-pulse",
+        )
+        on.hours(5)
+        assert len(on.mails) == 1
+
+
+@pytest.mark.scenario("1.19", "backup-stale")
+def test_a_backup_before_the_schema_is_changed_ends_it() -> None:
+    """Made by hand: nothing more is said, until it is a week old."""
+    with night(BACKUPS) as on:
+        on.system.table.continuous = None
+        on.until(lambda: on.world.mail)
+        on.system.back_up("before-v4")
+        on.hours(2)
+        assert not any(each.open for each in on.nightshift.all)
+        on.hours(7 * 24)
+        assert [mail for mail in on.mails if "before-v4, of 2026-11-19" in mail] == on.mails[1:]
+        assert len(on.mails) == 2
+
+
+@pytest.mark.scenario("2.21", "backup-stale")
+@pytest.mark.scenario("1.19", "backup-stale")
+def test_a_table_whose_continuous_backups_stand_still_is_told_once() -> None:
+    """DynamoDB lags behind, and then catches up; to which time it could be put back stands in the report."""
+    with night(BACKUPS) as on:
+        on.system.table.stopped = on.world.now
+        on.until(lambda: on.world.mail)
+        on.told(
+            "the newest time to which opendata-pulse can be put back is more than 30 minutes ago",
+            "it can be put back to any time from 2026-10-30 ",
+        )
+        on.hours(4)
+        on.system.table.stopped = None
+        on.hours(4)
+        assert len(on.mails) == 1
+        assert not any(each.open for each in on.nightshift.all)
+
+
+@pytest.mark.scenario("2.21", "backup-stale")
+def test_a_table_that_was_backed_up_a_while_ago_and_one_that_lags_a_little_are_not_told() -> None:
+    """Six days are within the week that is given, and a quarter of an hour is within the half."""
+    with night(BACKUPS) as on:
+        on.system.table.stopped = on.world.now
+        on.hours(0.4)
+        on.system.table.stopped = None
+        on.hours(2)
+        on.system.back_up("of-the-week")
+        on.system.table.continuous = None
+        on.hours(6 * 24)
+        assert on.nightshift.all == []
+
+
+@pytest.mark.scenario("2.21", "backup-stale")
+@pytest.mark.parametrize("thin", [True, False])
+@pytest.mark.parametrize(
+    "versioning, copies, says",
+    [
+        ("Suspended", {"terraform-state-copy": True}, "terraform-state keeps no versions"),
+        ("", {}, "nobody switched them on"),
+        ("Enabled", {"terraform-state-copy": False}, "replication: 0 of 1 rules enabled"),
+        ("Enabled", {}, "terraform-state should be replicated, and is not"),
+    ],
+)
+def test_a_bucket_that_keeps_too_little_is_told(
+    versioning: str, copies: dict[str, bool], says: str, thin: bool
+) -> None:
+    """The state of Terraform, of which the runbook says that it is kept; told once, and over once it is kept again."""
+    with night(BACKUPS, thin=thin) as on:
+        on.system.bucket.versioning, on.system.bucket.copies = versioning, copies
+        on.until(lambda: on.world.mail)
+        on.told(says, "(a write)")
+        on.system.bucket.versioning, on.system.bucket.copies = "Enabled", {"terraform-state-copy": True}
+        on.hours(3)
+        assert len(on.mails) == 1
+        assert not any(each.open for each in on.nightshift.all)
+
+
+@pytest.mark.scenario("2.21", "backup-stale")
+@pytest.mark.parametrize("denied", ["dynamodb.ListBackups", "s3.GetBucketReplication"])
+def test_what_cannot_be_read_is_not_told_as_missing(denied: str) -> None:
+    """Whoever may not see the backups cannot say that there are none; of what can be seen people hear."""
+    missing = {"dynamodb.ListBackups": "has no continuous backups", "s3.GetBucketReplication": "should be replicated"}
+    with night(BACKUPS) as on:
+        on.world.faults.add(Kind.DENIED, denied, times=None)
+        on.system.table.continuous = None
+        on.system.bucket.copies = {}
+        on.hours(3)
+        for operation, says in missing.items():
+            assert any(says in mail for mail in on.mails) is (operation != denied)
+        assert on.written == []
 
 
 # -- a rollback that failed --------------------------------------------------------------------------------------------

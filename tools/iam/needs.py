@@ -387,6 +387,19 @@ def _described_table(name: str) -> Rule:
     return rule
 
 
+def _described_table(name: str) -> Rule:
+    """A table, by its name or its ARN; an index is described and changed with its table."""
+
+    def rule(params: Params, account: Account) -> Pairs:
+        yield (
+            f"dynamodb:{name}",
+            params.get("ResourceArn") or account.arn("dynamodb", f"table/{params['TableName']}"),
+            (),
+        )
+
+    return rule
+
+
 def _bucket(params: Params, account: Account) -> str:
     return f"arn:{account.partition}:s3:::{params['Bucket']}"
 
@@ -476,8 +489,10 @@ OPERATIONS: Mapping[str, Rule] = {
         "cloudwatch:ListTagsForResource", lambda params, _: str(params["ResourceARN"])
     ),
     "dynamodb.BatchGetItem": _batch_get,
+    "dynamodb.DescribeContinuousBackups": _described_table("DescribeContinuousBackups"),
     "dynamodb.DescribeLimits": _plain("dynamodb:DescribeLimits"),
     "dynamodb.DescribeTable": _described_table("DescribeTable"),
+    "dynamodb.ListBackups": _plain("dynamodb:ListBackups"),
     "dynamodb.ListTagsOfResource": _described_table("ListTagsOfResource"),
     "dynamodb.UpdateTable": _described_table("UpdateTable"),
     "dynamodb.DeleteItem": _item("DeleteItem", "Key"),

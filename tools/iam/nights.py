@@ -767,7 +767,7 @@ def _play_upkeep() -> Night:
     """What people have forgotten is told; a rollback that failed is continued after a yes, and the answer is lost."""
     with World(NIGHT, thin=True) as world:
         system, kept = DocumentManagement(world), UpkeepSystem(world)
-        told = ("secret-rotation-overdue", "certificate-expiring", "stack-stuck", "terraform-lock-held")
+        told = ("secret-rotation-overdue", "certificate-expiring", "stack-stuck", "terraform-lock-held", "backup-stale")
         more = "\n[storm]\ntargets = 9\nfloor = 9\n"
         toml = upkeep_configuration(kept, *told, "stack-rollback-failed", mode="auto", more=more)
         with Deployment(world, toml) as nightshift:
@@ -778,8 +778,9 @@ def _play_upkeep() -> Night:
                 kept.neglect(kept.by_hand, 100)
                 kept.certificate.valid, kept.certificate.ends = False, world.now + timedelta(days=29)
                 kept.lock(STATES[0])
+                kept.table.continuous, kept.bucket.copies = None, {}
                 world.stacks.fail_rollback(kept.stack.name)
-                stage.until(lambda: len(world.mail) == 5)  # noqa: PLR2004 - four reports and a question
+                stage.until(lambda: len(world.mail) == 7)  # noqa: PLR2004 - six reports and a question
                 kept.stack.mended = True
                 world.faults.add(Kind.TIMEOUT_AFTER, "cloudformation.ContinueUpdateRollback", times=1)
                 [asked] = nightshift.of("stack-rollback-failed")
@@ -790,6 +791,8 @@ def _play_upkeep() -> Night:
                 **{each.arn.rpartition("/")[2]: "CERTIFICATE" for each in (kept.certificate, kept.imported)},
                 kept.stack.arn.partition("stack/")[2]: "STACK",
                 LOCKS: "LOCKS",
+                kept.table.arn.rpartition("/")[2]: "TABLE",
+                kept.bucket.arn.rpartition(":")[2]: "BUCKET",
             }
             return recorded("upkeep", stage, steps, words=words)
 

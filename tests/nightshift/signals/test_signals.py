@@ -33,6 +33,7 @@ ABOUT = {
     "dynamodb": f"arn:aws:dynamodb:{REGION}:123456789012:table/a",
     "secretsmanager": f"arn:aws:secretsmanager:{REGION}:123456789012:secret:a-a1B2c3",
     "cloudformation": f"arn:aws:cloudformation:{REGION}:123456789012:stack/a/1",
+    "dynamodb": f"arn:aws:dynamodb:{REGION}:123456789012:table/abc",
     "acm": f"arn:aws:acm:{REGION}:123456789012:certificate/a",
     "rds": f"arn:aws:rds:{REGION}:123456789012:cluster:a",
     "es": f"arn:aws:es:{REGION}:123456789012:domain/abc",
@@ -43,6 +44,7 @@ ABOUT = {
 """by the kind, or by the service"""
 NAMES = {
     "GetBucketNotificationConfiguration": "GetBucketNotification",
+    "GetBucketReplication": "GetReplicationConfiguration",
     "ListObjectVersions": "ListBucketVersions",
     "ListObjectsV2": "ListBucket",
 }
@@ -98,6 +100,8 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.answers["DescribeStacks"] = lambda _: {"Stacks": [{"StackName": "a", "StackStatus": "CREATE_COMPLETE"}]}
     cloud.answers["DescribeCertificate"] = lambda _: {"Certificate": {"Status": "ISSUED"}}
     cloud.answers["GetItem"] = lambda _: {}
+    cloud.answers["DescribeContinuousBackups"] = lambda _: {"ContinuousBackupsDescription": {}}
+    cloud.answers["ListBackups"] = lambda _: {"BackupSummaries": []}
     cloud.answers["DescribeDBClusters"] = lambda _: {"DBClusters": [{}]}
     cloud.answers["DescribeDomain"] = lambda _: {"DomainStatus": {}}
     used = set()

@@ -1,4 +1,4 @@
-"""Secrets, stacks and certificates: what is kept of what AWS says of them, and what is not there."""
+"""Secrets, stacks, certificates, backups: what is kept of what AWS says of them, and what is not there."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tests.nightshift.signals.cloud import NOW, REGION, Cloud
 SECRET = ResourceRead("secretsmanager.secret", f"arn:aws:secretsmanager:{REGION}:123456789012:secret:dms/db-a1B2c3")
 STACK = ResourceRead("cloudformation.stack", f"arn:aws:cloudformation:{REGION}:123456789012:stack/api/1")
 CERTIFICATE = ResourceRead("acm.certificate", f"arn:aws:acm:{REGION}:123456789012:certificate/1")
+TABLE = ResourceRead("dynamodb.backups", f"arn:aws:dynamodb:{REGION}:123456789012:table/orders")
+BUCKET = ResourceRead("s3.backups", "arn:aws:s3:::state")
 OLD = NOW - timedelta(days=100)
 
 
@@ -74,6 +76,8 @@ def test_of_a_stack_and_a_certificate_the_fields_are_aws_own(cloud: Cloud) -> No
     [
         (SECRET, "DescribeSecret", "ResourceNotFoundException"),
         (CERTIFICATE, "DescribeCertificate", "ResourceNotFoundException"),
+        (TABLE, "DescribeContinuousBackups", "TableNotFoundException"),
+        (BUCKET, "GetBucketVersioning", "NoSuchBucket"),
     ],
 )
 def test_what_is_not_there_is_none(cloud: Cloud, query: ResourceRead, operation: str, code: str) -> None:
@@ -89,3 +93,59 @@ def test_a_stack_that_was_forgotten_is_none_and_a_request_that_is_wrong_is_unkno
     assert isinstance(read(cloud, STACK), Unread)
     cloud.fail("DescribeStacks", "Strange")
     assert isinstance(read(cloud, STACK), Unread)
+
+
+@pytest.mark.parametrize("index", ["", "/index/by-day"])
+def test_of_a_table_its_times_and_its_backups_of_five_weeks_are_kept(cloud: Cloud, index: str) -> None:
+    """Of all pages, by the table's name; how large they are is nobody's business."""
+    described = {"PointInTimeRecoveryStatus": "ENABLED", "LatestRestorableDateTime": NOW}
+    cloud.answers["DescribeContinuousBackups"] = lambda _: {
+        "ContinuousBackupsDescription": {
+            "ContinuousBackupsStatus": "ENABLED",
+            "PointInTimeRecoveryDescription": described | {"RecoveryPeriodInDays": 35},
+        }
+    }
+    backup = {"BackupName": "a", "BackupStatus": "AVAILABLE", "BackupType": "USER", "BackupCreationDateTime": NOW}
+    arn = f"{TABLE.key}/backup/01489173575360-b308cd7d"
+    cloud.answers["ListBackups"] = lambda asked: (
+        {"BackupSummaries": [backup]}
+        if "ExclusiveStartBackupArn" in asked
+        else {"BackupSummaries": [backup | {"BackupSizeBytes": 9}], "LastEvaluatedBackupArn": arn}
+    )
+    assert read(cloud, ResourceRead(TABLE.kind, f"{TABLE.key}{index}")) == described | {"Backups": [backup, backup]}
+    assert [asked["TableName"] for asked in cloud.asked("DescribeContinuousBackups")] == ["orders"]
+    for asked in cloud.asked("ListBackups"):
+        assert (asked["TableName"], asked["BackupType"]) == ("orders", "ALL")
+        assert asked["TimeRangeLowerBound"] == NOW - timedelta(days=35)
+
+
+def test_more_backups_than_are_listed_are_unknown(cloud: Cloud) -> None:
+    """Half a list must not pass for a whole one."""
+    cloud.answers["DescribeContinuousBackups"] = lambda _: {"ContinuousBackupsDescription": {}}
+    cloud.answers["ListBackups"] = lambda _: {"BackupSummaries": [{"BackupName": "a"}] * 2001}
+    found = read(cloud, TABLE)
+    assert isinstance(found, Unread)
+    assert "more than 2000" in found.reason
+    cloud.answers["ListBackups"] = lambda _: {"BackupSummaries": []}
+    assert read(cloud, TABLE) == {"Backups": []}
+
+
+def test_of_a_bucket_its_versions_and_where_it_is_copied_to_are_kept(cloud: Cloud) -> None:
+    """By the rules that are enabled; no rule at all is an answer, and a refusal is none."""
+    cloud.bucket("state")
+    assert read(cloud, BUCKET) == {"Versioning": "", "Rules": 0, "CopiedTo": []}
+    cloud.answers["GetBucketVersioning"] = lambda _: {"Status": "Suspended"}
+    cloud.answers["GetBucketReplication"] = lambda _: {
+        "ReplicationConfiguration": {
+            "Role": "role",
+            "Rules": [
+                {"Status": status, "Destination": {"Bucket": f"arn:aws:s3:::{to}"}}
+                for to, status in (("b", "Enabled"), ("a", "Enabled"), ("a", "Enabled"), ("off", "Disabled"))
+            ],
+        }
+    }
+    assert read(cloud, BUCKET) == {"Versioning": "Suspended", "Rules": 4, "CopiedTo": ["a", "b"]}
+    cloud.fail("GetBucketReplication", "AccessDenied")
+    assert isinstance(read(cloud, BUCKET), Unread)
+    cloud.fail("GetBucketReplication", "Strange")
+    assert isinstance(read(cloud, BUCKET), Unread)

@@ -80,6 +80,7 @@ _MISSING = frozenset(
         "ResourceNotFoundException",
         "ServiceNotFoundException",
         "StateMachineDoesNotExist",
+        "TableNotFoundException",
     }
 )
 _THROTTLED = frozenset(

@@ -586,6 +586,9 @@ class TargetTable(_Table):
         description="of a DynamoDB table in which Terraform's S3 backend locks its states: those states, each as "
         "bucket/key (bucket/env:/workspace/key where it is not the default workspace)",
     )
+    replicated: bool = Field(
+        default=False, description="of an S3 bucket: whether it should be copied to another one (replication)"
+    )
     maintenance: _Maintenance = ()
     alarms: bool = Field(
         default=False,
@@ -876,6 +879,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
         **({"rotate_within": target.rotate_within} if target.rotate_within is not None else {}),
         **({"terraform_locks": list(target.terraform_locks)} if target.terraform_locks is not None else {}),
+        **({"replicated": True} if target.replicated else {}),
         **({"alarms": True} if target.alarms else {}),
         "maintenance": list(target.maintenance),
         **({"dns": {"zone": target.dns.zone, "name": target.dns.name}} if target.dns else {}),
@@ -1337,10 +1341,8 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_database(target, loc, problems)
     _check_letters(target, loc, problems)
     _check_locks(target, loc, problems)
+    _check_kept_up(target, loc, problems)
     _check_table(target, loc, problems)
-    if target.rotate_within is not None and target.arn.kind != "secretsmanager:secret":
-        remedy = "Remove it: only secrets (secretsmanager:secret) have one"
-        problems.add((*loc, "rotate_within"), f"a target of kind {target.arn.kind} has no rotate_within", remedy)
     if target.dns is not None and target.load_balancer is None:
         problems.add(
             (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
@@ -1348,6 +1350,26 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     for one, other in (("load_balancer", "target_group"), ("target_group", "load_balancer")):
         if getattr(target, one) is not None and getattr(target, other) is None:
             problems.add((*loc, one), f"has no {other} beside it", f"Name the {other} too: metrics need both")
+
+
+def _check_kept_up(target: Target, loc: Loc, problems: _Problems) -> None:
+    if target.rotate_within is not None and target.arn.kind != "secretsmanager:secret":
+        remedy = "Remove it: only secrets (secretsmanager:secret) have one"
+        problems.add((*loc, "rotate_within"), f"a target of kind {target.arn.kind} has no rotate_within", remedy)
+    if target.replicated and target.arn.kind != "s3:bucket":
+        remedy = "Remove it: only buckets (s3:bucket) are copied to another one"
+        problems.add((*loc, "replicated"), f"a target of kind {target.arn.kind} has no replicated", remedy)
+
+
+def _check_table(target: Target, loc: Loc, problems: _Problems) -> None:
+    """A stream or a backup of a table has an ARN like an index's."""
+    if target.arn.kind != "dynamodb:table":
+        return
+    match target.arn.resource.split("/"):
+        case ["table", table] | ["table", table, "index", _] if table:
+            return
+    remedy = "Name the table (table/NAME), or one of its global secondary indexes (table/NAME/index/NAME)"
+    problems.add((*loc, "arn"), f"{target.arn} is no table and no index", remedy)
 
 
 def _check_task_roles(target: Target, loc: Loc, problems: _Problems) -> None:

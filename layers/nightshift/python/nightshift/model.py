@@ -310,7 +310,8 @@ class Target:
     ``events_from`` (of a function) who must be able to call it, or must be read for it;
     ``pipeline`` (of a bucket) what is made of it, and by whom,
     ``schedule`` (of a rule) what it starts, and what that leaves where, ``rotate_within`` (of a secret) after how many
-    days it should have another value, ``database`` (of an Aurora cluster) what AWS does not say of it,
+    days it should have another value, ``replicated`` (of a bucket) that it should be copied to another one,
+    ``database`` (of an Aurora cluster) what AWS does not say of it,
     ``throughput`` (of a DynamoDB table or index) how much a loan may bring it to,
     ``terraform_locks`` (of a table) the states that Terraform locks in it.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
@@ -345,6 +346,7 @@ class Target:
     events_from: tuple[Arn, ...] = ()
     rotate_within: int | None = None
     terraform_locks: tuple[str, ...] | None = None
+    replicated: bool = False
     maintenance: tuple[str, ...] = ()
     alarms: bool = False
 
@@ -411,7 +413,8 @@ class ResourceRead:
     ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values;
     ``dynamodb.locks`` = who holds the locks that are part of the ARN,
     ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain;
-    ``s3.backup`` = which runs under a prefix are complete.
+    ``s3.backup`` = which runs under a prefix are complete;
+    ``dynamodb.backups`` and ``s3.backups`` = what a table or a bucket could be put back from.
     """
 
     kind: str

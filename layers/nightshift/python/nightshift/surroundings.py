@@ -18,12 +18,15 @@ from nightshift.signals import queue_url
 
 __all__ = ["ACTIONS", "changes", "tags_of"]
 
+_TAGS = 50  # a resource: AWS's limit
+
 ACTIONS: Mapping[str, tuple[str, ...]] = {
     "cloudwatch:alarm": ("cloudwatch:ListTagsForResource",),
     "sqs:queue": ("sqs:ListQueueTags",),
     "ecs:service": ("ecs:ListTagsForResource", "ecs:DescribeServices"),
     "s3:bucket": ("s3:GetBucketTagging",),
     "lambda:function": ("lambda:ListTags",),
+    "dynamodb:table": ("dynamodb:ListTagsOfResource",),
     "states:stateMachine": ("states:ListTagsForResource",),
     "events:rule": ("events:ListTagsForResource",),
     "appsync:apis": ("appsync:ListTagsForResource",),

@@ -10,6 +10,7 @@ from nightshift.remediations.archive_backup_due import ArchiveBackupDue
 from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
 from nightshift.remediations.aurora_saturated import AuroraSaturated
+from nightshift.remediations.backup_stale import BackupStale
 from nightshift.remediations.certificate_expiring import CertificateExpiring
 from nightshift.remediations.database_backup_stale import DatabaseBackupStale
 from nightshift.remediations.dynamodb_throttled import DynamodbThrottled
@@ -78,6 +79,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     TerraformLockHeld,
     CertificateExpiring,
     SecretRotationOverdue,
+    BackupStale,
     AlarmRaised,  # what nobody can cure here is told last
 )
 """All of them, in the order in which a person would fix them. What a configuration does not name is not deployed."""

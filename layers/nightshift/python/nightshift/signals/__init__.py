@@ -57,7 +57,13 @@ from nightshift.signals.rules import rule_pieces
 from nightshift.signals.services import service_pieces
 from nightshift.signals.tables import table_pieces
 from nightshift.signals.triggers import trigger_pieces
-from nightshift.signals.upkeep import certificate_pieces, secret_pieces, stack_pieces
+from nightshift.signals.upkeep import (
+    bucket_pieces,
+    certificate_pieces,
+    secret_pieces,
+    stack_pieces,
+    table_backup_pieces,
+)
 from nightshift.signals.wiring import mapping_pieces, notification_pieces, policy_pieces
 
 if TYPE_CHECKING:
@@ -149,6 +155,16 @@ KINDS: Mapping[str, Kind] = {
     "cloudformation.stack": Kind("cloudformation:stack", ("cloudformation:DescribeStacks",), stack_pieces),
     "acm.certificate": Kind("acm:certificate", ("acm:DescribeCertificate",), certificate_pieces),
     "dynamodb.locks": Kind("dynamodb:table", ("dynamodb:GetItem",), lock_pieces, alone=True),
+    "dynamodb.backups": Kind(
+        "dynamodb:table",
+        ("dynamodb:DescribeContinuousBackups", "dynamodb:ListBackups"),
+        table_backup_pieces,
+        timed=True,
+        alone=True,
+    ),
+    "s3.backups": Kind(
+        "s3:bucket", ("s3:GetBucketVersioning", "s3:GetReplicationConfiguration"), bucket_pieces, alone=True
+    ),
 }
 """Every kind of :class:`ResourceRead` that can be answered."""
 
