@@ -1,6 +1,5 @@
 """
-What people keep up, of runbooks 1 to 4: secrets, certificates, the stack of it all, what it could be put back from,
-and the locks of Terraform's states.
+What people keep up, of runbooks 1 to 4: secrets, certificates, stacks, backups, and the locks of Terraform's states.
 
 Secrets Manager rotates a secret when it is due, by its function; while that fails, the date stays in the past and a
 version is left behind. ACM renews a certificate that it has issued sixty days before its end, while the record of its

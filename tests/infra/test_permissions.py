@@ -118,7 +118,6 @@ def test_every_action_that_a_remediation_declares_has_a_resource(remediation: ty
         POOL,
         TABLE,
         *KEPT_UP,
-        TABLE,
     )
     targets = [target for target in every if target.arn.kind in remediation.kinds]  # type: ignore[attr-defined]
     granted = {each.action for each in grants_for(declared, targets, PLACE, who="x")}
@@ -176,7 +175,7 @@ def test_of_a_table_of_locks_only_those_that_are_named_are_read() -> None:
 
 def test_an_index_is_read_as_its_table_and_backups_are_listed_by_the_request() -> None:
     """IAM knows no index where backups or tags are read, and no resource where backups are listed."""
-    index = replace(TABLE.arn, resource="table/orders/index/by-day")
+    index = INDEX.arn
     for action in ("dynamodb:DescribeContinuousBackups", "dynamodb:ListTagsOfResource"):
         assert granted_reads(action, index, PLACE) == {Grant(action, str(TABLE.arn))}
     assert granted_reads("dynamodb:ListBackups", TABLE.arn, PLACE) == {Grant("dynamodb:ListBackups", "*")}

@@ -534,7 +534,7 @@ def _play_tables() -> Night:
                     stage.until(partial(_so_many, world, _SETS_LIMITS, done))
                     tables.ask(read=5, write=5, index=part)
                 stage.minutes(2)
-            words = {tables.name: "CAPACITY", BY_PLACE: "INDEX"}
+            words = {tables.name: "TARGET", BY_PLACE: "INDEX"}
             words |= {each.arn.rpartition("/")[2]: "SCALABLE" for each in scaled}
             limited = {f"{each.resource} {each.dimension}": each.arn for each in scaled}
             return recorded("tables", stage, steps, words=words, scalable=limited)
@@ -790,8 +790,9 @@ def _play_upkeep() -> Night:
                 **{each.arn.rpartition(":")[2]: "SECRET" for each in (kept.rotated, kept.by_hand)},
                 **{each.arn.rpartition("/")[2]: "CERTIFICATE" for each in (kept.certificate, kept.imported)},
                 kept.stack.arn.partition("stack/")[2]: "STACK",
-                LOCKS: "LOCKS",
-                kept.table.arn.rpartition("/")[2]: "TABLE",
+                LOCKS: "TARGET",
+                **dict.fromkeys(STATES, "STATE"),
+                kept.table.arn.rpartition("/")[2]: "TARGET",
                 kept.bucket.arn.rpartition(":")[2]: "BUCKET",
             }
             return recorded("upkeep", stage, steps, words=words)

@@ -31,7 +31,6 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "events:rule": ("events:ListTagsForResource",),
     "appsync:apis": ("appsync:ListTagsForResource",),
     "cognito-idp:userpool": ("cognito-idp:ListTagsForResource",),
-    "dynamodb:table": ("dynamodb:ListTagsOfResource",),
     "secretsmanager:secret": ("secretsmanager:DescribeSecret",),
     "cloudformation:stack": ("cloudformation:DescribeStacks",),
     "acm:certificate": ("acm:ListTagsForCertificate",),
