@@ -266,9 +266,6 @@ class UpkeepSystem:
             }
         }
 
-    def _tags_of_table(self, call: Call) -> Answer | None:
-        return {"Tags": []} if call.params["ResourceArn"] == self.locks else None
-
     def _tags(self, call: Call) -> Answer | None:
         if self._of(call) is None:
             return None
@@ -310,6 +307,8 @@ class UpkeepSystem:
         return {"BackupSummaries": made[begin : begin + PAGE], **more}
 
     def _tags_of_table(self, call: Call) -> Answer | None:
+        if call.params["ResourceArn"] == self.locks:
+            return {"Tags": []}
         return {"Tags": _pairs()} if self._is_table(call) else None
 
     def _is_bucket(self, call: Call) -> bool:

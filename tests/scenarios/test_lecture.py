@@ -91,14 +91,22 @@ class Night:
         return result.exit_code, json.loads(result.stdout)
 
 
+NOT_PLAYED = ("aurora-saturated", "database-backup-stale", "backup-stale", "terraform-lock-held")
+"""what the configuration has of the customers' databases, and of what they share: it has nights of its own"""
+
+
 def configuration(lecture: Lecture, *, mode: str, registered: tuple[str, ...], settings: str) -> str:
-    """config/lecture.toml with the identifiers that AWS has given, and with those customers alone."""
+    """config/lecture.toml with the identifiers that AWS has given, with those customers' services alone."""
     head, *systems = re.split(r"^(?=\[\[systems\]\])", CONFIG.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    head = re.sub(rf"^\[remediations\.({'|'.join(NOT_PLAYED)})\]\n(?:[^\[].*\n|\n)*", "", head, flags=re.MULTILINE)
     text = re.sub(r'^mode = "approve"$', f'mode = "auto"\n{settings}', head, flags=re.MULTILINE)
-    for name, system in zip(CUSTOMERS, systems, strict=True):
+    named = {re.findall(r'^name = "(.*)"', system, flags=re.MULTILINE)[0]: system for system in systems}
+    for name in CUSTOMERS:
         group = lecture[name].target_group
-        assert f'name = "{name}"' in system
-        kept = re.sub(r"^(#|mode|load_balancer|target_group).*\n", "", system, flags=re.MULTILINE).rstrip()
+        begins, service, *_ = re.split(r"^(?=\[\[systems\.targets\]\])", named[name], flags=re.MULTILINE)
+        kept = re.sub(
+            r"^(#|mode|load_balancer|target_group).*\n", "", f"{begins}{service}", flags=re.MULTILINE
+        ).rstrip()
         links = f'load_balancer = "{group.load_balancer_arn}"\ntarget_group = "{group.arn}"\nmode = "{mode}"\n'
         text += f"{kept}\n{links}" if name in registered else ""
     return text

@@ -387,19 +387,6 @@ def _described_table(name: str) -> Rule:
     return rule
 
 
-def _described_table(name: str) -> Rule:
-    """A table, by its name or its ARN; an index is described and changed with its table."""
-
-    def rule(params: Params, account: Account) -> Pairs:
-        yield (
-            f"dynamodb:{name}",
-            params.get("ResourceArn") or account.arn("dynamodb", f"table/{params['TableName']}"),
-            (),
-        )
-
-    return rule
-
-
 def _bucket(params: Params, account: Account) -> str:
     return f"arn:{account.partition}:s3:::{params['Bucket']}"
 

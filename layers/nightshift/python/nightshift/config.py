@@ -1361,17 +1361,6 @@ def _check_kept_up(target: Target, loc: Loc, problems: _Problems) -> None:
         problems.add((*loc, "replicated"), f"a target of kind {target.arn.kind} has no replicated", remedy)
 
 
-def _check_table(target: Target, loc: Loc, problems: _Problems) -> None:
-    """A stream or a backup of a table has an ARN like an index's."""
-    if target.arn.kind != "dynamodb:table":
-        return
-    match target.arn.resource.split("/"):
-        case ["table", table] | ["table", table, "index", _] if table:
-            return
-    remedy = "Name the table (table/NAME), or one of its global secondary indexes (table/NAME/index/NAME)"
-    problems.add((*loc, "arn"), f"{target.arn} is no table and no index", remedy)
-
-
 def _check_task_roles(target: Target, loc: Loc, problems: _Problems) -> None:
     for n, role in enumerate(target.roles):
         if target.arn.kind != "ecs:service":

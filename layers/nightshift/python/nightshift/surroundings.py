@@ -18,8 +18,6 @@ from nightshift.signals import queue_url
 
 __all__ = ["ACTIONS", "changes", "tags_of"]
 
-_TAGS = 50  # a resource: AWS's limit
-
 ACTIONS: Mapping[str, tuple[str, ...]] = {
     "cloudwatch:alarm": ("cloudwatch:ListTagsForResource",),
     "sqs:queue": ("sqs:ListQueueTags",),
