@@ -1101,6 +1101,8 @@ def opening(stores: Stores) -> Claim:
     assert stores.due(START + 9 * MINUTE, limit=1)
     assert len(stores.open_ids()) == 2
     assert len(stores.pointers()) == 2
+    assert stores.pointer(ONE.target, ONE.remediation).incident == ONE.id
+    assert stores.pointer("another", ONE.remediation) is None
     assert stores.open_on(ONE.target) == (ONE.id,)
     claim = stores.claim(ONE.id, START)
     assert stores.claim(ONE.id, START) is None
@@ -1161,6 +1163,9 @@ def asking(stores: Stores, claim: Claim) -> None:
     assert not stores.acknowledge(ONE.id, word, event=taken)
     assert not stores.acknowledge("absent", word, event=taken)
     assert stores.get(ONE.id).acknowledged == word
+    assert stores.recall(ONE.id, word, event=Event(START, "recalled", "by eva"))
+    assert not stores.recall(ONE.id, word, event=Event(START, "recalled", "by eva"))
+    assert not stores.recall("absent", word, event=Event(START, "recalled", "by eva"))
     assert stores.remark(ONE.id, Event(START, "restored", "by eva"))
     assert not stores.remark("absent", Event(START, "restored", "by eva"))
 
@@ -1219,6 +1224,9 @@ def remembering(stores: Stores) -> None:
     assert not stores.count("scope", "key", 2, limit=3, expires=START)
     assert stores.count("scope", "key", 2, limit=None, expires=START)
     assert stores.counters("scope", ["key", "none"]) == {"key": 4, "none": 0}
+    beside = an_incident(id="20261102T0302-00000000")
+    assert stores.open_beside(beside, OPENED)
+    assert not stores.open_beside(beside, OPENED)
     large = an_incident(2, finding=Finding("toy", "queue", "it hurts", evidence=("ü" * 20_000,) * 50))
     assert stores.open(large, OPENED)
 
