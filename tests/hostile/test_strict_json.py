@@ -106,9 +106,9 @@ def test_any_text_is_read_or_refused(text: str | bytes) -> None:
 @pytest.mark.hostile(10)
 def test_nobody_reads_json_in_another_way() -> None:
     """
-    Every place where text becomes data goes through this one; TOML is read in one place, by the configuration, but for
-    the table of prices, which is in the package itself.
+    Every place where text becomes data goes through this one; TOML is read in one place, by the configuration.
 
+    But for the table of prices, which is in the package itself.
     The command line reads back what it has written itself, to show it; where a member stands in an event that was read
     so before is found by the length of what is before it.
     """
