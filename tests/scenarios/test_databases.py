@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from nightshift.model import Incident, Phase, Verdict
+from nightshift import loans
+from nightshift.model import Incident, Phase, Severity, Verdict
 
 from sandbox.databases import AuroraCluster
 from sandbox.deployment import Deployment
@@ -59,6 +60,13 @@ class Night:
         return incident
 
     @property
+    def not_back(self) -> Incident:
+        """The one incident that says of it that its loan is not back."""
+        [own] = self.nightshift.of(loans.NAME)
+        assert (own.links, self.incident.links) == ((self.incident.id,), (own.id,))
+        return own
+
+    @property
     def written(self) -> list[str]:
         """What was changed under any incident's name, or may have been."""
         return [each.name for each in self.world.trail.of(writes=True) if each.principal.role_arn]
@@ -90,8 +98,12 @@ class Night:
         self.world.run(timedelta(minutes=count))
 
     def until(self, phase: Phase, limit: float = 180) -> None:
-        """Let time pass until the incident has come so far."""
-        self.world.run_until(lambda: any(each.phase is phase for each in self.nightshift.all), timedelta(minutes=limit))
+        """Let time pass until an incident has come so far; one about a loan that is not back does not count."""
+
+        def come() -> bool:
+            return any(each.phase is phase for each in self.nightshift.all if each.remediation != loans.NAME)
+
+        self.world.run_until(come, timedelta(minutes=limit))
 
 
 @contextmanager
@@ -181,7 +193,7 @@ def test_what_waits_for_a_reboot_is_told() -> None:
 
 @pytest.mark.scenario("3.11", "aurora-saturated")
 def test_what_the_database_runs_on_is_not_taken_from_it() -> None:
-    """The lease ends, and the load is still there: it stays, people are told within the hour, and decide."""
+    """The lease ends, and the load is still there: it stays, people hear that at once, and how it ended, and decide."""
     with night() as on:
         on.system.offer(BUSY)
         on.until(Phase.LEASED)
@@ -192,13 +204,22 @@ def test_what_the_database_runs_on_is_not_taken_from_it() -> None:
         assert "has used up to 2.8 ACUs in the last 20 minutes, and 2 would be all" in on.told
         assert "make it permanent, or take it back by hand" in on.told
         assert "MinCapacity=0.5,MaxCapacity=2" in on.told
+        assert (on.not_back.verdict, on.not_back.severity) == (Verdict.ESCALATED, Severity.SEV2)
+        assert on.not_back.closed_at is not None
+        assert on.incident.lease_ends is not None
+        assert on.not_back.closed_at <= on.incident.lease_ends + timedelta(minutes=10)
         on.minutes(60)
         assert on.maxima == [4.0]
+        assert [on.subjects[0].partition(" until ")[0], *on.subjects[1:]] == [
+            "FIXED, ON LEASE",
+            "ESCALATED, needs you",  # what was lent is still out
+            "ESCALATED, needs you",  # Nightshift has stopped asking whether it may go back
+        ]
 
 
 @pytest.mark.scenario("3.11", "aurora-saturated")
 def test_a_database_that_becomes_calm_after_its_lease_gives_back_then() -> None:
-    """It is asked again for an hour: most loads end."""
+    """It is asked again for an hour: most loads end. That it was out for longer was told, once."""
     with night() as on:
         on.system.offer(BUSY)
         on.until(Phase.LEASED)
@@ -208,11 +229,18 @@ def test_a_database_that_becomes_calm_after_its_lease_gives_back_then() -> None:
         on.system.offer(CALM)
         on.until(Phase.CLOSED)
         assert (on.cluster.most, on.incident.verdict) == (2.0, Verdict.FIXED)
+        assert on.not_back.verdict is Verdict.ESCALATED
+        on.minutes(60)
+        assert [on.subjects[0].partition(" until ")[0], *on.subjects[1:]] == [
+            "FIXED, ON LEASE",
+            "ESCALATED, needs you",
+            "FIXED, lease returned",
+        ]
 
 
 @pytest.mark.scenario("3.6", "aurora-saturated")
 def test_load_that_a_loan_does_not_carry_is_handed_over_once_with_what_was_lent() -> None:
-    """One attempt; it stays, because the cluster runs on it; one report, then quiet."""
+    """One attempt; it stays, because the cluster runs on it; one report of each, the load and the loan, then quiet."""
     with night(PRICED) as on:
         on.system.offer(FLOOD)
         on.until(Phase.CLOSED)
@@ -222,7 +250,11 @@ def test_load_that_a_loan_does_not_carry_is_handed_over_once_with_what_was_lent(
         assert "what was lent was left" in on.told
         on.minutes(90)
         assert on.maxima == [4.0]
-        assert len(on.world.mail) == 1
+        assert (on.not_back.verdict, on.not_back.severity) == (Verdict.ESCALATED, Severity.SEV2)
+        assert [(mail.subject or "").partition(" - ")[2] for mail in on.world.mail] == [
+            "the database has reached its capacity [SEV2]",
+            "what was lent is not back [SEV2]",
+        ]
 
 
 @pytest.mark.scenario("3.11", "aurora-saturated")

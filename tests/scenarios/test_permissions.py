@@ -82,6 +82,7 @@ def test_every_step_had_a_session_and_used_what_it_was_given() -> None:
         *("copy", "complete"),
         *("restart", "quarantine", "canary", "redrive", "undo redrive"),
         *("more-tasks", "undo more-tasks", "higher-maximum", "undo higher-maximum"),
+        *("more-capacity", "undo more-capacity", "other-limits", "undo other-limits"),
         *("stop", "undo stop"),
     }
     for name in REMEDIES:

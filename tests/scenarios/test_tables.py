@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from nightshift.model import Incident, Outcome, Phase, Verdict
+from nightshift import loans
+from nightshift.model import Incident, Outcome, Phase, Severity, Verdict
 from nightshift.prices import per_hour
 
 from sandbox.deployment import Deployment
@@ -39,9 +40,16 @@ class Night:
 
     @property
     def incident(self) -> Incident:
-        """The one incident."""
-        [incident] = self.nightshift.all
+        """The one incident, beside what is said of a loan that is not back."""
+        [incident] = [each for each in self.nightshift.all if each.remediation != loans.NAME]
         return incident
+
+    @property
+    def not_back(self) -> Incident:
+        """The one incident that says of it that its loan is not back."""
+        [own] = self.nightshift.of(loans.NAME)
+        assert (own.links, self.incident.links) == ((self.incident.id,), (own.id,))
+        return own
 
     def of(self, arn: str) -> Incident:
         """The one incident of a target."""
@@ -68,8 +76,12 @@ class Night:
         self.world.run(timedelta(minutes=count))
 
     def until(self, phase: Phase, limit: float = 120) -> None:
-        """Let time pass until an incident has come so far."""
-        self.world.run_until(lambda: any(each.phase is phase for each in self.nightshift.all), timedelta(minutes=limit))
+        """Let time pass until an incident has come so far; one about a loan that is not back does not count."""
+
+        def come() -> bool:
+            return any(each.phase is phase for each in self.nightshift.all if each.remediation != loans.NAME)
+
+        self.world.run_until(come, timedelta(minutes=limit))
 
     def until_lent(self) -> None:
         """Let time pass until something is lent."""
@@ -329,15 +341,19 @@ def test_a_loan_stays_within_the_ceiling_that_its_target_says() -> None:
 
 @pytest.mark.scenario("1.15", THROTTLED)
 def test_a_capacity_that_somebody_has_set_since_is_left_alone() -> None:
-    """The lease ends, and nothing is put back: the report says that somebody else has changed it."""
+    """The lease ends, and nothing is put back: people hear once what was there, and may set it back by hand."""
     with night() as on:
         on.system.ask(write=BUSY)
         on.until(Phase.LEASED)
         on.system.set_by_hand(50, 60)
         on.until(Phase.CLOSED)
+        on.minutes(30)
         assert on.system.capacity == (50, 60)
         assert on.written == [UPDATES]
         assert "changed by somebody else" in on.incident.why
+        assert (on.not_back.verdict, on.not_back.severity) == (Verdict.ESCALATED, Severity.SEV3)
+        assert on.told == ["FIXED, ON LEASE until 02:27 UTC", "FIXED", "ESCALATED, needs you"]
+        assert "ReadCapacityUnits=50,WriteCapacityUnits=25 (this writes)" in on.mailed[2]
 
 
 @pytest.mark.scenario("1.15", THROTTLED)
@@ -355,13 +371,15 @@ def test_a_loan_that_aws_does_not_take_back_stays_out_and_is_told() -> None:
         assert on.system.capacity == (50, 25)
         assert on.incident.closed_at is not None
         assert on.incident.closed_at >= lease + timedelta(minutes=53)
-        assert on.told == [*["FIXED, ON LEASE until 02:27 UTC"] * 2, "FIXED, lease returned"]
+        assert on.told == ["FIXED, ON LEASE until 02:27 UTC", "ESCALATED, needs you", "FIXED, lease returned"]
+        assert (on.not_back.verdict, on.not_back.severity) == (Verdict.ESCALATED, Severity.SEV2)
+        assert "Nightshift goes on trying" in on.mailed[1]
         assert "was lowered 4 times today: AWS takes the next decrease an hour after the last one" in on.mailed[1]
         assert on.written == [UPDATES] * 2
 
 
 def test_a_loan_of_the_day_s_last_decrease_waits_for_the_next_day() -> None:
-    """Twenty-seven are made: nothing more is taken before midnight, UTC."""
+    """Twenty-seven are made: nothing more is taken before midnight, UTC, and people hear once that it is out."""
     with night() as on:
         on.system.ask(write=BUSY)
         on.until(Phase.LEASED)
@@ -371,6 +389,10 @@ def test_a_loan_of_the_day_s_last_decrease_waits_for_the_next_day() -> None:
         assert on.incident.closed_at is not None
         assert on.incident.closed_at.date() > on.incident.opened_at.date()
         assert on.incident.verdict is Verdict.FIXED
+        assert on.not_back.closed_at is not None
+        assert on.not_back.closed_at.date() == on.incident.opened_at.date()
+        assert on.told == ["FIXED, ON LEASE until 02:27 UTC", "ESCALATED, needs you", "FIXED, lease returned"]
+        assert "AWS takes the next decrease tomorrow (UTC)" in on.mailed[1]
 
 
 # -- autoscaling -----------------------------------------------------------------------------------------------------

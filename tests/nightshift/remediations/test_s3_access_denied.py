@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nightshift.errors import Denied, Rejected, Undeclared, Unreadable
+from nightshift.errors import Denied, Missing, Rejected, Undeclared, Unreadable
 from nightshift.model import Arn, Call, Diagnosis, Finding, Healthy, MetricQuery, Severity, Sick, Target, Unknown
 from nightshift.remediation import Reader, Readings, Series, Unread
 from nightshift.remediations.s3_access_denied import S3AccessDenied
@@ -159,8 +159,8 @@ def test_a_key_that_is_not_enabled_is_the_cause(state: str) -> None:
 
 
 def test_a_key_that_is_gone_is_the_cause() -> None:
-    """KMS says so by a code of its own; what else it says is not taken for that."""
-    assert diagnose(**encrypted(Rejected("kms:DescribeKey", "NotFoundException"))).cause.endswith("does not exist")
+    """KMS says so; what else it says is not taken for that."""
+    assert diagnose(**encrypted(Missing("kms:DescribeKey", "NotFoundException"))).cause.endswith("does not exist")
     with pytest.raises(Rejected):
         diagnose(**encrypted(Rejected("kms:DescribeKey", "InvalidArnException")))
 

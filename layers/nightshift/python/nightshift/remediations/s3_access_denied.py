@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 from pydantic import Field, PositiveInt
 
 from nightshift import strict_json
-from nightshift.errors import Denied, Rejected
+from nightshift.errors import Denied, Missing, Rejected
 from nightshift.model import (
     Alternative,
     Arn,
@@ -210,9 +210,7 @@ def _key(read: Reader, bucket: str, blind: list[str]) -> list[_Rule]:
             continue
         try:
             state = read("kms", "DescribeKey", KeyId=key)["KeyMetadata"].get("KeyState")
-        except Rejected as error:
-            if error.code != "NotFoundException":
-                raise
+        except Missing:
             return [_Rule(f"its default key {key} does not exist", all_of_them=True)]
         except Denied:
             blind.append(f"its default key {key} cannot be described: kms:DescribeKey is denied to Nightshift too")
