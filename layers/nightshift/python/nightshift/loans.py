@@ -75,4 +75,8 @@ def _lent(loan: Incident) -> tuple[str, ...]:
 
 def _changed(call: Call) -> list[str]:
     after = flat(call.params)
-    return [f"{name} of {call.resource}: {old} -> {after[name]}" for name, old in call.before.items() if name in after]
+    return [
+        f"{name} of {call.resource}: {old} -> {after[name]}"
+        for name, old in call.before.items()
+        if name in after and after[name] != old
+    ]
