@@ -82,7 +82,7 @@ AIMED = {
         only=frozenset({"sqs.SendMessage/1"}),
     ),
     "tried-again": LIFE["execution that fails again, not tried again"],
-    "send-again": replace(LETTERS, seed=2, rates={Fault.TIMEOUT_AFTER: 0.06}),
+    "send-again": replace(LETTERS, seed=3, rates={Fault.TIMEOUT_AFTER: 0.06}),
     "delete-before-send": replace(LETTERS, seed=2, rates={Fault.ERROR_BEFORE: 0.06}),
     "counters-forgotten": replace(LETTERS, seed=3, rates={Fault.CRASH_AFTER: 0.03}),
     "protected-ignored": meanwhile("protect"),
@@ -92,7 +92,7 @@ AIMED = {
     "unsent-ignored": UNHEARD,
     "inconsistent-read": replace(HALTED, rates={Fault.STALE: 1.0}),  # nobody who does not ask for it sees what is new
     "late-requests-forgotten": Story(
-        seed=11,
+        seed=33,
         documents=0,
         loans=3,
         settings={**SETTINGS, "remediations.queue-slow": 'deadline = "PT20M"\nlease = "PT3M"\ncooldown = "PT1M"'},
