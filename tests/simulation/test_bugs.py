@@ -16,15 +16,15 @@ from sandbox.simulation.story import Scene, Story
 
 NOTICED = {
     "claim-without-condition": 233,
-    "short-lease": 95,
+    "short-lease": 276,
     "unused-expression-name": 1,
-    "effect-before-intent": 26,
+    "effect-before-intent": 31,
     "lock-leaks": 1,
     "timeout-means-no": 10,
     "sdk-retries": 10,
     "store-forgotten": 1,
     "unknown-untold": 10,
-    "unknown-is-healthy": 15,
+    "unknown-is-healthy": 149,
     "answered-means-fixed": 76,
     "sweep-gives-up": 1,
     "observe-ignored": 4,
