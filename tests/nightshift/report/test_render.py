@@ -120,6 +120,17 @@ def _return(incident: Incident) -> CallRecord:
     )
 
 
+def test_a_lease_that_somebody_else_has_ended_is_no_nothing_to_do(scaled: Make, backdrop: Backdrop) -> None:
+    """What we left as it is has an incident of its own: this one does not say that all is as it was."""
+    out = scaled(phase=Phase.CLOSED, verdict=Verdict.FIXED, lent=False)
+    left = render(out, context=backdrop(125))
+    assert "You need to do nothing" not in left
+    assert "changed by somebody else and was left as it is: see the incident about that" in " ".join(left.split())
+    back = render(replace(out, calls=(*out.calls, _return(out))), context=backdrop(125))
+    assert "You need to do nothing" in back
+    assert "left as it is" not in back
+
+
 def test_a_lease_that_was_returned(scaled: Make, backdrop: Backdrop) -> None:
     """Once it is back there is nothing to undo by hand."""
     out = scaled()

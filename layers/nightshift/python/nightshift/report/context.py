@@ -19,6 +19,7 @@ __all__ = [
     "drifted",
     "given_back",
     "headline",
+    "left_as_it_is",
     "missing_permission",
     "observed_only",
     "sentence",
@@ -116,6 +117,12 @@ def given_back(incident: Incident) -> tuple[CallRecord, ...]:
     """Calls that took back what we had changed; none where any of it did not succeed in the end."""
     last = {(record.action, record.resource): record for record in incident.calls if record.step.startswith("undo ")}
     return tuple(last.values()) if all(record.outcome is Outcome.DONE for record in last.values()) else ()
+
+
+def left_as_it_is(incident: Incident) -> bool:
+    """Whether a lease has ended and we gave nothing back: somebody else had changed what was lent."""
+    over = incident.decided and not incident.lent and incident.lease_ends is not None
+    return over and not given_back(incident) and not unknown_calls(incident)
 
 
 def drifted(incident: Incident) -> tuple[Change, ...]:

@@ -21,6 +21,7 @@ from nightshift.report.context import (
     drifted,
     given_back,
     headline,
+    left_as_it_is,
     missing_permission,
     observed_only,
     sentence,
@@ -220,7 +221,12 @@ def _wanted(incident: Incident, context: Context) -> str:
 def _loose_ends(incident: Incident) -> bool:
     ledger = incident.ledger
     return bool(
-        unknown_calls(incident) or ledger.quarantined or ledger.uncertain or ledger.returned or not ledger.balanced
+        unknown_calls(incident)
+        or ledger.quarantined
+        or ledger.uncertain
+        or ledger.returned
+        or not ledger.balanced
+        or left_as_it_is(incident)
     )
 
 
@@ -580,6 +586,8 @@ def _next(page: Page, incident: Incident, context: Context) -> None:
         )
     for text in _for_ledger(incident.ledger):
         page.item(text)
+    if left_as_it_is(incident):
+        page.item("What was lent had been changed by somebody else and was left as it is: see the incident about that.")
     if not _for_asked(page, incident, context):
         for text in _for_state(incident, context):
             page.item(text)

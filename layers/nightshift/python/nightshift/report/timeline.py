@@ -107,7 +107,7 @@ def _lines(incident: Incident, happened: tuple[Entry, ...], context: Context) ->
         yield from _section(f"{title} (for people)")
         yield f"*{question}*"
         yield ""
-        yield "TODO"
+        yield "TODO"  # what people write there: a draft says where it is unfinished
 
 
 def _facts(incident: Incident, context: Context) -> Iterator[tuple[str, str]]:
