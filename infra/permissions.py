@@ -176,6 +176,7 @@ WORST: Mapping[str, str] = {
         "Continue the failed rollback of a registered stack, with its own role, and have it skip what could not be "
         "rolled back"
     ),
+    "dynamodb:CreateBackup": "Make backups of a registered table without end, which cost money; none can be deleted",
     "dynamodb:DeleteItem": "Make Nightshift forget an incident, a lease or a budget, and so act more often than it may",
     "dynamodb:PutItem": "Invent or overwrite incidents; never the kill switch, which is denied by its key",
     "dynamodb:UpdateTable": "Take a registered table's capacity away, or buy as much as the account may have",
@@ -185,6 +186,9 @@ WORST: Mapping[str, str] = {
     "ecs:UpdateService": (
         "Scale a registered service to zero, restart it for ever, or give it another network or task definition: one "
         "without roles, or with roles that the service's target names (others need iam:PassRole, which is denied)"
+    ),
+    "rds:CreateDBClusterSnapshot": (
+        "Make as many snapshots of a registered cluster as the account may have, so that nobody can make another one"
     ),
     "rds:ModifyDBCluster": (
         "Change anything about a registered Aurora cluster: its password, its version, how long backups are kept. IAM "
@@ -566,6 +570,13 @@ def _snapshots(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]
         yield place.arn("rds", "cluster-snapshot:*"), ()
 
 
+def _snapshot_made(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """A cluster, and snapshots that we name: the name of one is made of who asks when, and is not known before."""
+    for arn, _ in _of("rds:cluster", "arn")(target, place):
+        yield arn, ()
+        yield place.arn("rds", "cluster-snapshot:nightshift-*"), ()
+
+
 def _ranged(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """A cluster: not to hand its password over, which is all that IAM tells from a change of its range."""
     for arn, _ in _of("rds:cluster", "arn")(target, place):
@@ -712,12 +723,14 @@ _SCOPES: Mapping[str, Scope] = {
     "es:DescribeDomain": _of("es:domain", "arn"),
     "es:DescribeDomainHealth": _of("es:domain", "arn"),
     "es:ListTags": _of("es:domain", "arn"),
+    "rds:CreateDBClusterSnapshot": _snapshot_made,
     "rds:DescribeDBClusterSnapshots": _snapshots,
     "rds:DescribeDBClusters": _of("rds:cluster", "arn"),
     "rds:DescribeDBInstances": _instances,
     "rds:ListTagsForResource": _of("rds:cluster", "arn"),
     "rds:ModifyDBCluster": _ranged,
     # -- DynamoDB
+    "dynamodb:CreateBackup": _table,
     "dynamodb:DescribeContinuousBackups": _table,
     "dynamodb:DescribeTable": _table,
     "dynamodb:GetItem": _locks,

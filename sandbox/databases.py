@@ -27,6 +27,7 @@ LARGEST = 256.0
 LAG = timedelta(minutes=5)
 """how long ago the newest time is to which a cluster can be restored"""
 IDLE_CPU = 4.0
+SNAPSHOT_TAKES = timedelta(minutes=4)
 
 
 @dataclass(eq=False)
@@ -66,6 +67,7 @@ class AuroraCluster:
     retention: int = 35
     backed_up_until: datetime | None = None  # where its backups have stopped
     snapshots: dict[str, datetime] = field(default_factory=dict)
+    spoiled: set[str] = field(default_factory=set)  # snapshots that come to nothing
     dollars: float = 0.0
     history: list[tuple[datetime, float]] = field(default_factory=list)
 
@@ -97,6 +99,7 @@ class Databases:
         self._account, self._region = place
         seam.fake(
             "rds",
+            CreateDBClusterSnapshot=self._snapshot,
             DescribeDBClusters=self._describe,
             DescribeDBClusterSnapshots=self._snapshots,
             DescribeDBInstances=self._instances,
@@ -188,22 +191,32 @@ class Databases:
             }
         return found
 
+    def _snapshot(self, call: Call) -> Answer:
+        cluster, name = self._cluster(call.params["DBClusterIdentifier"]), call.params["DBClusterSnapshotIdentifier"]
+        if any(name in each.snapshots for each in self.all.values()):
+            raise AwsError("DBClusterSnapshotAlreadyExistsFault", f"{name} already exists")
+        if cluster.status != "available":
+            raise AwsError("InvalidDBClusterStateFault", f"DB cluster {cluster.name} is {cluster.status}")
+        cluster.snapshots[name] = self._agenda.now
+        arn = f"{cluster.arn.rpartition(':cluster:')[0]}:cluster-snapshot:{name}"
+        return {"DBClusterSnapshot": {**self._snapshot_shown(cluster, name), "DBClusterSnapshotArn": arn}}
+
+    def _snapshot_shown(self, cluster: AuroraCluster, name: str) -> Answer:
+        at = cluster.snapshots[name]
+        made = "failed" if name in cluster.spoiled else "available"
+        return {
+            "DBClusterSnapshotIdentifier": name,
+            "DBClusterIdentifier": cluster.name,
+            "SnapshotCreateTime": at,
+            "SnapshotType": "manual",
+            "Status": made if self._agenda.now - at >= SNAPSHOT_TAKES else "creating",
+        }
+
     def _snapshots(self, call: Call) -> Answer:
         cluster = self._cluster(call.params["DBClusterIdentifier"])
         if call.params["SnapshotType"] != "manual":
             raise AwsError("InvalidParameterValue", "only snapshots that were made by hand are kept here")
-        return {
-            "DBClusterSnapshots": [
-                {
-                    "DBClusterSnapshotIdentifier": name,
-                    "DBClusterIdentifier": cluster.name,
-                    "SnapshotCreateTime": at,
-                    "SnapshotType": "manual",
-                    "Status": "available",
-                }
-                for name, at in cluster.snapshots.items()
-            ]
-        }
+        return {"DBClusterSnapshots": [self._snapshot_shown(cluster, name) for name in cluster.snapshots]}
 
     def _instances(self, call: Call) -> Answer:
         [asked] = call.params["Filters"]

@@ -28,6 +28,7 @@ from nightshift.environment import Environment
 from nightshift.escalation import level_name
 from nightshift.incidents import Event, Incidents
 from nightshift.model import Acknowledgement, Incident, Request, SwitchState
+from nightshift.remediations.backup_on_demand import BackupOnDemand
 from nightshift.remediations.ecs_maintenance import EcsMaintenance
 from nightshift.service import Service, connect, utc_now
 
@@ -144,8 +145,17 @@ class Deployment:
 
     def start_maintenance(self, arn: object, lasts: timedelta, why: str = "", by: str = "") -> Incident | None:
         """Have a service stopped for so long; None where that cannot be, or somebody else has done so already."""
-        cure, target = self.policy.remediations.get(EcsMaintenance.name), self.policy.target(str(arn))
-        if not isinstance(cure, EcsMaintenance) or target is None:
+        return self._ask(EcsMaintenance, arn, lasts, why, by)
+
+    def back_up(self, arn: object, why: str = "", by: str = "") -> Incident | None:
+        """Have a table or a cluster backed up; None as above."""
+        return self._ask(BackupOnDemand, arn, BackupOnDemand().deadline, why, by)
+
+    def _ask(
+        self, what: type[BackupOnDemand | EcsMaintenance], arn: object, lasts: timedelta, why: str, by: str
+    ) -> Incident | None:
+        cure, target = self.policy.remediations.get(what.name), self.policy.target(str(arn))
+        if not isinstance(cure, BackupOnDemand | EcsMaintenance) or target is None:
             return None
         request = Request(by or self._operator, utc_now(), utc_now() + lasts, why)
         finding = cure.asked(target, request)

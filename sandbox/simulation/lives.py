@@ -49,6 +49,7 @@ class Life:
 _DLQ, _STALLED, _SLOW, _SHORT = "sqs-dlq-backlog", "ecs-service-stalled", "queue-slow", "ecs-capacity-short"
 _RELEASE, _UNHEALTHY = "ecs-deployment-bad", "ecs-targets-unhealthy"
 _WORK = "ecs-maintenance"
+_BACKED_UP = "backup-on-demand"
 _LATENCY, _ERRORS, _TRAFFIC = "ecs-latency-high", "ecs-errors-high", "alb-traffic-missing"
 _STUCK, _BROKEN = "s3-trigger-stuck", "event-source-broken"
 _FILES = "pipeline-backlog"
@@ -66,6 +67,7 @@ _SATURATED, _SEARCH, _BACKUPS = "aurora-saturated", "opensearch-unhealthy", "dat
 _BY_SCENE = {
     "busy": _SHORT,
     "maintenance": _WORK,
+    "backup": _BACKED_UP,
     "bad release": _RELEASE,
     "bad tasks": _UNHEALTHY,
     "leak": _LATENCY,
@@ -106,6 +108,7 @@ _INVOKES, _RESERVES = "lambda.Invoke", "lambda.PutFunctionConcurrency"
 _CACHES, _DROPS = "appsync.CreateApiCache", "appsync.DeleteApiCache"
 _CONTINUES = "cloudformation.ContinueUpdateRollback"
 _RANGES = "rds.ModifyDBCluster"
+_SNAPSHOTS = "rds.CreateDBClusterSnapshot"
 _SCALES, _LIMITS = "ecs.UpdateService", "application-autoscaling.RegisterScalableTarget"
 _HOURS = 3 * 3600
 """longer than any life: what is wrong is healed when its incidents have ended"""
@@ -161,6 +164,7 @@ _OWN: Mapping[str, Mapping[str, str | int | float]] = {
     },
     _SEARCH: _SOON,
     _BACKUPS: _SOON,
+    _BACKED_UP: {"patience": "PT12M"},
     _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
     _TABLES: {
         **_SOON,
@@ -225,6 +229,12 @@ def _short(*scenes: Scene, has: Mapping[str, str | int] | None = None, **more: A
 
 def _work(*scenes: Scene, lasts: int = 12, ends: int = 0, **more: Any) -> Story:
     return _told(_WORK, (_at(0.1, "maintenance", lasts, ends), *scenes), {}, {"answer": "yes", **more})
+
+
+def _backup(*scenes: Scene, **more: Any) -> Story:
+    return _told(
+        _BACKED_UP, (_at(0.1, "backup"), *scenes), {}, {"documents": 0, "databases": 1, "answer": "yes", **more}
+    )
 
 
 def _released(*, crashes: int = 0, free: int = 1, **more: Any) -> Story:
@@ -424,6 +434,11 @@ LIVES: tuple[Life, ...] = (
     Life("maintenance, halted at its end", _work(_at(5, "halt", 1200)), (_ESCALATED, _ESCALATED), (_SCALES,), (_LIMITS,)),
     Life("maintenance, twice at once", _work(_at(0.2, "maintenance", 30, 0), ends=6), (_FIXED,), (_SCALES,), (_LIMITS,)),
     Life("maintenance that is withdrawn", _work(_at(0.05, "pause", 300), ends=2), (_REFUSED,), (), (_SCALES, _LIMITS)),
+    # backups that people ask for
+    Life("backup that is asked for", _backup(), (_FIXED,), (_SNAPSHOTS,)),
+    Life("backup that fails", _backup(_at(3, "snapshot fails")), (_ESCALATED,), (_SNAPSHOTS,)),
+    Life("backup, twice at once", _backup(_at(0.2, "backup")), (_FIXED,), (_SNAPSHOTS,)),
+    Life("backup, halted meanwhile", _backup(_at(0.05, "halt", 150)), (_FIXED,), (_SNAPSHOTS,)),
     # releases
     Life("release that is rolled back", _released(), (_FIXED,), ("ecs.UpdateService",), ("ecs.StopServiceDeployment",)),
     Life("release that is stopped under way", _released(crashes=1), (_FIXED,), ("ecs.StopServiceDeployment",), ("ecs.UpdateService",)),

@@ -34,6 +34,7 @@ from sandbox.simulation.hub import Running
 from sandbox.simulation.loan import LENT, ORIGINAL
 from sandbox.simulation.nemesis import Fault
 from sandbox.simulation.run import (
+    BACKUP,
     CAPACITY,
     LATE,
     MAINTENANCE,
@@ -62,7 +63,7 @@ OVERTIME = timedelta(minutes=45)
 """how long after its deadline an incident may stay open: what was begun settles, is verified and is taken back"""
 _ABOUT = re.compile(r"^ *Incident +(\S+) \(", re.MULTILINE)
 """the line of a report that says which incident it is about"""
-_END_OF_WATCHING = {"WOULD ACT": "REFUSED", "STARTED AGAIN": "FIXED"}
+_END_OF_WATCHING = {"WOULD ACT": "REFUSED", "STARTED AGAIN": "FIXED", "DONE": "FIXED"}
 """what a report says instead where nothing may be done but to watch, or where people had asked"""
 _LOOKED, _JUST_NOW = timedelta(minutes=8), timedelta(seconds=30)
 """how long before its verdict an incident may have looked last, and how often we look ourselves"""
@@ -73,6 +74,7 @@ _EXPECTED = {"Crash", "Fenced", "StoreUnavailable", "Unsent"}
 _LIMITS = "application-autoscaling.RegisterScalableTarget"
 _CONTINUES = "cloudformation.ContinueUpdateRollback"
 _RANGES = "rds.ModifyDBCluster"
+_SNAPSHOTS = "rds.CreateDBClusterSnapshot"
 _RESERVES = "lambda.PutFunctionConcurrency"
 _ONCE = {
     _CONTINUES,
@@ -472,6 +474,30 @@ def stacks_kept(case: Case) -> Iterator[str]:
             yield f"{at} with more than its token: {sorted(call.params)}"
         if not next(each.role for each in case.played.stage.stacks if each.arn == _resource(call)):
             yield f"{at} with our own permissions: it has no role"
+
+
+def asked_backups_made(case: Case) -> Iterator[str]:
+    """What people ask to be backed up is, once, after their yes; and who says so has seen that it is available."""
+    for call in case.writes:
+        if call.name == _SNAPSHOTS and not case.played.stage.answers[call.principal.name]:
+            yield f"a snapshot of {_resource(call)} was made at {call.at:%H:%M:%S}, and nobody had said yes"
+    for incident in case.played.incidents:
+        if incident.remediation != BACKUP:
+            continue
+        made = [
+            name
+            for system in case.played.stage.databases
+            if system.arn == incident.target
+            for name in system.cluster.snapshots
+            if incident.diagnosis is not None and name == incident.diagnosis.facts["name"]
+        ]
+        spoiled = {name for system in case.played.stage.databases for name in system.cluster.spoiled}
+        if incident.verdict is Verdict.FIXED and set(made) - spoiled == set():
+            yield f"{incident.id} ended as fixed, and there is no such snapshot"
+    for system in case.played.stage.databases:
+        asked = [each for each in case.played.incidents if each.remediation == BACKUP and each.target == system.arn]
+        if len(system.cluster.snapshots) > len(asked):
+            yield f"{len(asked)} backups of {system.arn} were asked for, and {len(system.cluster.snapshots)} made"
 
 
 # -- 2: at most once -------------------------------------------------------------------------------------------------
@@ -1166,6 +1192,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "backups whole": backups_whole,
     "schedules kept": schedules_kept,
     "stacks kept": stacks_kept,
+    "asked backups made": asked_backups_made,
     "once per attempt": once_per_attempt,
     "one at a time": one_at_a_time,
     "within budget": within_budget,

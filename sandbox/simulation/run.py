@@ -73,6 +73,7 @@ REGISTRY: tuple[type[Remediation], ...] = (*REMEDIATIONS, QueueSlow)
 CAPACITY = "remediations.ecs-capacity-short"
 """the table of a configuration that looks at a service's capacity, and not at whether it hangs"""
 MAINTENANCE = "remediations.ecs-maintenance"
+BACKUP = "backup-on-demand"
 """the same where people have services stopped"""
 RELEASE = "remediations.ecs-deployment-bad"
 """the same for releases"""
@@ -153,6 +154,7 @@ class Systems:
             GRAPHS: self.graphs,
             SATURATED: self.databases,
             STALE: self.databases,
+            BACKUP: self.databases,
             SEARCH: self.searches,
             EVENTS: self.functions,
             TABLES: self.stores,
@@ -673,6 +675,20 @@ def _maintain(stage: Stage, scene: Scene) -> None:
         stage.answers[incident.id] += 1  # whoever asks has said yes
         if after:
             _later(stage, after * 60, lambda: stage.nightshift.end_maintenance(incident))
+
+
+def _back_up(stage: Stage, scene: Scene) -> None:
+    """Somebody has a database backed up."""
+    system = stage.databases[scene.which % len(stage.databases)]
+    incident = stage.nightshift.back_up(system.arn, "the simulation")
+    if incident is not None:
+        stage.answers[incident.id] += 1  # whoever asks has said yes
+
+
+def _snapshot_fails(stage: Stage, scene: Scene) -> None:
+    """What is being made of a database comes to nothing."""
+    cluster = stage.databases[scene.which % len(stage.databases)].cluster
+    cluster.spoiled |= set(cluster.snapshots)
 
 
 def _scale(stage: Stage, scene: Scene) -> None:
@@ -1568,6 +1584,8 @@ _SCENES: dict[str, Any] = {
     "redrive by hand": _redrive,
     "set visibility": _set_visibility,
     "maintenance": _maintain,
+    "backup": _back_up,
+    "snapshot fails": _snapshot_fails,
     "scale by hand": _scale,
     "restart by hand": _restart,
     "pause": _pause,

@@ -29,6 +29,7 @@ LOCKS = "terraform-state-lock"
 STATES = ("lecture-states/dhbw/prod.tfstate", "lecture-states/env:/test/prod.tfstate")
 LOCK_ID = "0a1b2c3d-0000-4000-8000-0a1b2c3d4e5f"
 BEHIND = timedelta(minutes=5)
+BACKUP_TAKES = timedelta(seconds=40)
 PAGE = 2  # backups
 RECORD = {"Name": "_x1.api.example.com.", "Type": "CNAME", "Value": "_x2.acm-validations.aws."}
 
@@ -133,6 +134,7 @@ class UpkeepSystem:
         world.seam.fake("acm", DescribeCertificate=self._certificate, ListTagsForCertificate=self._tags)
         world.seam.fake(
             "dynamodb",
+            CreateBackup=self._create_backup,
             DescribeContinuousBackups=self._continuous,
             ListBackups=self._backups,
             ListTagsOfResource=self._tags_of_table,
@@ -296,10 +298,24 @@ class UpkeepSystem:
             }
         }
 
+    def _create_backup(self, call: Call) -> Answer | None:
+        """It is being made at once, and available a little later; names need not be unique."""
+        if not self._is_table(call):
+            return None
+        self.back_up(call.params["BackupName"])
+        made = self.table.backups[-1]
+        made["BackupStatus"] = "CREATING"
+        arn = f"{self.table.arn}/backup/{len(self.table.backups):017}-a1b2c3d4"
+        made["BackupArn"] = arn
+        return {"BackupDetails": {name: made[name] for name in ("BackupArn", "BackupName", "BackupStatus")}}
+
     def _backups(self, call: Call) -> Answer | None:
         """Two a page, from a time on."""
         if not self._is_table(call):
             return None
+        for each in self.table.backups:
+            if each["BackupStatus"] == "CREATING" and self.world.now - each["BackupCreationDateTime"] >= BACKUP_TAKES:
+                each["BackupStatus"] = "AVAILABLE"
         since = call.params.get("TimeRangeLowerBound")
         made = [each for each in self.table.backups if since is None or each["BackupCreationDateTime"] >= since]
         begin = int(call.params.get("ExclusiveStartBackupArn", "arn:000")[4:])

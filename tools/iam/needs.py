@@ -168,6 +168,13 @@ def _snapshots(params: Params, account: Account) -> Pairs:
     yield "rds:DescribeDBClusterSnapshots", account.arn("rds", "cluster-snapshot:*"), ()
 
 
+def _snapshot_made(params: Params, account: Account) -> Pairs:
+    """Of a cluster, and under a name."""
+    yield "rds:CreateDBClusterSnapshot", _database(params, account), ()
+    made = account.arn("rds", f"cluster-snapshot:{params['DBClusterSnapshotIdentifier']}")
+    yield "rds:CreateDBClusterSnapshot", made, ()
+
+
 def _domain(params: Params, account: Account) -> str:
     return account.arn("es", f"domain/{params['DomainName']}")
 
@@ -524,6 +531,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "opensearch.DescribeDomain": _plain("es:DescribeDomain", _domain),
     "opensearch.DescribeDomainHealth": _plain("es:DescribeDomainHealth", _domain),
     "opensearch.ListTags": _plain("es:ListTags", lambda params, _: str(params["ARN"])),
+    "rds.CreateDBClusterSnapshot": _snapshot_made,
     "rds.DescribeDBClusterSnapshots": _snapshots,
     "rds.DescribeDBClusters": _plain("rds:DescribeDBClusters", _database),
     "rds.DescribeDBInstances": _plain("rds:DescribeDBInstances", lambda _, account: account.arn("rds", "db:*")),

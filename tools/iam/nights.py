@@ -694,12 +694,13 @@ def _play_executions() -> Night:
 
 
 def _play_databases() -> Night:
-    """A database is lent a higher maximum, the answer lost, and gives it back; search turns red, and backups go."""
+    """A database is lent a higher maximum, and gives it back; search turns red, backups go, and one is asked for."""
     with World(NIGHT, thin=True) as world:
         system, database, search = DocumentManagement(world), AuroraDatabase(world), DocumentSearch(world)
         quick = f'acu_dollars_per_hour = {PRICE}\nlease = "PT40M"\ncalm = "PT20M"\n'
         enabled = (
-            f'[remediations.{SATURATED}]\nmode = "auto"\n{quick}[remediations.{SEARCH}]\n[remediations.{BACKUPS}]\n\n'
+            f'[remediations.{SATURATED}]\nmode = "auto"\n{quick}[remediations.{SEARCH}]\n[remediations.{BACKUPS}]\n'
+            '[remediations.backup-on-demand]\nmode = "auto"\n\n'
         )
         toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", f"{enabled}[[systems]]", 1)
         toml += aurora_target(database, users=(system.service_arn,)) + search_target(search)
@@ -718,7 +719,15 @@ def _play_databases() -> Night:
                 database.shorten_backups(1)
                 stage.until(lambda: nightshift.of(SEARCH) and nightshift.of(BACKUPS))
                 stage.until_settled()
-            words = {f"cluster:{database.cluster.name}": "cluster:DATABASE", search.domain.name: "DOMAIN"}
+                world.faults.add(Kind.TIMEOUT_AFTER, "rds.CreateDBClusterSnapshot", times=1)
+                nightshift.back_up(database.arn)
+                stage.until_settled()
+            [snapshot] = database.cluster.snapshots
+            words = {
+                snapshot: "nightshift-SNAPSHOT",
+                f"cluster:{database.cluster.name}": "cluster:DATABASE",
+                search.domain.name: "DOMAIN",
+            }
             return recorded("databases", stage, steps, words=words)
 
 
@@ -769,7 +778,7 @@ def _play_upkeep() -> Night:
         system, kept = DocumentManagement(world), UpkeepSystem(world)
         told = ("secret-rotation-overdue", "certificate-expiring", "stack-stuck", "terraform-lock-held", "backup-stale")
         more = "\n[storm]\ntargets = 9\nfloor = 9\n"
-        toml = upkeep_configuration(kept, *told, "stack-rollback-failed", mode="auto", more=more)
+        toml = upkeep_configuration(kept, *told, "stack-rollback-failed", "backup-on-demand", mode="auto", more=more)
         with Deployment(world, toml) as nightshift:
             nightshift.resume()
             stage = Stage(world, system, nightshift)
@@ -785,6 +794,8 @@ def _play_upkeep() -> Night:
                 world.faults.add(Kind.TIMEOUT_AFTER, "cloudformation.ContinueUpdateRollback", times=1)
                 [asked] = nightshift.of("stack-rollback-failed")
                 nightshift.answer(asked, yes=True, why="the instance is back")
+                stage.until_settled()
+                nightshift.back_up(kept.table.arn)
                 stage.until_settled()
             words = {
                 **{each.arn.rpartition(":")[2]: "SECRET" for each in (kept.rotated, kept.by_hand)},

@@ -12,6 +12,7 @@ from tests.nightshift.signals.cloud import ACCOUNT, NOW, REGION, Cloud
 CLUSTER = Arn("aws", "rds", REGION, ACCOUNT, "cluster:dms")
 DOMAIN = Arn("aws", "es", REGION, ACCOUNT, "domain/search")
 READ, SEARCH = ResourceRead("rds.cluster", str(CLUSTER)), ResourceRead("es.domain", str(DOMAIN))
+SNAPSHOTS = ResourceRead("rds.snapshots", str(CLUSTER))
 
 
 def test_a_cluster_is_its_status_its_range_and_its_instances(cloud: Cloud) -> None:
@@ -61,3 +62,19 @@ def test_metrics_are_named_by_what_they_are_of() -> None:
         cluster_metric(DOMAIN, "CPUUtilization", "Maximum")
     with pytest.raises(ValueError, match="not a domain"):
         domain_metric(CLUSTER, "Nodes", "Minimum")
+
+
+def test_the_snapshots_of_a_cluster_are_those_that_were_made_by_hand(cloud: Cloud) -> None:
+    """How each is, and since when; of what does not exist RDS lists none, so it is asked."""
+    cloud.answers["DescribeDBClusters"] = lambda _: {"DBClusters": [{"Status": "available"}]}
+    one = {"DBClusterSnapshotIdentifier": "a", "Status": "creating", "SnapshotCreateTime": NOW, "KmsKeyId": "k"}
+    cloud.answers["DescribeDBClusterSnapshots"] = lambda _: {"DBClusterSnapshots": [one]}
+    found = gather(cloud.aws(), [SNAPSHOTS], now=NOW).resource(SNAPSHOTS)
+    assert found == {"Backups": [{name: value for name, value in one.items() if name != "KmsKeyId"}]}
+    [(_, asked)] = [each for each in cloud.calls if each[0] == "DescribeDBClusterSnapshots"]
+    assert (asked["DBClusterIdentifier"], asked["SnapshotType"]) == ("dms", "manual")
+    cloud.fail("DescribeDBClusters", "DBClusterNotFoundFault")
+    assert gather(cloud.aws(), [SNAPSHOTS], now=NOW).resource(SNAPSHOTS) is None
+    cloud.faults.clear()
+    cloud.answers["DescribeDBClusterSnapshots"] = lambda _: {"DBClusterSnapshots": [one] * 1001}
+    assert isinstance(gather(cloud.aws(), [SNAPSHOTS], now=NOW).resource(SNAPSHOTS), Unread)

@@ -102,6 +102,7 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.answers["DescribeContinuousBackups"] = lambda _: {"ContinuousBackupsDescription": {}}
     cloud.answers["ListBackups"] = lambda _: {"BackupSummaries": []}
     cloud.answers["DescribeDBClusters"] = lambda _: {"DBClusters": [{}]}
+    cloud.answers["DescribeDBClusterSnapshots"] = lambda _: {"DBClusterSnapshots": []}
     cloud.answers["DescribeDomain"] = lambda _: {"DomainStatus": {}}
     used = set()
     for query in one_of_each():

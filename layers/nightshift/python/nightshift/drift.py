@@ -42,8 +42,10 @@ UNDECLARED = frozenset(
         "appsync:CreateApiCache",
         "appsync:DeleteApiCache",
         "cloudformation:ContinueUpdateRollback",
+        "dynamodb:CreateBackup",
         "ecs:StopTask",
         "lambda:InvokeFunction",
+        "rds:CreateDBClusterSnapshot",
         "s3:DeleteObject",
         "s3:GetObject",
         "s3:ListBucket",
@@ -63,8 +65,8 @@ UNDECLARED = frozenset(
     }
 )
 """
-Tasks, messages, objects and runs, a cache where there was none, and what is only read under a write role: nobody
-declares these.
+Tasks, messages, objects, runs and backups, a cache where there was none, and what is only read under a write role:
+nobody declares these.
 """
 _ALWAYS: Mapping[str, Mapping[str, str]] = {
     "ecs:StopServiceDeployment": {"taskDefinition": "the one that ran before"},

@@ -66,6 +66,16 @@ def cluster(read: Reader, arn: Arn) -> Mapping[str, Any]:
     return _resource(read, ResourceRead("rds.cluster", str(arn)), "rds:DescribeDBClusters")
 
 
+def snapshots(read: Reader, arn: Arn) -> Mapping[str, Any]:
+    """The snapshots of an Aurora cluster. Raises Unreadable, or Missing where it does not exist."""
+    return _resource(read, ResourceRead("rds.snapshots", str(arn)), "rds:DescribeDBClusterSnapshots")
+
+
+def backups(read: Reader, arn: Arn) -> Mapping[str, Any]:
+    """The backups of a table. Raises Unreadable, or Missing where it does not exist."""
+    return _resource(read, ResourceRead("dynamodb.backups", str(arn)), "dynamodb:ListBackups")
+
+
 def domain(read: Reader, arn: Arn) -> Mapping[str, Any]:
     """A domain of OpenSearch. Raises Unreadable, or Missing where it does not exist."""
     return _resource(read, ResourceRead("es.domain", str(arn)), "es:DescribeDomain")

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from nightshift import __version__
 from nightshift.cli.answering import ack, approve, deny
+from nightshift.cli.backup import backup
 from nightshift.cli.context import Context, Declined, here
 from nightshift.cli.digest import digest
 from nightshift.cli.discover import discover
@@ -169,6 +170,7 @@ for _command, _panel in (
     (show, _RUN),
     (timeline, _RUN),
     (leases, _RUN),
+    (backup, _RUN),
     (approve, _RUN),
     (deny, _RUN),
     (ack, _RUN),

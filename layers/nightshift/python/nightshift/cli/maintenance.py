@@ -13,21 +13,18 @@ from typing import Annotated, Any
 
 import typer
 
-from nightshift.asking import ask, asked_incident, in_the_way
-from nightshift.cli import pages
+from nightshift.cli import pages, requests
 from nightshift.cli.context import Context, Declined, here
 from nightshift.cli.deployment import Deployment, Where, find
 from nightshift.cli.looking import policy_for, suggestion
 from nightshift.cli.options import AsJson, Config, Profile, Region, Stack, Table, Yes
 from nightshift.cli.switching import reason
 from nightshift.cli.telling import open_now
-from nightshift.config import Policy
 from nightshift.incidents import Event, Incidents
-from nightshift.model import Acknowledgement, Incident, Phase, Plan, Refusal, Request, SwitchState, Target
+from nightshift.model import Acknowledgement, Incident, Phase, Plan, Refusal, Request, Target
 from nightshift.remediations.ecs_maintenance import EcsMaintenance
 from nightshift.report import safe
 from nightshift.report.words import duration, moment, name_of
-from nightshift.service import connect
 
 __all__ = ["maintenance"]
 
@@ -80,24 +77,14 @@ def start(
     now = context.clock()
     ends = _when(until, now)
     policy = policy_for(context, config)
-    cure, aimed = _service(policy, target)
+    cure, aimed = requests.chosen(policy, EcsMaintenance, target, "service", "services")
     deployment = find(context, Where(config, stack, table, profile, region))
     request = Request(deployment.caller.arn, now, ends, why)
-    finding = cure.asked(aimed, request)
-    service = connect(policy, deployment.aws, deployment.environment, clock=context.clock)
-    told = service.engine.explain(aimed, cure, finding)
-    refusal = in_the_way(told)
-    if refusal is not None:
-        raise Declined(f"{name_of(str(aimed.arn))} is not stopped: {_said(refusal)}")
-    if told.plan is None:
-        raise Declined(f"{name_of(str(aimed.arn))} is not stopped: {pages.seen(told.observation)}")
-    if not yes:
-        _show(context, told.plan, finding.symptom)
-        typer.confirm(f"Stop {name_of(str(aimed.arn))} as {request.by}?", abort=True)
-    incident = asked_incident(policy, aimed, finding, request, told, told.plan)
-    if not ask(deployment.incidents, incident, now=now):
+    asked = requests.Asked(cure, aimed, cure.asked(aimed, request), request, "Stop", "is not stopped")
+    done = requests.put(context, policy, deployment, asked, yes=yes)
+    if done is None:
         raise _taken(deployment.incidents, cure, aimed)
-    _begun(context, deployment, incident, told.plan, [each for each in told.refusals if each.guard != "approval"])
+    _begun(context, deployment, *done)
 
 
 @maintenance.command("end")
@@ -139,7 +126,7 @@ def end(
         "It was not begun, and is withdrawn." if not incident.attempts else "It starts again within a minute or two."
     )
     context.tell(document, pages.lines((said, "bold green"), follows))
-    _warn(context, store)
+    requests.waits(context, store)
 
 
 @maintenance.command("list")
@@ -199,40 +186,12 @@ def _when(text: str, now: datetime) -> datetime:
     return ends
 
 
-def _service(policy: Policy, name: str) -> tuple[EcsMaintenance, Target]:
-    """The service that is meant. Raises Declined where there is none, or nobody has allowed this."""
-    cure = policy.remediations.get(EcsMaintenance.name)
-    if not isinstance(cure, EcsMaintenance):
-        raise Declined(
-            f"{EcsMaintenance.name} is not enabled in this configuration",
-            f"Write [remediations.{EcsMaintenance.name}] into it, and deploy",
-        )
-    takes = [target for target in policy.targets if cure.takes(target)]
-    matches = [target for target in takes if name in (str(target.arn), target.arn.name)]
-    if not matches:
-        names = [target.arn.name for target in takes]
-        raise Declined(f"{safe(name, 300)} is no service that {cure.name} takes", suggestion(name, names, "It takes"))
-    if len(matches) > 1:
-        raise Declined(
-            f"{safe(name, 80)} is the name of {len(matches)} services",
-            f"Name one of {', '.join(str(each.arn) for each in matches)}",
-        )
-    return cure, matches[0]
-
-
 # -- what is said ----------------------------------------------------------------------------------------------------
 
 
 def _asked(store: Incidents) -> list[Incident]:
-    return [each for each in open_now(store, _MOST) if each.finding.request is not None]
-
-
-def _said(refusal: Refusal) -> str:
-    return f"{safe(refusal.guard, 60)}: {safe(refusal.reason, 400, people=False)}"
-
-
-def _show(context: Context, plan: Plan, symptom: str) -> None:
-    context.out.print(pages.lines((safe(symptom, 600, people=False), "bold"), *pages.plan_lines(plan)), soft_wrap=True)
+    """What is open of it: a backup that people have asked for is none."""
+    return [each for each in open_now(store, _MOST) if each.remediation == EcsMaintenance.name]
 
 
 def _stands(incident: Incident) -> str:
@@ -264,8 +223,7 @@ def _begun(context: Context, deployment: Deployment, incident: Incident, plan: P
     document = {
         "schema": "nightshift.maintenance/1",
         **_document(incident),
-        "plan": pages.plan_document(plan),
-        "held_by": [pages.refusal_document(each) for each in held],
+        **requests.document(plan, held),
     }
     said = f"{name_of(incident.target)} is to be stopped: incident {incident.id}."
     ends = incident.deadline
@@ -278,23 +236,12 @@ def _begun(context: Context, deployment: Deployment, incident: Incident, plan: P
             f"  nightshift maintenance end {incident.target}",
         ),
     )
-    for each in held:
-        if each.guard != "kill-switch":
-            context.note(f"It waits: {_said(each)}")
-    _warn(context, deployment.incidents)
-
-
-def _warn(context: Context, store: Incidents) -> None:
-    switch = store.switch()
-    if switch.state is not SwitchState.ON:
-        state = switch.state.value if switch.state else "not on"
-        context.note(f"The kill switch is {state} ({safe(switch.reason, 400)}): nothing may be done before it is on.")
+    requests.waits(context, deployment.incidents, held)
 
 
 def _taken(store: Incidents, cure: EcsMaintenance, target: Target) -> Declined:
     """Somebody was faster, or has it stopped already."""
-    found = store.open_of(cure.name, str(target.arn))
-    other = store.get(found) if found else None
+    other = requests.first(store, cure, target)
     request = other.finding.request if other is not None else None
     if other is None or request is None:
         return Declined("it could not be written down", "Try again")

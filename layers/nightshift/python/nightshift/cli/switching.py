@@ -15,6 +15,7 @@ from nightshift.cli.options import AsJson, Config, Profile, Region, Stack, Table
 from nightshift.cli.telling import open_now
 from nightshift.incidents import Switch
 from nightshift.model import SwitchState
+from nightshift.remediations.ecs_maintenance import EcsMaintenance
 from nightshift.report import safe
 from nightshift.report.words import duration, moment
 
@@ -44,7 +45,7 @@ def status(
     store, now = deployment.incidents, context.clock()
     switch, brake, beat = store.switch(), store.brake(), store.heartbeat()
     open_ids = sorted(store.open_ids(), reverse=True)
-    stopped = [each for each in open_now(store, _MOST) if each.finding.request is not None]
+    stopped = [each for each in open_now(store, _MOST) if each.remediation == EcsMaintenance.name]
     age = now - beat[0] if beat else None
     stale = age is None or age > STALE
     document = {

@@ -10,6 +10,7 @@ from nightshift.remediations.archive_backup_due import ArchiveBackupDue
 from nightshift.remediations.archive_broken import ArchiveBroken
 from nightshift.remediations.archive_object_lost import ArchiveObjectLost
 from nightshift.remediations.aurora_saturated import AuroraSaturated
+from nightshift.remediations.backup_on_demand import BackupOnDemand
 from nightshift.remediations.backup_stale import BackupStale
 from nightshift.remediations.certificate_expiring import CertificateExpiring
 from nightshift.remediations.database_backup_stale import DatabaseBackupStale
@@ -44,6 +45,7 @@ from nightshift.remediations.visibility_timeout_short import VisibilityTimeoutSh
 __all__ = ["REMEDIATIONS"]
 
 REMEDIATIONS: tuple[type[Remediation], ...] = (
+    BackupOnDemand,  # before anything of it is changed
     EcsMaintenance,  # what people have stopped is left alone until they are done
     EcsDeploymentBad,  # first what was changed: whatever else is sick then may come of it, and waits
     EcsServiceStalled,  # then the consumer: letters that are sent back to one that hangs only die again

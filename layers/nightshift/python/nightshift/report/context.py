@@ -80,8 +80,12 @@ def state(incident: Incident, context: Context) -> str:
         return "WOULD ACT"
     asked = incident.finding.request is not None
     if incident.decided:
-        started = asked and incident.verdict is Verdict.FIXED and given_back(incident)
-        return "STARTED AGAIN" if started else (incident.verdict or Verdict.BROKEN).value.upper()
+        if asked and incident.verdict is Verdict.FIXED:
+            if given_back(incident):
+                return "STARTED AGAIN"
+            if incident.lease_ends is None:
+                return "DONE"
+        return (incident.verdict or Verdict.BROKEN).value.upper()
     if incident.phase is Phase.LEASED:
         return "STOPPED" if asked else "FIXED, ON LEASE"
     if asking(incident):

@@ -181,7 +181,10 @@ def _asked(incident: Incident) -> str:
     if incident.phase is Phase.LEASED:
         return "It is stopped, as somebody has asked, and starts again by itself. Nothing is wrong."
     if incident.phase in (Phase.OPEN, Phase.AWAITING) and incident.refusal is None and not asking(incident):
-        return "Somebody has asked for it to be stopped. Nothing is wrong."
+        what = "it to be stopped" if incident.plan is not None and incident.plan.lease is not None else "it"
+        return f"Somebody has asked for {what}. Nothing is wrong."
+    if incident.decided and incident.verdict is Verdict.FIXED and incident.lease_ends is None:
+        return "What somebody has asked for is done."
     if incident.decided and given_back(incident):
         return "It was stopped, as somebody had asked, and has been started again."
     return ""
@@ -457,6 +460,8 @@ def _verification(page: Page, incident: Incident, context: Context) -> None:
 def _proof(incident: Incident, context: Context) -> str:
     if incident.finding.request is not None and incident.lease_ends is not None:
         return "Passed: no task ran any more."
+    if incident.finding.request is not None and incident.verdict is Verdict.FIXED:
+        return "Passed: it is there, and available."
     match incident.phase:
         case Phase.ENDING | Phase.CLOSED:
             return {
@@ -602,6 +607,9 @@ def _for_asked(page: Page, incident: Incident, context: Context) -> bool:
     if incident.phase is Phase.LEASED:
         page.text("When the work is done, have it started again:")
         page.command(f"nightshift maintenance end {_whole(incident.target)}{where(incident, context)}")
+        return True
+    if incident.verdict is Verdict.FIXED and incident.lease_ends is None and incident.decided:
+        page.item("Go on with what it was asked for. When it is not needed any more, delete it: see UNDO BY HAND.")
         return True
     if not incident.decided or incident.lease_ends is None or not given_back(incident):
         return False

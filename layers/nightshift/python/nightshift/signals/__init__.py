@@ -23,7 +23,7 @@ from nightshift.signals.alarms import alarm_pieces
 from nightshift.signals.archives import archive_pieces
 from nightshift.signals.backups import backup_pieces
 from nightshift.signals.batch import Answer, Piece
-from nightshift.signals.clusters import cluster_pieces
+from nightshift.signals.clusters import cluster_pieces, snapshot_pieces
 from nightshift.signals.domains import domain_pieces
 from nightshift.signals.functions import function_pieces
 from nightshift.signals.hours import hour_pieces
@@ -136,6 +136,12 @@ KINDS: Mapping[str, Kind] = {
     "lambda.mappings": Kind("lambda:function", ("lambda:ListEventSourceMappings",), mapping_pieces),
     "lambda.policy": Kind("lambda:function", ("lambda:GetPolicy",), policy_pieces, alone=True),
     "rds.cluster": Kind("rds:cluster", ("rds:DescribeDBClusters",), cluster_pieces),
+    "rds.snapshots": Kind(
+        "rds:cluster",
+        ("rds:DescribeDBClusterSnapshots", "rds:DescribeDBClusters"),
+        snapshot_pieces,
+        alone=True,
+    ),
     "es.domain": Kind("es:domain", ("es:DescribeDomain",), domain_pieces),
     "ecs.service": Kind("ecs:service", ("ecs:DescribeServices",), service_pieces),
     "s3.notifications": Kind("s3:bucket", ("s3:GetBucketNotification",), notification_pieces, alone=True),

@@ -21,7 +21,7 @@ from nightshift.signals.batch import Answer, Piece
 if TYPE_CHECKING:
     from nightshift.aws import Aws
 
-__all__ = ["cluster_pieces"]
+__all__ = ["cluster_pieces", "snapshot_pieces"]
 
 Located: TypeAlias = Mapping[ResourceRead, Arn]
 
@@ -36,6 +36,8 @@ _KEPT = (
     "ServerlessV2ScalingConfiguration",
     "Status",
 )
+_OF_SNAPSHOT = ("DBClusterSnapshotIdentifier", "SnapshotCreateTime", "Status")
+_SNAPSHOTS = 1000  # of a cluster; an account may have a hundred, unless AWS has raised that
 
 
 def cluster_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
@@ -52,3 +54,23 @@ def _cluster(aws: Aws, read: ResourceRead, arn: Arn) -> dict[ResourceRead, Answe
     if not found:
         return {read: None}
     return {read: {name: found[0][name] for name in _KEPT if name in found[0]}}
+
+
+def snapshot_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
+    """One piece a cluster, of two calls."""
+    for read, arn in reads.items():
+        yield Piece((read,), partial(_snapshots, aws, read, arn))
+
+
+def _snapshots(aws: Aws, read: ResourceRead, arn: Arn) -> dict[ResourceRead, Answer]:
+    if _cluster(aws, read, arn)[read] is None:
+        return {read: None}
+    found = aws.pages(
+        "rds",
+        "DescribeDBClusterSnapshots",
+        "DBClusterSnapshots",
+        limit=_SNAPSHOTS,
+        DBClusterIdentifier=arn.name,
+        SnapshotType="manual",
+    )
+    return {read: {"Backups": [{name: each[name] for name in _OF_SNAPSHOT if name in each} for each in found]}}
