@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -52,11 +52,11 @@ def query(arn: Arn) -> ResourceRead:
     return read("rds.snapshots" if arn is CLUSTER else "dynamodb.backups", arn)
 
 
-def backup(arn: Arn, name: str, status: str = "available", **more: Any) -> dict[str, Any]:
+def backup(arn: Arn, name: str, status: str = "available", at: datetime | None = NOW) -> dict[str, Any]:
     """A backup or a snapshot as AWS lists it."""
     if arn is CLUSTER:
-        return {"DBClusterSnapshotIdentifier": name, "Status": status, "SnapshotCreateTime": NOW} | more
-    return {"BackupName": name, "BackupStatus": status.upper(), "BackupCreationDateTime": NOW} | more
+        return {"DBClusterSnapshotIdentifier": name, "Status": status, "SnapshotCreateTime": at}
+    return {"BackupName": name, "BackupStatus": status.upper(), "BackupCreationDateTime": at}
 
 
 def account(arn: Arn, *backups: dict[str, Any], status: str = "available", **more: Any) -> Account:
@@ -168,13 +168,12 @@ def test_what_cannot_be_listed_is_not_backed_up(arn: Arn) -> None:
 @BOTH
 def test_the_evidence_says_which_is_the_newest_already(arn: Arn) -> None:
     """Perhaps that is enough; what is being made, or has failed, counts for nothing."""
-    time = "SnapshotCreateTime" if arn is CLUSTER else "BackupCreationDateTime"
     found = diagnosed(
         arn,
-        backup(arn, "old", **{time: NOW - timedelta(days=2)}),
-        backup(arn, "newer", **{time: NOW - timedelta(days=1)}),
+        backup(arn, "old", at=NOW - timedelta(days=2)),
+        backup(arn, "newer", at=NOW - timedelta(days=1)),
         backup(arn, "broken", "failed"),
-        backup(arn, "timeless", **{time: None}),
+        backup(arn, "timeless", at=None),
     )
     assert found.evidence == ("asked for at 2026-11-19 03:00 UTC", "the newest made by hand is newer")
     assert found.cause == f"{ME} is about to change {'dms' if arn is CLUSTER else 'orders'}: another sort key"
