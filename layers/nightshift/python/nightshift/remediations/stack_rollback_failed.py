@@ -141,7 +141,7 @@ class StackRollbackFailed(Remediation):
             summary=f"continue the rollback of the stack {name}, skipping nothing",
             steps=(Step("continue", (call,), settle=timedelta(minutes=1), why=why),),
             risk=f"high: CloudFormation changes what is in the stack, with {facts['role']}; it fails again unless what "
-            "failed was mended before",
+            "failed was mended before. Back up first what is in it and must not be lost",
             undo_by_hand="nothing takes a rollback back: deploy the stack anew",
             final=True,
             asks=True,
