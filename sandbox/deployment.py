@@ -49,6 +49,9 @@ _HANDLERS: dict[str, Handler] = {
     "digest": digest.handler,
 }
 
+_WRITES = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWriteItems")
+"""every operation of DynamoDB by which anybody here writes an item"""
+
 TICK_TIMEOUT = timedelta(seconds=120)
 """as infra/functions.py sets it"""
 
@@ -97,9 +100,12 @@ class Deployment:
         self._registry = registry
         self.policy: Policy = parse_toml(toml, path="sandbox.toml", registry=registry)
         self._had_one = False
+        self._known: list[Incident] | None = None
         self._stack = ExitStack()
         self.environment = self._make()
         self.incidents = Incidents(self._aws(), self.environment.table)
+        for operation in _WRITES:
+            world.seam.after("dynamodb", operation, self._forget)
 
     def __enter__(self) -> Self:
         scratch = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="nightshift-")))
@@ -174,8 +180,11 @@ class Deployment:
 
     @property
     def all(self) -> list[Incident]:
-        """Every incident, oldest first."""
-        return sorted(self.incidents.recent(limit=sys.maxsize), key=lambda incident: (incident.opened_at, incident.id))
+        """Every incident, oldest first. Read again when a table was written to: whoever waits for one asks every second."""
+        if self._known is None:
+            found = self.incidents.recent(limit=sys.maxsize)
+            self._known = sorted(found, key=lambda incident: (incident.opened_at, incident.id))
+        return list(self._known)
 
     def of(self, remediation: str) -> list[Incident]:
         """The incidents of one remediation, oldest first."""
@@ -197,6 +206,9 @@ class Deployment:
 
     def _aws(self) -> Aws:
         return Aws(self.world.region, run=Serial())
+
+    def _forget(self, *_: object) -> None:
+        self._known = None
 
     @property
     def _operator(self) -> str:

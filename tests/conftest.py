@@ -21,6 +21,7 @@ _VARIABLES = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
+    "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",  # as in every world: where one was before, moto would read them for each test
 }
 _NOT_OURS = (
     "AWS_PROFILE",
