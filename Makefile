@@ -24,6 +24,8 @@ export AWS_EC2_METADATA_DISABLED := true
 export CDK_DISABLE_CLI_TELEMETRY := true
 export JSII_NODE := $(CURDIR)/$(BIN)/node
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# An image for containers often forbids it. Then every process of every test compiles the SDK, moto and the CDK again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What runs here can reach nobody's account: no profile, no credentials, no endpoint of the caller's shell.
 OFFLINE := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_ROLE_ARN -u AWS_WEB_IDENTITY_TOKEN_FILE \

@@ -15,15 +15,16 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from unittest.mock import patch
 
-from nightshift import edge
+from nightshift import edge, remediations
 from nightshift.asking import ask, asked_incident, in_the_way
 from nightshift.aws import Aws, Serial
-from nightshift.config import Policy, parse_toml, to_json
+from nightshift.config import Policy, from_json, parse_toml, to_json
 from nightshift.environment import Environment
 from nightshift.escalation import level_name
 from nightshift.incidents import Event, Incidents
@@ -54,6 +55,18 @@ _WRITES = ("PutItem", "UpdateItem", "DeleteItem", "BatchWriteItem", "TransactWri
 
 TICK_TIMEOUT = timedelta(seconds=120)
 """as infra/functions.py sets it"""
+
+
+@lru_cache(maxsize=64)
+def _written(toml: str, registry: tuple[type[Remediation], ...]) -> Policy:
+    """Speed only: nothing in a policy can be changed, so that whoever has the same text may have the same policy."""
+    return parse_toml(toml, path="sandbox.toml", registry=registry)
+
+
+@lru_cache(maxsize=64)
+def _shipped(json: str, registry: tuple[type[Remediation], ...]) -> Policy:
+    """As above: every environment that starts afresh reads what was shipped, which is a seventh of the simulation."""
+    return from_json(json, registry=registry)
 
 
 def make_table(dynamodb: Any, name: str) -> None:
@@ -98,7 +111,7 @@ class Deployment:
         self.world = world
         self._handler = handlers or _HANDLERS.__getitem__
         self._registry = registry
-        self.policy: Policy = parse_toml(toml, path="sandbox.toml", registry=registry)
+        self.policy: Policy = _written(toml, tuple(remediations.REMEDIATIONS if registry is None else registry))
         self._had_one = False
         self._known: list[Incident] | None = None
         self._stack = ExitStack()
@@ -114,6 +127,9 @@ class Deployment:
         self._stack.enter_context(patch.dict(os.environ, self._variables(self.config)))
         if self._registry is not None:
             self._stack.enter_context(patch("nightshift.remediations.REMEDIATIONS", tuple(self._registry)))
+        self._stack.enter_context(
+            patch("nightshift.service.from_json", lambda text: _shipped(text, tuple(remediations.REMEDIATIONS)))
+        )
         edge.forget()
         self._stack.callback(edge.forget)
         self._host()
@@ -180,7 +196,7 @@ class Deployment:
 
     @property
     def all(self) -> list[Incident]:
-        """Every incident, oldest first. Read again when a table was written to: whoever waits for one asks every second."""
+        """Every incident, oldest first; read again once a table was written to, for who waits asks all the time."""
         if self._known is None:
             found = self.incidents.recent(limit=sys.maxsize)
             self._known = sorted(found, key=lambda incident: (incident.opened_at, incident.id))

@@ -41,10 +41,14 @@ class Cloud:
         self.session = boto3.Session("testing", "testing", "testing", region_name=REGION)
         self.session.events.register("provide-client-params", self._remember)
         self.session.events.register("before-call", self._answer)
+        self._ways = {
+            threads: Aws(REGION, session=self.session, run=Threads() if threads else Serial())
+            for threads in (False, True)
+        }
 
     def aws(self, *, threads: bool = False) -> Aws:
-        """The way to this account."""
-        return Aws(REGION, session=self.session, run=Threads() if threads else Serial())
+        """The way to this account, with its clients: making those takes longer than all that is asked of them."""
+        return self._ways[threads]
 
     @property
     def count(self) -> Counter[str]:

@@ -50,8 +50,8 @@ def hours_of(now: datetime) -> tuple[datetime, ...]:
 
 def prefix_of(keys: str, hour: datetime) -> str:
     """What the keys of an hour's objects start with."""
-    for part in ("%Y", "%m", "%d", "%H"):
-        keys = keys.replace(part, hour.strftime(part))
+    for part, number in (("%Y", hour.year), ("%m", hour.month), ("%d", hour.day), ("%H", hour.hour)):
+        keys = keys.replace(part, f"{number:02}")
     return keys
 
 
@@ -61,12 +61,12 @@ def _hours(aws: Aws, read: ResourceRead, arn: Arn, now: datetime) -> dict[Resour
     after = min(prefixes)[:-1]  # a key may be as short as its prefix, and is listed only after what comes before it
     where = {"Bucket": bucket, "Prefix": keys.partition("%Y")[0], "StartAfter": after}
     length = len(next(iter(prefixes)))
-    found: Counter[str] = Counter()
+    found: Counter[datetime] = Counter()
     try:
         for each in aws.pages("s3", "ListObjectsV2", "Contents", limit=LISTED, **where):
             hour = prefixes.get(each["Key"][:length])
             if hour is not None and each["Size"] > 0:
-                found[hour.strftime(HOUR)] += 1
+                found[hour] += 1
     except Missing:
         return {read: None}
-    return {read: {"Hours": dict(found)}}
+    return {read: {"Hours": {hour.strftime(HOUR): count for hour, count in found.items()}}}
