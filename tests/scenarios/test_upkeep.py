@@ -95,10 +95,9 @@ def night(*remediations: str, mode: str = "observe", more: str = "", thin: bool 
 
 @pytest.mark.scenario("3.14", "secret-rotation-overdue")
 @pytest.mark.scenario("2.18", "secret-rotation-overdue")
-@pytest.mark.parametrize("thin", [True, False])
-def test_a_rotation_that_fails_is_told_once_and_over_when_it_was_mended(thin: bool) -> None:
+def test_a_rotation_that_fails_is_told_once_and_over_when_it_was_mended() -> None:
     """Its function broke: a day after its date has passed it is told, within the hour, and no value is ever read."""
-    with night(SECRETS, thin=thin) as on:
+    with night(SECRETS) as on:
         secret = on.system.rotated
         secret.works = False
         secret.due = on.world.now - timedelta(hours=23)
@@ -133,9 +132,10 @@ def test_a_rotation_that_is_only_late_is_not_told() -> None:
 
 
 @pytest.mark.scenario("2.18", "secret-rotation-overdue")
-def test_an_old_secret_is_told_by_the_age_of_its_value() -> None:
+@pytest.mark.parametrize("thin", [True, False])
+def test_an_old_secret_is_told_by_the_age_of_its_value(thin: bool) -> None:
     """Somebody changed its description yesterday, which makes it no younger."""
-    with night(SECRETS) as on:
+    with night(SECRETS, thin=thin) as on:
         on.system.neglect(on.system.by_hand, 100)
         on.until(lambda: on.world.mail)
         on.told(
