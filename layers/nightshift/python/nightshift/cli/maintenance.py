@@ -22,6 +22,7 @@ from nightshift.cli.options import AsJson, Config, Profile, Region, Stack, Table
 from nightshift.cli.switching import reason
 from nightshift.cli.telling import open_now
 from nightshift.config import Policy
+from nightshift.health import seen
 from nightshift.incidents import Event, Incidents
 from nightshift.model import Acknowledgement, Incident, Phase, Plan, Refusal, Request, SwitchState, Target
 from nightshift.remediations.ecs_maintenance import EcsMaintenance
@@ -90,7 +91,7 @@ def start(
     if refusal is not None:
         raise Declined(f"{name_of(str(aimed.arn))} is not stopped: {_said(refusal)}")
     if told.plan is None:
-        raise Declined(f"{name_of(str(aimed.arn))} is not stopped: {pages.seen(told.observation)}")
+        raise Declined(f"{name_of(str(aimed.arn))} is not stopped: {seen(told.observation)}")
     if not yes:
         _show(context, told.plan, finding.symptom)
         typer.confirm(f"Stop {name_of(str(aimed.arn))} as {request.by}?", abort=True)
