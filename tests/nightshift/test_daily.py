@@ -139,10 +139,10 @@ def test_alarms_incidents_and_loans_have_their_lists() -> None:
     text = page(daily)
     assert "high: raised, for 3 d; about a, b, c and 1 more" in text
     assert "dark: without data, AWS does not say since when; about letters" in text
-    assert "besides, 2 alarms of this account about nothing that is registered here" in text
+    assert "Besides, 2 alarms about nothing that is registered here." in text
     assert "sqs-dlq-backlog on letters of post, awaiting since 2026-11-27 06:00:00 UTC [SEV2]" in text
     assert "letters: two tasks more; until 2026-11-27 07:00:00 UTC; $0.50 an hour" in text
-    assert "UNKNOWN not the same as healthy - x: denied" in text
+    assert "NOT READ - x: denied" in text
 
 
 def test_a_report_is_bounded_and_counts_what_it_leaves_off() -> None:

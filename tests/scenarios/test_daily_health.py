@@ -139,7 +139,7 @@ def test_an_alarm_that_nobody_looks_after_is_told_with_what_it_is_about() -> Non
         text = " ".join(mail.text.split())
         assert "letters-high: raised, for 2 d" in text
         assert "about dms-processing-dlq-prod" in text
-        assert "besides, 1 alarm of this account about nothing that is registered here" in text
+        assert "Besides, 1 alarm about nothing that is registered here." in text
         assert "elsewhere" not in text
         assert "young" not in text
 

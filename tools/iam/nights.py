@@ -776,7 +776,7 @@ def _play_health() -> Night:
         toml = configuration(system, mode="observe", settings=_SETTINGS).replace("[notify]", f"[notify]\n{_DAILY}")
         toml = toml.replace("[[systems]]", f"{enabled}\n[[systems]]", 1) + api_target(system, mode="observe")
         toml += functions_target(functions, mode="observe") + table_target(tables, mode="observe")
-        toml += graphql_target(api, mode="observe", stands=False) + aurora_target(database, mode="observe")
+        toml += graphql_target(api, mode="observe", cache=None) + aurora_target(database, mode="observe")
         with Deployment(world, toml + processing_target(processing, mode="observe")) as nightshift:
             nightshift.incidents.note_reported("health", "2026-11-18", world.now)
             stage = Stage(world, system, nightshift)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
 
 from nightshift.config import Policy
 from nightshift.daily import Daily, OpenIncident, StuckAlarm
-from nightshift.health import CUSTOMER, SystemHealth, TargetHealth
+from nightshift.health import CUSTOMER, Check, SystemHealth, TargetHealth
 from nightshift.model import Severity
 from nightshift.report.digest import lent_line
 from nightshift.report.notices import Notice
@@ -15,6 +17,8 @@ from nightshift.report.safe import safe
 from nightshift.report.words import Page, capped, count, duration, moment, name_of, shell, utc
 
 __all__ = ["daily_notice", "not_built", "render_daily"]
+
+T = TypeVar("T")
 
 _SHOWN = 40
 """lines of one list: with all lists full a report is about a quarter of what SNS takes"""
@@ -69,14 +73,18 @@ def render_daily(daily: Daily, policy: Policy) -> str:
     _watched(page, daily)
     if len(daily.systems) > 1 and all(system.health == "sick" for system in daily.systems):
         page.text("Every system is sick at once: look for what they share first.")
-    _listed(page, "SICK", "", _wrong(daily, "sick"))
-    _listed(page, "UNKNOWN", "not the same as healthy", [*_wrong(daily, "unknown"), *_not_read(daily)])
-    _listed(page, "SYSTEMS", "", map(_system, daily.systems))
-    _listed(page, "ALARMS", "unchanged for more than a day", _alarms(daily))
-    _listed(page, "OPEN INCIDENTS", "", map(_incident, daily.incidents))
-    _listed(page, "STILL LENT", "temporary changes that are out", map(lent_line, daily.lent))
-    _listed(page, "MEASURED", "judged by nobody", _figures(daily))
-    _listed(page, "HEALTHY", "", _healthy(daily.systems))
+    _listed(page, "SICK", "", _wrong(daily, "sick"), _wrong_line)
+    _listed(page, "UNKNOWN", "not the same as healthy", _wrong(daily, "unknown"), _wrong_line)
+    _listed(page, "NOT READ", "", daily.not_read, partial(safe, limit=400))
+    _listed(page, "SYSTEMS", "", daily.systems, _system)
+    _listed(page, "ALARMS", "unchanged for more than a day", daily.alarms, partial(_alarm, daily))
+    if daily.other_alarms:
+        page.text(f"Besides, {count(daily.other_alarms, 'alarm')} about nothing that is registered here.")
+    _listed(page, "OPEN INCIDENTS", "", daily.incidents, _incident)
+    _listed(page, "STILL LENT", "temporary changes that are out", daily.lent, lent_line)
+    _listed(page, "MEASURED", "judged by nobody", _figures(daily), _figure)
+    well = [system for system in daily.systems if any(each.health == "healthy" for each in system.targets)]
+    _listed(page, "HEALTHY", "", well, _healthy)
     page.section("MORE")
     where = f"--config {shell(policy.name)}"
     page.command(f"nightshift health {where}")
@@ -90,31 +98,31 @@ def _watched(page: Page, daily: Daily) -> None:
         page.text(f"NOT WATCHED: the last sweep that is known of was completed {when}.")
 
 
-def _listed(page: Page, heading: str, note: str, lines: Iterable[str]) -> None:
-    lines = [*lines]
-    if lines:
+def _listed(page: Page, heading: str, note: str, items: Sequence[T], line: Callable[[T], str]) -> None:
+    """A list with its heading; only what is shown of it is written out."""
+    if items:
         page.section(heading, note)
-        page.items(lines, _SHOWN)
+        few, rest = capped(items, _SHOWN)
+        page.items(map(line, few), _SHOWN)
+        if rest:
+            page.text(f"… and {rest:,} more", 4)
 
 
-def _wrong(daily: Daily, word: str) -> Iterator[str]:
+def _wrong(daily: Daily, word: str) -> list[tuple[TargetHealth, list[Check]]]:
     """Each target of which something is so, with what that is; and one that nothing judges."""
-    for each in _targets(daily):
-        checks = [check for check in each.checks if check.health == word]
-        if checks:
-            few, rest = capped(checks, _CHECKS)
-            said = "; ".join(f"{safe(check.what, 80)}: {safe(check.seen, 200)}" for check in few)
-            yield f"{_name(each)}: {said}{f'; and {rest:,} more' if rest else ''}"
-        elif word == each.health:
-            yield f"{_name(each)}: nothing here says how it is"
+    found = [(each, [check for check in each.checks if check.health == word]) for each in _targets(daily)]
+    return [(each, checks) for each, checks in found if checks or each.health == word]
+
+
+def _wrong_line(wrong: tuple[TargetHealth, list[Check]]) -> str:
+    each, checks = wrong
+    few, rest = capped(checks, _CHECKS)
+    said = "; ".join(f"{safe(check.what, 80)}: {safe(check.seen, 200)}" for check in few)
+    return f"{_name(each)}: {said or 'nothing here says how it is'}{f'; and {rest:,} more' if rest else ''}"
 
 
 def _name(each: TargetHealth) -> str:
     return f"{name_of(str(each.target.arn))} of {safe(each.target.group, 80)} ({each.target.arn.kind})"
-
-
-def _not_read(daily: Daily) -> Iterator[str]:
-    return (safe(each, 400) for each in daily.not_read)
 
 
 def _system(system: SystemHealth) -> str:
@@ -129,13 +137,7 @@ def _sums(found: Iterable[str]) -> str:
     return ", ".join(f"{sums[word]:,} {word}" for word in _WORDS if sums[word])
 
 
-def _alarms(daily: Daily) -> Iterator[str]:
-    yield from (_alarm(each, daily) for each in daily.alarms)
-    if daily.other_alarms:
-        yield f"besides, {count(daily.other_alarms, 'alarm')} of this account about nothing that is registered here"
-
-
-def _alarm(alarm: StuckAlarm, daily: Daily) -> str:
+def _alarm(daily: Daily, alarm: StuckAlarm) -> str:
     word = "raised" if alarm.state == "ALARM" else "without data"
     since = "AWS does not say since when" if alarm.since is None else f"for {duration(daily.at - alarm.since)}"
     few, rest = capped(alarm.about, _CHECKS)
@@ -149,20 +151,26 @@ def _incident(each: OpenIncident) -> str:
     return f"{said} [{each.severity.value}] ({safe(each.id, 100)})"
 
 
-def _figures(daily: Daily) -> Iterator[str]:
-    for each in _targets(daily):
-        for check in each.checks:
-            if not check.health and check.what not in _NOT_FIGURES:
-                yield f"{_name(each)}: {safe(check.seen, 200)}"
-
-
 _NOT_FIGURES = {"log"}
 """how a person finds the errors of a log is in `nightshift health`: a command is no figure"""
 
 
-def _healthy(systems: Sequence[SystemHealth]) -> Iterator[str]:
-    for system in systems:
-        names = [name_of(str(each.target.arn)) for each in system.targets if each.health == "healthy"]
-        few, rest = capped(names, _NAMES)
-        if few:
-            yield f"{safe(system.name, 80)}: {', '.join(few)}{f' and {rest:,} more' if rest else ''}"
+def _figures(daily: Daily) -> list[tuple[TargetHealth, Check]]:
+    return [
+        (each, check)
+        for each in _targets(daily)
+        for check in each.checks
+        if not check.health and check.what not in _NOT_FIGURES
+    ]
+
+
+def _figure(figure: tuple[TargetHealth, Check]) -> str:
+    each, check = figure
+    return f"{_name(each)}: {safe(check.seen, 200)}"
+
+
+def _healthy(system: SystemHealth) -> str:
+    names = [str(each.target.arn) for each in system.targets if each.health == "healthy"]
+    few, rest = capped(names, _NAMES)
+    more = f" and {rest:,} more" if rest else ""
+    return f"{safe(system.name, 80)}: {', '.join(map(name_of, few))}{more}"
