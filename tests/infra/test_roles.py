@@ -284,8 +284,8 @@ def test_whoever_tells_the_days_health_reads_what_the_sweep_reads_and_how_things
     asked = synthesize(parse_toml(TOML.replace("[notify]", '[notify]\nhealth_at = "07:00"'), path="t"), tmp_path)
     role = role_of(asked, "DigestRole")
     looks = {(action, resource) for action, resource, _ in allowed(asked, role) if LOOKS.fullmatch(action)}
-    sweep = {each for each in allowed(template, role_of(template, "SweepRole")) if LOOKS.fullmatch(each[0])}
-    elsewhere = {(action, resource) for action, resource, _ in sweep if not resource.startswith("${")}
+    sweep = {(action, resource) for action, resource, _ in allowed(template, role_of(template, "SweepRole"))}
+    elsewhere = {each for each in sweep if LOOKS.fullmatch(each[0]) and not each[1].startswith("${")}
     assert elsewhere <= looks
     assert ("cloudwatch:DescribeAlarms", "*") in looks
     assert may(asked, role, "ecs:DescribeServices", SERVICE)
