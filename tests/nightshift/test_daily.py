@@ -11,7 +11,7 @@ from nightshift.daily import MOST, STUCK, Daily, OpenIncident, StuckAlarm, today
 from nightshift.digests import Lent
 from nightshift.health import Check, SystemHealth, TargetHealth, needs, reads
 from nightshift.incidents import Incidents
-from nightshift.model import Arn, Customer, Healthy, Severity, Target, Triggers
+from nightshift.model import Arn, Customer, Finding, Healthy, Incident, Phase, Severity, Target, Triggers, Verdict
 from nightshift.report.daily import daily_notice, not_built, render_daily
 from nightshift.report.notices import BODY_LIMIT
 from nightshift.sweep import Look
@@ -285,21 +285,56 @@ def test_alarms_that_cannot_be_read_leave_the_rest_told(cloud: Cloud) -> None:
     assert "AccessDenied" in why
 
 
+def record(number: int, **more: Any) -> Incident:
+    """An incident of the day before."""
+    at = NOW - timedelta(days=1)
+    facts: dict[str, Any] = {
+        "id": f"20261126T060{number}-00000000",
+        "remediation": "cure",
+        "target": f"{QUEUE}-{number}",
+        "group": "post",
+        "opened_at": at,
+        "look_at": at,
+        "deadline": at + timedelta(hours=6),
+        "finding": Finding("cure", QUEUE, "it hurts"),
+    }
+    return Incident(**(facts | more))
+
+
+def test_what_is_open_and_what_was_left_out_is_told(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ended and is back is in neither list; a record that nobody can read is said."""
+    ended = {"phase": Phase.CLOSED, "verdict": Verdict.ESCALATED, "closed_at": NOW}
+    records = {
+        "open": record(1),
+        "lent": record(2, lent=True),
+        "left out": record(3, lent=True, **ended),
+        "over": record(4, **ended),
+        "unreadable": None,
+    }
+    monkeypatch.setattr(Incidents, "open_ids", lambda *_, **__: ["open", "lent", "over"])
+    monkeypatch.setattr(Incidents, "ended", lambda *_, **__: ["left out", "over", "unreadable"])
+    monkeypatch.setattr(Incidents, "records", lambda _, ids: (records[each] for each in ids))
+    found = look_at(cloud)
+    assert [each.target[-1] for each in found.incidents] == ["1", "2"]
+    assert [(each.target[-1], each.left_out) for each in found.lent] == [("2", False), ("3", True)]
+    assert found.not_read == ("records that nobody can read: 1",)
+
+
 # -- what reading takes ----------------------------------------------------------------------------------------------
 
 
 def test_what_reading_a_target_takes_is_said_beforehand() -> None:
     """A role is made from it: HeadBucket and the archive of a bucket of triggers, the targets of a load balancer."""
     service = Arn.parse(f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/prod/api")
-    queues = [Arn.parse(f"{QUEUE}{end}") for end in ("", "-dlq")]
-    triggers = Triggers("triggers/", "archive/", (Customer("acme", *queues, service),))
+    queue, dead = Arn.parse(QUEUE), Arn.parse(f"{QUEUE}-dlq")
+    triggers = Triggers("triggers/", "archive/", (Customer("acme", queue, dead, service),))
     bucket = Target(Arn.parse("arn:aws:s3:::bucket"), "post", triggers=triggers)
     assert [*needs(bucket)] == [
         ("s3:ListBucket", "arn:aws:s3:::bucket"),
         ("s3:ListBucket", "arn:aws:s3:::bucket/archive/"),
     ]
-    assert [each.key for each in reads(bucket) if hasattr(each, "key")] == [str(service), *map(str, queues)]
+    assert [each.key for each in reads(bucket) if hasattr(each, "key")] == [str(service), str(queue), str(dead)]
     group = Arn.parse(f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/api/1")
-    api = Target(service, "post", target_group=group, queue=queues[0])
+    api = Target(service, "post", target_group=group, queue=queue)
     assert [*needs(api)] == [("elasticloadbalancing:DescribeTargetHealth", str(group))]
-    assert [each.key for each in reads(api) if hasattr(each, "key")] == [str(service), str(queues[0])]
+    assert [each.key for each in reads(api) if hasattr(each, "key")] == [str(service), str(queue)]
