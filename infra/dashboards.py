@@ -10,21 +10,30 @@ from constructs import Construct
 
 from infra.watching import QueueAlarms, QueueMetrics, ServiceAlarms
 from infra.watching_base import Alarms
-from infra.watching_serverless import ClusterAlarms, FunctionAlarms, GraphAlarms, TableAlarms, TriggerMetrics
+from infra.watching_serverless import (
+    BucketMetrics,
+    ClusterAlarms,
+    FunctionAlarms,
+    GraphAlarms,
+    TableAlarms,
+    TriggerMetrics,
+)
 
 __all__ = ["SystemDashboard"]
 
 _ROW = 24
 """CloudWatch's columns"""
 _HEIGHT = 6
+_BUCKETS = 50
+"""that one graph has room for: CloudWatch would draw 500 lines, and nobody could tell them apart"""
 
 
 class SystemDashboard(Construct):
     """
     One CloudWatch dashboard for what makes one system: what it has alarms ``about``, and what it works off.
 
-    ``waiting`` are the queues that it works off, ``triggers`` what it counts of its own triggers. Raises ValueError for
-    a dashboard of nothing.
+    ``waiting`` are the queues that it works off, ``triggers`` what it counts of its own triggers, ``stored`` the
+    buckets whose size is drawn. Raises ValueError for a dashboard of nothing.
     """
 
     def __init__(
@@ -36,9 +45,10 @@ class SystemDashboard(Construct):
         about: Sequence[Alarms] = (),
         waiting: Sequence[QueueMetrics] = (),
         triggers: TriggerMetrics | None = None,
+        stored: Sequence[BucketMetrics] = (),
     ) -> None:
         super().__init__(scope, id_)
-        if not about and not waiting and triggers is None:
+        if not about and not waiting and not stored and triggers is None:
             raise ValueError(f"{dashboard_name}: a dashboard of nothing. Name services, functions, queues or the like")
         rows: list[list[cloudwatch.IWidget]] = []
         if about:
@@ -56,6 +66,8 @@ class SystemDashboard(Construct):
         ]
         if queues:
             rows.append(list(queues))
+        if stored:
+            rows.append(_of_buckets(stored))
         cloudwatch.Dashboard(
             self,
             "Dashboard",
@@ -223,6 +235,21 @@ def _of_cluster(cluster: ClusterAlarms) -> list[cloudwatch.IWidget]:
             [_label(metrics.connections(), "connections")],
             right=[_label(metrics.capacity(), "capacity units")],
         ),
+        _graph(
+            f"{name}: bytes",
+            [_label(metrics.stored(), "in its volume")],
+            right=[_label(metrics.free(), "free for temporary tables and logs")],
+        ),
+    ]
+
+
+def _of_buckets(buckets: Sequence[BucketMetrics]) -> list[cloudwatch.IWidget]:
+    """Two weeks of them: S3 measures once a day, so that of a night there may be nothing to draw."""
+    few = buckets[:_BUCKETS]
+    cut = f" (the first {_BUCKETS} of {len(buckets)} buckets)" if len(buckets) > _BUCKETS else ""
+    return [
+        _graph(f"Buckets: {what}{cut}", [_label(measured(each), each.bucket_name) for each in few], days=14)
+        for what, measured in (("bytes, standard storage", BucketMetrics.stored), ("objects", BucketMetrics.objects))
     ]
 
 
@@ -237,8 +264,13 @@ def _graph(
     limits: dict[str, float] | None = None,
     right: Sequence[cloudwatch.IMetric] = (),
     right_limits: dict[str, float] | None = None,
+    days: int | None = None,
 ) -> cloudwatch.GraphWidget:
-    """A graph with what its alarms go off at. It begins at nothing: cut off below, a ripple looks like a wave."""
+    """
+    A graph with what its alarms go off at. It begins at nothing: cut off below, a ripple looks like a wave.
+
+    It shows so many ``days``, and else what the page shows.
+    """
     return cloudwatch.GraphWidget(
         title=title,
         left=list(left),
@@ -247,6 +279,7 @@ def _graph(
         right_annotations=_lines(right_limits),
         left_y_axis=cloudwatch.YAxisProps(min=0),
         right_y_axis=cloudwatch.YAxisProps(min=0),
+        start=f"-P{days}D" if days is not None else None,
         width=_ROW // 2,
         height=_HEIGHT,
     )

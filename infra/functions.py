@@ -108,7 +108,7 @@ class Functions(Construct):
         self.sweep = self._make_sweep(reads_of_sweep(policy, place))
         self.alarm = self._make_alarm()
         self.tick, self.tick_role = self._make_tick(reads_of_look(policy, place))
-        self.digest = self._make_digest(reads_of_reports(policy)) if policy.notify.reports else None
+        self.digest = self._make_digest(reads_of_reports(policy, place)) if policy.notify.reports else None
 
     @property
     def all(self) -> dict[str, lambda_.Function]:

@@ -17,7 +17,7 @@ from typing import Any
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
 from constructs import Construct
-from nightshift import measures, signals, surroundings
+from nightshift import health, measures, signals, surroundings
 from nightshift.config import Policy, role_name
 from nightshift.errors import ConfigError
 from nightshift.model import Arn, MetricQuery, Mode, Query, Target
@@ -90,10 +90,23 @@ def reads_of_look(policy: Policy, place: Place) -> set[Grant]:
     return condense(found, place)
 
 
-def reads_of_reports(policy: Policy) -> set[Grant]:
-    """What reports by the clock read of targets: what was measured of them, where anything is."""
+def reads_of_reports(policy: Policy, place: Place) -> set[Grant]:
+    """
+    What reports by the clock read of targets: for digests what was measured of them, where anything is.
+
+    Where the day's health is told, all that the sweep reads, what ``nightshift health`` reads beside that, and alarms.
+    """
     those, _ = measures.wanted(policy, timedelta(days=1))
-    return {Grant(action, "*") for action in signals.ACTIONS["metric"]} if those and policy.notify.digests else set()
+    found = {Grant(action, "*") for action in signals.ACTIONS["metric"]} if those and policy.notify.digests else set()
+    if policy.notify.health_at is None:
+        return found
+    queries = [query for target, remediation in _pairs(policy) for query in remediation.watch(target)]
+    queries += [query for target in policy.targets for query in health.reads(target)]
+    found |= {Grant("cloudwatch:DescribeAlarms", "*")} | _of_queries(queries, place)
+    for action, name in {need for target in policy.targets for need in health.needs(target)}:
+        whole = action == "s3:ListBucket" and "/" not in name  # HeadBucket, which IAM knows by no other name
+        found |= {Grant(action, name)} if whole else granted_reads(action, Arn.parse(name), place)
+    return condense(found, place)
 
 
 def _pairs(policy: Policy) -> list[tuple[Target, Remediation]]:

@@ -16,6 +16,7 @@ from infra.dashboards import SystemDashboard
 from infra.watching import QueueAlarms, QueueMetrics, ServiceAlarms, ServiceMetrics
 from infra.watching_base import Alarms
 from infra.watching_serverless import (
+    BucketMetrics,
     ClusterAlarms,
     ClusterMetrics,
     FunctionAlarms,
@@ -70,6 +71,7 @@ class Watched(Construct):
                 about=about,
                 waiting=[QueueMetrics(each.queue.name) for each in customers],
                 triggers=TriggerMetrics(_counters(policy)) if customers else None,
+                stored=[BucketMetrics(target.arn.name) for target in asked if target.arn.kind == "s3:bucket"],
             )
         if made > MOST:
             raise ConfigError(

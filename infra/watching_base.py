@@ -14,6 +14,7 @@ from constructs import Construct
 
 MINUTE: Final = cdk.Duration.minutes(1)
 FIVE_MINUTES: Final = cdk.Duration.minutes(5)
+DAY: Final = cdk.Duration.days(1)
 
 FINE: Final = cloudwatch.TreatMissingData.NOT_BREACHING
 BAD: Final = cloudwatch.TreatMissingData.BREACHING
@@ -39,6 +40,7 @@ _SHAPES: Mapping[str, tuple[str, str]] = {
     "indexes": (r"[\w.-]{3,255}", "the index's name, not its ARN"),
     "api_id": (r"[a-z0-9]{26}", "the API's id (26 letters and digits), not its name or ARN"),
     "cluster_id": (r"[a-z][a-z0-9-]{0,62}", "the cluster's identifier, not its ARN, and none of its instances'"),
+    "bucket_name": (r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the bucket's name, not its ARN"),
     "queue_name": (r"[\w-]{1,80}|[\w-]{1,75}\.fifo", "the queue's name, not its URL or ARN"),
 }
 

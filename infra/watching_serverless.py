@@ -15,9 +15,10 @@ from aws_cdk import aws_cloudwatch as cloudwatch
 from aws_cdk import aws_sns as sns
 from constructs import Construct
 
-from infra.watching_base import ABOVE, FINE, FIVE_MINUTES, MINUTE, UNKNOWN, Alarms, checked, computed
+from infra.watching_base import ABOVE, DAY, FINE, FIVE_MINUTES, MINUTE, UNKNOWN, Alarms, checked, computed
 
 __all__ = [
+    "BucketMetrics",
     "ClusterAlarms",
     "ClusterMetrics",
     "FunctionAlarms",
@@ -198,6 +199,18 @@ class ClusterMetrics:
         """Aurora capacity units in use, of all instances on average."""
         return self._of("ServerlessDatabaseCapacity", "Average")
 
+    def stored(self) -> cloudwatch.Metric:
+        """
+        Bytes that its volume takes, which all instances share, and which grows by itself.
+
+        Source: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/Aurora.Managing.Performance.html
+        """
+        return self._of("VolumeBytesUsed", "Average")
+
+    def free(self) -> cloudwatch.Metric:
+        """Bytes free for temporary tables and logs, of the instance that has the fewest: they do not grow."""
+        return self._of("FreeLocalStorage", "Minimum")
+
     def _of(self, name: str, statistic: str) -> cloudwatch.Metric:
         return cloudwatch.Metric(
             namespace="AWS/RDS",
@@ -205,6 +218,38 @@ class ClusterMetrics:
             dimensions_map={"DBClusterIdentifier": self.cluster_id},
             statistic=statistic,
             period=FIVE_MINUTES,
+        )
+
+
+@dataclass(frozen=True)
+class BucketMetrics:
+    """
+    How large an S3 bucket is, which S3 says once a day. Raises ValueError for a wrong name.
+
+    DynamoDB has no such metric: how large a table is stands in its description alone.
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/metrics-dimensions.html
+    """
+
+    bucket_name: str
+
+    def __post_init__(self) -> None:
+        checked("bucket_name", self.bucket_name)
+
+    def stored(self) -> cloudwatch.Metric:
+        """Bytes in standard storage, as in the digest: S3 sums none over all its classes."""
+        return self._of("BucketSizeBytes", "StandardStorage")
+
+    def objects(self) -> cloudwatch.Metric:
+        """How many objects there are, of all classes, each version counted."""
+        return self._of("NumberOfObjects", "AllStorageTypes")
+
+    def _of(self, name: str, storage: str) -> cloudwatch.Metric:
+        return cloudwatch.Metric(
+            namespace="AWS/S3",
+            metric_name=name,
+            dimensions_map={"BucketName": self.bucket_name, "StorageType": storage},
+            statistic="Average",
+            period=DAY,
         )
 
 

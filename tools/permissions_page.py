@@ -157,7 +157,8 @@ _WHAT = {
     "sweep": "every minute: looks at everything, opens incidents, hands out work",
     "alarm": "the one that strangers can wake: it can only put work on the queue",
     "tick": "looks at one target, moves one incident; to act it takes a write role",
-    "digest": "every quarter of an hour: sends the reports that the clock asks for; reads records and figures",
+    "digest": "every quarter of an hour: sends the reports that the clock asks for; reads records and figures, and for "
+    "the day's health what the sweep reads and what AWS says of each target",
 }
 
 _HEAD = f"""# Permissions

@@ -82,11 +82,12 @@ class CompositeAlarms:
     # -- what is said of them
 
     def _describe(self, call: Call) -> Answer | None:
-        wanted = call.params.get("AlarmNames")
-        if not wanted:
+        wanted, state = call.params.get("AlarmNames"), call.params.get("StateValue")
+        if not wanted and not state:
             return None
         types = call.params.get("AlarmTypes") or ["MetricAlarm"]
-        found = [alarm for name, alarm in sorted(self._alarms.all.items()) if name in wanted]
+        named = [alarm for name, alarm in sorted(self._alarms.all.items()) if not wanted or name in wanted]
+        found = [alarm for alarm in named if not state or alarm.state_value == state]
         metric = [self._shown(alarm) for alarm in found if alarm.rule is None and "MetricAlarm" in types]
         composite = [self._shown(alarm) for alarm in found if alarm.rule is not None and "CompositeAlarm" in types]
         return {"MetricAlarms": metric, "CompositeAlarms": composite}

@@ -48,6 +48,7 @@ class PulseFunction:
     too_fast: int = 0  # calls a minute that come in bursts of less than a second, and are turned away for that
     source_limit: int | None = None  # the MaximumConcurrency of its event source mapping
     measured: bool = True
+    state: str = "Active"  # as Lambda says: Inactive is idle, Failed cannot be called
     tags: dict[str, str] = field(default_factory=lambda: dict(OPT_IN))
 
 
@@ -170,7 +171,7 @@ class PulseFunctions:
             "FunctionArn": self.arn(function.name),
             "Timeout": 60,
             "MemorySize": 256,
-            "State": "Active",
+            "State": function.state,
             "LastUpdateStatus": "Successful",
             "LastModified": f"{function.changed.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000+0000",
         }

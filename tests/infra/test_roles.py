@@ -277,6 +277,26 @@ def test_reports_by_the_clock_have_a_function_where_they_are_asked_for(template:
     assert [name for name in alarms if "DigestFails" in name]
 
 
+def test_whoever_tells_the_days_health_reads_what_the_sweep_reads_and_how_things_are(
+    template: Template, tmp_path: Path
+) -> None:
+    """Only where it is asked for: beside what the sweep reads, alarms and what stands behind a target; no write."""
+    asked = synthesize(parse_toml(TOML.replace("[notify]", '[notify]\nhealth_at = "07:00"'), path="t"), tmp_path)
+    role = role_of(asked, "DigestRole")
+    looks = {(action, resource) for action, resource, _ in allowed(asked, role) if LOOKS.fullmatch(action)}
+    sweep = {(action, resource) for action, resource, _ in allowed(template, role_of(template, "SweepRole"))}
+    elsewhere = {each for each in sweep if LOOKS.fullmatch(each[0]) and not each[1].startswith("${")}
+    assert elsewhere <= looks
+    assert ("cloudwatch:DescribeAlarms", "*") in looks
+    assert may(asked, role, "ecs:DescribeServices", SERVICE)
+    assert may(asked, role, "sqs:GetQueueAttributes", SOURCE)
+    for action, resource, _ in allowed(asked, role):
+        if not LOOKS.fullmatch(action) and action not in TRACES:
+            assert action in OWN
+            assert resource.startswith("${")
+    assert _denied(asked, role, "sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/admin")
+
+
 @pytest.mark.hostile(19)
 def test_only_the_tick_may_assume_a_write_role_and_only_as_an_incident(template: Template) -> None:
     """Its trust names the tick's role, and asks for an incident as session name and as source identity."""

@@ -14,6 +14,7 @@ from nightshift.remediations import REMEDIATIONS
 from infra.dashboards import SystemDashboard
 from infra.watching import QueueAlarms, QueueMetrics
 from infra.watching_serverless import (
+    BucketMetrics,
     ClusterAlarms,
     ClusterMetrics,
     FunctionAlarms,
@@ -35,6 +36,7 @@ TABLE = frozenset({"TableName"})
 INDEX = frozenset({"TableName", "GlobalSecondaryIndexName"})
 GRAPH = frozenset({"GraphQLAPIId"})
 CLUSTER = frozenset({"DBClusterIdentifier"})
+DASHBOARD = "AWS::CloudWatch::Dashboard"
 PUBLISHED: Mapping[tuple[str, str], tuple[frozenset[str], ...]] = {
     # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
     **{("AWS/Lambda", name): (FUNCTION,) for name in ("Invocations", "Errors", "Throttles", "Duration")},
@@ -52,6 +54,7 @@ PUBLISHED: Mapping[tuple[str, str], tuple[frozenset[str], ...]] = {
         ("AWS/RDS", name): (CLUSTER,)
         for name in ("ACUUtilization", "CPUUtilization", "DatabaseConnections", "ServerlessDatabaseCapacity")
     },
+    **{("AWS/RDS", name): (CLUSTER,) for name in ("FreeLocalStorage", "VolumeBytesUsed")},
 }
 """what AWS publishes, under which dimensions"""
 
@@ -210,6 +213,8 @@ def test_the_page_shows_what_the_runbook_watches(theirs: Template) -> None:
         ("AWS/Lambda", "ConcurrentExecutions"),
         ("AWS/SQS", "ApproximateNumberOfMessagesVisible"),
         ("AWS/RDS", "DatabaseConnections"),
+        ("AWS/RDS", "VolumeBytesUsed"),
+        ("AWS/RDS", "FreeLocalStorage"),
     } <= shown(theirs)
     titles = {each["properties"]["title"] for each in widgets(theirs)}
     assert {"Alarms", "Waiting", "Dead letters"} <= titles
@@ -282,6 +287,30 @@ def test_the_stack_makes_them_for_the_targets_that_ask(tmp_path: Path) -> None:
     assert pages.keys() == {"nightshift-pulse-etl", "nightshift-pulse-mail"}
     assert '"Changes","TriggerCreationRate"' in pages["nightshift-pulse-mail"]
     assert "customer-hts-changes" in pages["nightshift-pulse-mail"]
+    assert '"AWS/S3","BucketSizeBytes","BucketName","metadata-bucket"' in pages["nightshift-pulse-mail"]
+    assert "AWS/S3" not in pages["nightshift-pulse-etl"]
+
+
+@pytest.mark.scenario("0.13", "alarms")
+@pytest.mark.scenario("3.2", "alarms")
+def test_the_page_shows_how_large_buckets_are(tmp_path: Path) -> None:
+    """By the metrics that S3 publishes once a day, over two weeks; of too many the first, and that is said."""
+    stack = Theirs(tmp_path)
+    few = [BucketMetrics(f"bucket-{number}") for number in range(2)]
+    SystemDashboard(stack, "Few", dashboard_name="few", stored=few)
+    SystemDashboard(stack, "Many", dashboard_name="many", stored=[BucketMetrics(f"b-{number}") for number in range(51)])
+    pages = {
+        each["DashboardName"]: str(each["DashboardBody"]) for each in of_type(stack.template(), DASHBOARD).values()
+    }
+    for metric, storage in (("BucketSizeBytes", "StandardStorage"), ("NumberOfObjects", "AllStorageTypes")):
+        for bucket in few:
+            name = f'"AWS/S3","{metric}","BucketName","{bucket.bucket_name}","StorageType","{storage}"'
+            assert name in pages["few"]
+    assert pages["few"].count('"start":"-P14D"') == 2
+    assert pages["few"].count('"period":86400') == 4
+    assert "Buckets: objects (the first 50 of 51 buckets)" in pages["many"]
+    assert "b-49" in pages["many"]
+    assert "b-50" not in pages["many"]
 
 
 @pytest.mark.parametrize(
@@ -292,6 +321,7 @@ def test_the_stack_makes_them_for_the_targets_that_ask(tmp_path: Path) -> None:
         (TableMetrics, "arn:aws:dynamodb:eu-west-1:111122223333:table/hot"),
         (TableMetrics, "hot/index/by-station"),
         (GraphMetrics, "opendata-pulse-api"),
+        (BucketMetrics, "arn:aws:s3:::metadata-bucket"),
         (ClusterMetrics, "arn:aws:rds:eu-west-1:111122223333:cluster:dms"),
     ],
 )

@@ -452,6 +452,8 @@ WRONG: Mapping[str, tuple[str, str, str, str]] = {
     "a freeze nowhere": ("[remediations.letters]", _freeze('timezone = "Mars"') + "[remediations.letters]", "Mars", 'calendar.freeze.timezone: there is no time zone "Mars" here'),
     "a freeze without what is not enabled": ("[remediations.letters]", _freeze('override = ["leters"]') + "[remediations.letters]", "leters", 'calendar.freeze.override[0]: "leters" is not enabled. Did you mean letters?'),
     "an unknown key of a freeze": ("[remediations.letters]", _freeze("last_day_of_quarter = 3") + "[remediations.letters]", "last_day", "Did you mean last_days_of_quarter?"),
+    "reports nowhere": ('notify.emails = ["oncall@example.com"]', 'notify.emails = ["oncall@example.com"]\nnotify.timezone = "Europe/Berln"', "Berln", 'notify.timezone: there is no time zone "Europe/Berln" here. Did you mean Europe/Berlin'),
+    "health at no time": ('notify.emails = ["oncall@example.com"]', 'notify.emails = ["oncall@example.com"]\nnotify.health_at = "7"', "health_at", 'notify.health_at: "7" does not fit. What belongs there: when, each day'),
     "a severity that there is not": ("[remediations.letters]", "[severities.SEV5]\n[remediations.letters]", "SEV5", 'severities.SEV5: "SEV5" is not known. Write one of'),
     "a severity with another key": ("[remediations.letters]", '[severities.SEV1]\nlabl = "P0"\n[remediations.letters]', "labl", "severities.SEV1.labl: there is no such setting here. Did you mean label?"),
     "a response that takes no time": ("[remediations.letters]", '[severities.SEV1]\nrespond_within = "PT0S"\n[remediations.letters]', "respond", "severities.SEV1.respond_within: "),

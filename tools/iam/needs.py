@@ -406,6 +406,11 @@ def _listed(params: Params, account: Account) -> Pairs:
     yield "s3:ListBucket", _bucket(params, account), (("s3:prefix", params.get("Prefix")),)
 
 
+def _headed(params: Params, account: Account) -> Pairs:
+    """Whether a bucket answers is asked by leave to list all of it: the request has no prefix."""
+    yield "s3:ListBucket", _bucket(params, account), (("s3:prefix", None),)
+
+
 def _deleted(params: Params, account: Account) -> Pairs:
     yield "s3:DeleteObject", _object(params, account), (("s3:if-match", params.get("IfMatch")),)
 
@@ -553,7 +558,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "s3.GetBucketVersioning": _plain("s3:GetBucketVersioning", _bucket),
     "s3.GetObject": _gotten,
     "s3.GetPublicAccessBlock": _plain("s3:GetBucketPublicAccessBlock", _bucket),
-    "s3.HeadBucket": _plain("s3:ListBucket", _bucket),
+    "s3.HeadBucket": _headed,
     "s3.HeadObject": _plain("s3:GetObject", _object),
     "s3.ListObjectVersions": _versions_listed,
     "s3.ListObjectsV2": _listed,

@@ -47,9 +47,9 @@ from sandbox.systems.etl import Etl, pipeline_configuration
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.graphql import GraphQl, UserPool, graphql_configuration, graphql_target, pool_target
 from sandbox.systems.hot_aggregates import INDEX as BY_PLACE
-from sandbox.systems.hot_aggregates import HotAggregates, table_configuration
+from sandbox.systems.hot_aggregates import HotAggregates, table_configuration, table_target
 from sandbox.systems.ingestion import Ingestion, schedule_configuration
-from sandbox.systems.pulse_functions import PulseFunctions, functions_configuration
+from sandbox.systems.pulse_functions import PulseFunctions, functions_configuration, functions_target
 from sandbox.systems.queue_service import WORK, tuning_configuration
 from sandbox.systems.search import NAME as SEARCH
 from sandbox.systems.search import DocumentSearch, search_target
@@ -258,6 +258,7 @@ lease = "PT20M"
 """
 EVENTS = "lambda-dlq-backlog"
 ERRORS, LATENCY = "ecs-errors-high", "ecs-latency-high"
+_DAILY = 'health_at = "01:15"'
 _BRIEF = 'history = "PT20M"\nsuspect = "PT5M"'
 _SETTINGS = 'sample = 10\nrate = 1\nhealthy_for = "PT5M"'
 _STORIES = (
@@ -301,6 +302,8 @@ def nights() -> tuple[Night, ...]:
                 _play_databases(),
                 _play_reports(),
                 _play_digest(),
+                _play_health(),
+                _play_health_of_customers(),
                 _play_upkeep(),
             )
         finally:
@@ -770,6 +773,47 @@ def _play_digest() -> Night:
                 stage.outage(minutes=3, letters=3)
                 stage.until(lambda: any(each.attributes["transition"] == "digest" for each in world.mail))
             return recorded("digest", stage, steps)
+
+
+def _play_health() -> Night:
+    """A morning on which people are told how everything is: of each kind of thing that AWS says the state of, one."""
+    with World(NIGHT, thin=True) as world:
+        system, functions, tables = UsageMetrics(world), PulseFunctions(world), HotAggregates(world)
+        api, database, processing = GraphQl(world), AuroraDatabase(world), DocumentProcessing(world, "archive")
+        told = ("lambda-failing", "dynamodb-throttled", "appsync-slow", SATURATED, EXECUTIONS)
+        enabled = "".join(f"[remediations.{name}]\n" for name in told)
+        toml = configuration(system, mode="observe", settings=_SETTINGS).replace("[notify]", f"[notify]\n{_DAILY}")
+        toml = toml.replace("[[systems]]", f"{enabled}\n[[systems]]", 1) + api_target(system, mode="observe")
+        toml += functions_target(functions, mode="observe") + table_target(tables, mode="observe")
+        toml += graphql_target(api, mode="observe", cache=None) + aurora_target(database, mode="observe")
+        with Deployment(world, toml + processing_target(processing, mode="observe")) as nightshift:
+            nightshift.incidents.note_reported("health", "2026-11-18", world.now)
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(8)
+                stage.until(lambda: any(each.attributes["transition"] == "health" for each in world.mail))
+            words = {
+                functions.etl.name: "FUNCTION",
+                tables.name: "TARGET",
+                api.id: "API",
+                f"cluster:{database.cluster.name}": "cluster:DATABASE",
+                processing.machine.name: "MACHINE",
+            }
+            return recorded("health", stage, steps, words=words)
+
+
+def _play_health_of_customers() -> Night:
+    """The same of a bucket of triggers: what waits for each customer, what has died, and what its archive got."""
+    with World(NIGHT, thin=True) as world:
+        system = TransientTrigger(world, customers=("hts",))
+        toml = trigger_configuration(system, mode="observe").replace("[notify]", f"[notify]\n{_DAILY}")
+        with Deployment(world, toml) as nightshift:
+            nightshift.incidents.note_reported("health", "2026-11-18", world.now)
+            stage = Stage(world, system.lines["hts"], nightshift)
+            with _noting() as steps:
+                system.submit()
+                stage.until(lambda: any(each.attributes["transition"] == "health" for each in world.mail))
+            return recorded("health of customers", stage, steps, words={system.bucket: "BUCKET"})
 
 
 def _play_upkeep() -> Night:

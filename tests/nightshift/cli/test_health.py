@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from nightshift.cli.health import Check, hosts, logged, queued, tasks
+from nightshift.health import Check, hosts, logged, queued, tasks
 from nightshift.model import Arn, Phase, Query, ResourceRead, Target
 from nightshift.remediation import Readings, Unread
 

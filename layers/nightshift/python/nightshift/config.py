@@ -206,13 +206,25 @@ class Notify(_Table):
     reports_at: str = Field(
         default="07:00",
         pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$",
-        description='from when on scheduled reports are sent, UTC, as in "07:00"',
+        description='from when on digests are sent, by the clock of timezone, as in "07:00"',
+    )
+    health_at: str | None = Field(
+        default=None,
+        pattern="^([01][0-9]|2[0-3]):[0-5][0-9]$",
+        description='when, each day, people are told how every system is, by the clock of timezone, as in "07:00"; '
+        "not at all when not said",
+    )
+    timezone: str = Field(
+        default="UTC",
+        pattern="^[A-Za-z][A-Za-z0-9_+/-]*$",
+        max_length=64,
+        description='whose clock reports_at and health_at mean: UTC, or a place, as in "Europe/Berlin"',
     )
 
     @property
     def reports(self) -> bool:
         """Whether anything is sent by the clock."""
-        return bool(self.digests)
+        return bool(self.digests) or self.health_at is not None
 
 
 class SeverityTable(_Table):
@@ -980,6 +992,8 @@ def _policy(raw: Mapping[str, Any], problems: _Problems, registry: Registry) -> 
     _check_roles(raw, settings, problems)
     _check_calendar(raw, settings, problems)
     _check_targets(raw, settings, problems, known)
+    if file is not None:
+        _check_zone(file.notify.timezone, ("notify", "timezone"), problems)
     if file is None or problems.found:
         raise problems.error()
     return Policy(

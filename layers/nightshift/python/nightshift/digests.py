@@ -35,6 +35,7 @@ __all__ = [
     "collect",
     "counted",
     "last_whole",
+    "lent",
     "until_now",
 ]
 
@@ -290,7 +291,7 @@ class _Count:
         if newest is None or utc(newest.opened_at) < utc(incident.opened_at):
             self._newest[key] = incident
         if incident.lent and incident.plan is not None:
-            self.lent.append(_lent(incident))
+            self.lent.append(lent(incident))
 
     def _money(self, incident: Incident, attempts: int) -> None:
         """As planned, and as far as it has come: what was given back early did not cost what was planned."""
@@ -329,7 +330,8 @@ def _most_in_a_week(times: Sequence[datetime]) -> int:
     return max((bisect_left(ordered, at + _WEEK) - place for place, at in enumerate(ordered)), default=0)
 
 
-def _lent(incident: Incident) -> Lent:
+def lent(incident: Incident) -> Lent:
+    """What an incident has lent, as far as its record says."""
     plan = incident.plan
     return Lent(
         incident=incident.id,

@@ -83,7 +83,7 @@ def connect(policy: Policy, aws: Aws, environment: Environment, *, clock: Callab
     acting = Acting(aws, incidents, role_prefix=environment.write_roles, clock=clock)
     engine = Engine(policy, aws, incidents, acting, notifier, quarantine=environment.quarantine, clock=clock)
     sweep = Sweep(policy, aws, incidents, notifier, quarantine=environment.quarantine, clock=clock)
-    reports = Reports(policy, aws, incidents, notifier, clock=clock)
+    reports = Reports(policy, aws, incidents, notifier, sweep, clock=clock)
     return Service(policy, aws, incidents, engine, sweep, WorkQueue(aws, environment.queue_url), reports)
 
 

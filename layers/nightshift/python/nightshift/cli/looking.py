@@ -28,6 +28,7 @@ from nightshift.cli.options import AsJson, Config, ConfigArgument, Profile, Stac
 from nightshift.config import ConfigErrors, Policy
 from nightshift.engine import Explanation
 from nightshift.guardrails import APPROVAL
+from nightshift.health import how, seen, seen_document
 from nightshift.incidents import Incidents
 from nightshift.model import Mode, Target
 from nightshift.remediation import Remediation
@@ -62,7 +63,7 @@ def scan(
     service = connect(policy, aws, Deployment(aws, caller, Incidents(aws, ""), policy).environment, clock=context.clock)
     with context.err.status(f"looking at {count(len(policy.targets), 'target')} …"):
         looks = service.sweep.look(policy.targets)
-    found = Counter(pages.health(look.seen) for look in looks)
+    found = Counter(how(look.seen) for look in looks)
     document = {
         "schema": "nightshift.scan/1",
         "deployment": policy.name,
@@ -87,10 +88,10 @@ def scan(
 
 
 def _look_row(policy: Policy, look: Look) -> tuple[str | Text, ...]:
-    word = pages.health(look.seen)
+    word = how(look.seen)
     mode = policy.mode_for(look.target, look.remediation).value
     name = safe(look.target.arn.name, 80)
-    return name, look.target.group, look.remediation.name, mode, Text(word, pages.HEALTH[word]), pages.seen(look.seen)
+    return name, look.target.group, look.remediation.name, mode, Text(word, pages.HEALTH[word]), seen(look.seen)
 
 
 def _look_document(policy: Policy, look: Look) -> dict[str, Any]:
@@ -99,7 +100,7 @@ def _look_document(policy: Policy, look: Look) -> dict[str, Any]:
         "system": look.target.group,
         "remediation": look.remediation.name,
         "mode": policy.mode_for(look.target, look.remediation).value,
-        **pages.seen_document(look.seen),
+        **seen_document(look.seen),
     }
 
 
@@ -142,7 +143,7 @@ def explain(
         "remediation": chosen.name,
         "target": str(aimed.arn),
         "mode": told.mode.value,
-        **pages.seen_document(told.observation),
+        **seen_document(told.observation),
         "cause": safe(told.cause, 600) or None,
         "advice": [safe(text, 400) for text in told.advice],
         "diagnosis_refused": pages.refusal_document(told.diagnosis_refused) if told.diagnosis_refused else None,
@@ -173,11 +174,11 @@ def _deployment(context: Context, where: Where, policy: Policy) -> Deployment:
 
 
 def _explained(target: Target, remediation: Remediation, told: Explanation) -> list[str | Text | tuple[str, str]]:
-    word = pages.health(told.observation)
+    word = how(told.observation)
     said: list[str | Text | tuple[str, str]] = [
         (f"{remediation.name} on {target.arn.name} ({target.group}, mode {told.mode.value})", "bold"),
         "",
-        (f"SEEN   {word}: {pages.seen(told.observation)}", pages.HEALTH[word]),
+        (f"SEEN   {word}: {seen(told.observation)}", pages.HEALTH[word]),
         *pages.signal_lines(told.observation),
     ]
     if told.diagnosis_refused is not None:
@@ -207,7 +208,7 @@ def _when(refusal: Any) -> str:
 
 
 def _conclusion(told: Explanation) -> tuple[str, str]:
-    word = pages.health(told.observation)
+    word = how(told.observation)
     if word == "healthy":
         return "Nothing would be done: the target is healthy.", "green"
     if word == "unknown":

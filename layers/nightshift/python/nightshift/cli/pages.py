@@ -12,7 +12,6 @@ from rich.text import Text
 
 from nightshift.model import (
     Call,
-    Healthy,
     Incident,
     Json,
     Observation,
@@ -29,15 +28,12 @@ from nightshift.report.words import changes, clock, duration, moment, money, num
 __all__ = [
     "HEALTH",
     "headed",
-    "health",
     "how_it_stands",
     "lines",
     "pairs",
     "plan_document",
     "plan_lines",
     "refusal_document",
-    "seen",
-    "seen_document",
     "state_text",
     "table",
     "time_document",
@@ -92,42 +88,6 @@ def time_document(when: datetime | None) -> str | None:
 
 
 # -- what was seen ---------------------------------------------------------------------------------------------------
-
-
-def health(observation: Observation) -> str:
-    """Healthy, sick or unknown."""
-    return "sick" if isinstance(observation, Sick) else "healthy" if isinstance(observation, Healthy) else "unknown"
-
-
-def seen(observation: Observation) -> str:
-    """What was seen, in a line."""
-    match observation:
-        case Healthy(summary=summary):
-            return safe(summary, 400)
-        case Sick(finding=finding):
-            return safe(finding.symptom, 400)
-        case _:
-            return safe(observation.reason, 400)
-
-
-def seen_document(observation: Observation) -> dict[str, Any]:
-    """What was seen, for machines."""
-    said: dict[str, Any] = {"health": health(observation), "seen": seen(observation)}
-    if isinstance(observation, Sick):
-        finding = observation.finding
-        said["severity"] = finding.severity.value
-        said["signals"] = [
-            {
-                "name": safe(signal.name, 100),
-                "value": shown(signal.value),
-                "threshold": shown(signal.threshold),
-                "window": safe(signal.window, 60),
-                "unit": safe(signal.unit, 30),
-            }
-            for signal in finding.signals
-        ]
-        said["evidence"] = [safe(text, 300) for text in finding.evidence]
-    return said
 
 
 def signal_lines(observation: Observation) -> list[str]:

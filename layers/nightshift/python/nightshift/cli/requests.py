@@ -15,6 +15,7 @@ from nightshift.cli.deployment import Deployment
 from nightshift.cli.looking import suggestion
 from nightshift.config import Policy
 from nightshift.guardrails import APPROVAL
+from nightshift.health import seen
 from nightshift.incidents import Incidents
 from nightshift.model import Finding, Incident, Plan, Refusal, Request, SwitchState, Target
 from nightshift.remediation import Remediation
@@ -79,7 +80,7 @@ def put(
     if refusal is not None:
         raise Declined(f"{asked.name} {asked.refused}: {said(refusal)}")
     if told.plan is None:
-        raise Declined(f"{asked.name} {asked.refused}: {pages.seen(told.observation)}")
+        raise Declined(f"{asked.name} {asked.refused}: {seen(told.observation)}")
     if not yes:
         symptom = safe(asked.finding.symptom, 600, people=False)
         context.out.print(pages.lines((symptom, "bold"), *pages.plan_lines(told.plan)), soft_wrap=True)

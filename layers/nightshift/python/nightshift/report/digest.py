@@ -15,7 +15,7 @@ from nightshift.report.notices import Notice
 from nightshift.report.safe import safe
 from nightshift.report.words import Page, count, duration, joined, moment, money, name_of, number, shell, shown, utc
 
-__all__ = ["checks", "digest_notice", "digest_to_json", "render_digest"]
+__all__ = ["checks", "digest_notice", "digest_to_json", "lent_line", "render_digest"]
 
 _SHOWN = 40
 """lines of one list that a person reads"""
@@ -128,10 +128,11 @@ def _lent(page: Page, lent: Sequence[Lent]) -> None:
     if not lent:
         return
     page.section("STILL LENT", "temporary changes that are out")
-    page.items((_lent_line(each) for each in lent), _SHOWN)
+    page.items((lent_line(each) for each in lent), _SHOWN)
 
 
-def _lent_line(each: Lent) -> str:
+def lent_line(each: Lent) -> str:
+    """A temporary change that is out, in a line."""
     price = "unknown" if each.dollars_per_hour is None else money(each.dollars_per_hour)
     until = "LEFT OUT, a person must take it back" if each.left_out else "until it is judged"
     if each.until is not None and not each.left_out:

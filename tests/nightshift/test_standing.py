@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from nightshift.cli import standing
-from nightshift.cli.standing import Said
+from nightshift import standing
+from nightshift.standing import Said
 
 CASES: list[tuple[Callable[[Mapping[str, Any]], Said], Mapping[str, Any], str, str]] = [
     (standing.function, {"State": "Active", "LastUpdateStatus": "Successful"}, "healthy", "active"),

@@ -16,7 +16,7 @@ from nightshift.errors import AwsError, Missing
 from nightshift.model import Arn
 from nightshift.report import safe
 
-__all__ = ["Standing", "standing"]
+__all__ = ["ACTIONS", "Said", "Standing", "standing"]
 
 Said = tuple[str, str]
 """healthy, sick or unknown, and why"""
@@ -24,8 +24,9 @@ Said = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a thing is asked for its state, and what its answer means."""
+    """How a thing is asked for its state, by leave of which IAM action, and what its answer means."""
 
+    action: str
     service: str
     operation: str
     parameters: Callable[[Arn], dict[str, Any]]
@@ -117,16 +118,35 @@ def _of(thing: Mapping[str, Any], key: str, *, healthy: set[str], unknown: set[s
 
 _KINDS: Mapping[str, Standing] = {
     "lambda:function": Standing(
-        "lambda", "GetFunctionConfiguration", lambda arn: {"FunctionName": arn.resource.split(":")[1]}, function
+        "lambda:GetFunctionConfiguration",
+        "lambda",
+        "GetFunctionConfiguration",
+        lambda arn: {"FunctionName": arn.resource.split(":")[1]},
+        function,
     ),
     "dynamodb:table": Standing(
-        "dynamodb", "DescribeTable", lambda arn: {"TableName": arn.resource.split("/")[1]}, table
+        "dynamodb:DescribeTable",
+        "dynamodb",
+        "DescribeTable",
+        lambda arn: {"TableName": arn.resource.split("/")[1]},
+        table,
     ),
-    "s3:bucket": Standing("s3", "HeadBucket", lambda arn: {"Bucket": arn.name}, bucket),
-    "appsync:apis": Standing("appsync", "GetGraphqlApi", lambda arn: {"apiId": arn.name}, graph),
-    "rds:cluster": Standing("rds", "DescribeDBClusters", lambda arn: {"DBClusterIdentifier": arn.name}, database),
+    "s3:bucket": Standing("s3:ListBucket", "s3", "HeadBucket", lambda arn: {"Bucket": arn.name}, bucket),
+    "appsync:apis": Standing(
+        "appsync:GetGraphqlApi", "appsync", "GetGraphqlApi", lambda arn: {"apiId": arn.name}, graph
+    ),
+    "rds:cluster": Standing(
+        "rds:DescribeDBClusters", "rds", "DescribeDBClusters", lambda arn: {"DBClusterIdentifier": arn.name}, database
+    ),
     "states:stateMachine": Standing(
-        "stepfunctions", "DescribeStateMachine", lambda arn: {"stateMachineArn": str(arn)}, machine
+        "states:DescribeStateMachine",
+        "stepfunctions",
+        "DescribeStateMachine",
+        lambda arn: {"stateMachineArn": str(arn)},
+        machine,
     ),
 }
 """by kind; of a service and a queue, what runs and what waits says more"""
+
+ACTIONS: Mapping[str, str] = {kind: how.action for kind, how in _KINDS.items()}
+"""by kind, the IAM action without which nobody is told"""
