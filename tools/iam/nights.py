@@ -44,6 +44,7 @@ from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target
 from sandbox.systems.etl import Etl, pipeline_configuration
+from sandbox.systems.etl_direct import DirectEtl
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.graphql import GraphQl, UserPool, graphql_configuration, graphql_target, pool_target
 from sandbox.systems.hot_aggregates import INDEX as BY_PLACE
@@ -288,6 +289,7 @@ def nights() -> tuple[Night, ...]:
                 _play_answers(),
                 _play_triggers(),
                 _play_pipeline(),
+                _play_called(),
                 _play_tuning(),
                 _play_archive(),
                 _play_backup(),
@@ -385,6 +387,28 @@ def _play_pipeline() -> Night:
                 f"function:{etl.function}": "function:CONSUMER",
             }
             return recorded("pipeline", stage, steps, words=words)
+
+
+def _play_called() -> Night:
+    """The same of a pipeline whose function S3 calls itself; the answer to the first call of ours is lost."""
+    with World(NIGHT, thin=True) as world:
+        system, etl = DocumentManagement(world), DirectEtl(world)
+        with Deployment(world, pipeline_configuration(etl, others=False)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                etl.lose()
+                etl.arrive(5)
+                world.faults.add(Kind.TIMEOUT_AFTER, "lambda.Invoke", times=1)
+                stage.until(lambda: nightshift.all)
+                stage.until_settled()
+            words = {
+                etl.raw: "RAW",
+                etl.curated: "CURATED",
+                etl.dlq.name: "DLQ",
+                f"function:{etl.function}": "function:CONSUMER",
+            }
+            return recorded("pipeline without a queue", stage, steps, words=words)
 
 
 def _play_tuning() -> Night:
