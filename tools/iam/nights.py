@@ -290,6 +290,7 @@ def nights() -> tuple[Night, ...]:
                 _play_triggers(),
                 _play_pipeline(),
                 _play_called(),
+                _play_ordered(),
                 _play_tuning(),
                 _play_archive(),
                 _play_backup(),
@@ -409,6 +410,25 @@ def _play_called() -> Night:
                 f"function:{etl.function}": "function:CONSUMER",
             }
             return recorded("pipeline without a queue", stage, steps, words=words)
+
+
+def _play_ordered() -> Night:
+    """Letters of a queue that keeps an order: a person says yes, and SQS moves them; the answer to the move is lost."""
+    with World(NIGHT, thin=True) as world:
+        system = DocumentManagement(world, ordered=True)
+        with Deployment(world, configuration(system, settings=_SETTINGS)) as nightshift:
+            nightshift.resume()
+            system.offer(6)
+            stage = Stage(world, system, nightshift)
+            stage.minutes(20)
+            with _noting() as steps:
+                stage.outage(16)
+                stage.until(lambda: any(each.phase is Phase.AWAITING for each in nightshift.all))
+                [question] = nightshift.all
+                world.faults.add(Kind.TIMEOUT_AFTER, "sqs.StartMessageMoveTask", times=1)
+                nightshift.answer(question, yes=True, why="their order is kept")
+                stage.until_settled()
+            return recorded("letters with an order", stage, steps)
 
 
 def _play_tuning() -> Night:

@@ -415,7 +415,7 @@ class ResourceRead:
     ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values;
     ``dynamodb.locks`` = who holds the locks that are part of the ARN,
     ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain;
-    ``s3.backup`` = which runs under a prefix are complete;
+    ``s3.runs`` = which runs under a prefix are complete;
     ``dynamodb.backups`` and ``s3.backups`` = what a table or a bucket could be put back from.
     """
 
