@@ -424,7 +424,7 @@ def _play_ordered() -> Night:
             with _noting() as steps:
                 stage.outage(16)
                 stage.until(lambda: any(each.phase is Phase.AWAITING for each in nightshift.all))
-                [question] = nightshift.all
+                [question] = [each for each in nightshift.all if each.phase is Phase.AWAITING]
                 world.faults.add(Kind.TIMEOUT_AFTER, "sqs.StartMessageMoveTask", times=1)
                 nightshift.answer(question, yes=True, why="their order is kept")
                 stage.until_settled()
