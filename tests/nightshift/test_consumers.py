@@ -186,8 +186,8 @@ def test_names_for_people_are_short() -> None:
 )
 def test_a_function_that_is_called_itself_must_be_there_to_be_called(said: Any, errors: float, why: str) -> None:
     """Whatever AWS does not say of it is no yes; and no mapping is asked for."""
-    metrics = {("etl", "Errors"): [errors], ("etl", "Invocations"): [100.0]}
-    account = Account(services={FUNCTION: said}, metrics=metrics)
+    account = lambda_account(errors)
+    account.services[FUNCTION] = said
 
     def ask() -> Any:
         return check_function(Eyes(account, SqsDlqBacklog), FUNCTION, healthy_for=TEN, error_percent=1)
