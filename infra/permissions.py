@@ -203,7 +203,7 @@ WORST: Mapping[str, str] = {
     "kms:ReEncryptFrom": "Nothing that reading and writing the table does not allow already",
     "kms:ReEncryptTo": "Nothing that reading and writing the table does not allow already",
     "lambda:DeleteFunctionConcurrency": "Switch a registered function on that somebody had switched off",
-    "lambda:InvokeFunction": "Call the function of a listed queue or schedule, with any event, as often as it can run",
+    "lambda:InvokeFunction": "Call the function of a listed queue, schedule or pipeline, with any event, and often",
     "lambda:PutFunctionConcurrency": "Switch a registered function off, or take the account's concurrency for it",
     "lambda:UpdateAlias": "Point an alias of a registered function at any version of it",
     "logs:CreateLogStream": "Add a stream to the function's own log",
@@ -301,6 +301,8 @@ def _named(target: Target, fields: tuple[str, ...]) -> list[Arn]:
     consumer = target.consumer if target.pipeline is None else target.pipeline.function
     every = {"arn": target.arn, "consumer": consumer, "source": target.source, "queue": target.queue}
     every["function"] = target.function if target.schedule is None else target.schedule.function
+    if target.pipeline is not None and target.pipeline.queue is None:  # S3 tells it itself, and so are we to
+        every["function"] = target.pipeline.function
     return [arn for name in fields if (arn := every[name]) is not None]
 
 
@@ -499,7 +501,7 @@ def _told(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     yield from _of("sqs:queue", "source")(target, place)
     for customer in target.triggers.customers if target.triggers is not None else ():
         yield str(customer.queue), ()
-    if target.pipeline is not None:
+    if target.pipeline is not None and target.pipeline.queue is not None:
         yield str(target.pipeline.queue), ()
 
 

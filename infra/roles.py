@@ -78,7 +78,8 @@ def reads_of_look(policy: Policy, place: Place) -> set[Grant]:
     for target, remediation in _pairs(policy):
         found |= _of_queries([*remediation.watch(target), *remediation.examine(target)], place)
         found |= grants_for(remediation.reads, [target], place, who=remediation.name, reading=True)
-        if target.pipeline is not None and "s3:ListBucket" in remediation.reads:  # which letters were set apart
+        dies = target.pipeline.dead_letters if target.pipeline is not None else None
+        if dies is not None and "s3:ListBucket" in remediation.reads:  # which letters were set apart
             found.add(Grant("s3:ListBucket", place.quarantine, (("StringLike", "s3:prefix", "letters/*"),)))
         if "sqs:ReceiveMessage" in remediation.reads:  # with the key of the queue that is looked into, and no other's
             found |= grants_for(["kms:Decrypt"], [Target(arn=target.arn, group="")], place, who=remediation.name)

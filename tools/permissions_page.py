@@ -94,7 +94,7 @@ WHY = {
     "lambda:GetFunctionConcurrency": "has somebody switched the consumer off?",
     "lambda:GetFunctionConfiguration": "does AWS say that the function has failed, and how long may a call take?",
     "lambda:GetPolicy": "may S3, EventBridge or SNS still call the function?",
-    "lambda:InvokeFunction": "the cure: the function is given a failed event again, or asked for an hour without data",
+    "lambda:InvokeFunction": "the cure: the function is given a failed event, a raw object, or an hour without data",
     "lambda:ListAliases": "through which aliases is a function called whose calls fail?",
     "lambda:ListTags": "is the function's stack being changed right now? Then it is told later",
     "lambda:ListEventSourceMappings": "which function consumes the queue, and is it enabled, and what is read for it?",

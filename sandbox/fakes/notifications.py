@@ -2,7 +2,8 @@
 Gap filled: what S3 tells of a new object, when it does, and that it can be lost.
 
 moto tells at once and always, and sends a test event that nobody waits for. Here a bucket's configuration is kept
-apart from moto, and a queue is told a moment later, in S3's own words, unless somebody loses what it is told.
+apart from moto, and a queue or a function is told a moment later, in S3's own words, unless somebody loses what it is
+told.
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 """
@@ -11,6 +12,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
+from itertools import chain
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -22,10 +24,11 @@ DELAY = timedelta(seconds=2)
 
 
 class Notifications:
-    """What every bucket tells to queues."""
+    """What every bucket tells to queues and functions."""
 
     def __init__(self, agenda: Agenda, queues: Queues, seam: Seam, region: str) -> None:
         self.lost: Callable[[str], bool] = lambda _key: False  # whether what is told of a key never arrives
+        self.functions: dict[str, Callable[[str], None]] = {}  # by ARN: what gives a function an event
         self._configured: dict[str, dict[str, Any]] = {}
         self._agenda = agenda
         self._queues = queues
@@ -49,15 +52,21 @@ class Notifications:
 
     def _tell(self, call: Call, answer: Answer) -> None:
         bucket, key = call.params["Bucket"], call.params["Key"]
-        for each in self._configured.get(bucket, {}).get("QueueConfigurations", ()):
+        configured = self._configured.get(bucket, {})
+        named = (configured.get(f"{kind}Configurations", ()) for kind in ("Queue", "LambdaFunction"))
+        for each in chain.from_iterable(named):
             rules = {rule["Name"].lower(): rule["Value"] for rule in each["Filter"]["Key"]["FilterRules"]}
             if not key.startswith(rules.get("prefix", "")) or not key.endswith(rules.get("suffix", "")):
                 continue
             if self.lost(key):
                 continue
             body = self._event(call, answer, each.get("Id", ""))
-            queue = self._queues.find(each["QueueArn"])
-            self._agenda.at(DELAY, partial(self._queues.put, queue, body))
+            self._agenda.at(DELAY, partial(self._hears(each), body))
+
+    def _hears(self, configured: dict[str, Any]) -> Callable[[str], object]:
+        if "LambdaFunctionArn" in configured:
+            return self.functions[configured["LambdaFunctionArn"]]
+        return partial(self._queues.put, self._queues.find(configured["QueueArn"]))
 
     def _event(self, call: Call, answer: Answer, name: str) -> str:
         self._puts += 1

@@ -474,6 +474,12 @@ LIVES: tuple[Life, ...] = (
     Life("files told of in vain, twice", _files(2, what="files forgotten", has={"max_attempts": 2}), (_ESCALATED,), (_SENDS,)),
     Life("file that was lost, approved", _files(1, mode="approve", answer="yes"), (_FIXED,), (_SENDS,)),
     Life("file that was lost, only watched", _files(1, mode="observe"), (_REFUSED,), (), (_SENDS,)),
+    # raw files of a function that S3 calls itself
+    Life("file that the function is given", _files(1, called=True), (_FIXED,), (_INVOKES,), (_SENDS,)),
+    Life("files that the function is given, in waves", _files(4, called=True), (_FIXED,), (_INVOKES,), (_SENDS,)),
+    Life("files given in vain", _files(2, what="files forgotten", has={"max_attempts": 1}, called=True), (_ESCALATED,), (_INVOKES,), (_SENDS,)),
+    Life("file that the function is given, approved", _files(1, mode="approve", answer="yes", called=True), (_FIXED,), (_INVOKES,), (_SENDS,)),
+    Life("file that the function would be given, only watched", _files(1, mode="observe", called=True), (_REFUSED,), (), (_INVOKES,)),
     # a queue's own settings
     Life("timeout that is raised", _tuned(), (_FIXED,), (_RAISES,)),
     Life("timeout, approved", _tuned(free=0, answer="yes"), (_FIXED,), (_RAISES,)),

@@ -406,9 +406,9 @@ def files_kept(case: Case) -> Iterator[str]:
     for pipeline in case.played.stage.pipelines:
         sent: Counter[tuple[str, str]] = Counter()
         for call in case.writes:
-            if call.name != "sqs.SendMessage" or _resource(call) != pipeline.queue_arn:
+            if (body := _said(call, pipeline.hears)) is None:
                 continue
-            told = json.loads(call.params["MessageBody"])["Records"][0]
+            [told] = json.loads(body)["Records"]
             key, began = unquote_plus(told["s3"]["object"]["key"]), from_ms(case.invocation(call).started_ms)
             sent[key, told["eventTime"]] += 1
             if any(run.key == key and run.at <= began - case.skew for run in pipeline.made):
@@ -422,6 +422,16 @@ def files_kept(case: Case) -> Iterator[str]:
         for (key, _), several in messages.items():
             if len(several) > 1:
                 yield f"{key} was processed for {len(several)} messages"
+
+
+def _said(call: Call, hears: str) -> str | None:
+    """What a call says to a queue, or to a function; None where it says nothing to this one."""
+    if call.name == "lambda.Invoke" and call.params["FunctionName"] == hears:
+        payload = call.params["Payload"]
+        return payload if isinstance(payload, str) else bytes(payload).decode()
+    if call.name == "sqs.SendMessage" and _resource(call) == hears:
+        return str(call.params["MessageBody"])
+    return None
 
 
 def executions_once(case: Case) -> Iterator[str]:

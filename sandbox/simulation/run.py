@@ -53,6 +53,7 @@ from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
 from sandbox.systems.ecs_system import OPT_IN
 from sandbox.systems.etl import Etl, pipeline_target
+from sandbox.systems.etl_direct import DirectEtl
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.graphql import GraphQl, graphql_target
 from sandbox.systems.hot_aggregates import HotAggregates, table_target
@@ -285,7 +286,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         versioned = any(f"remediations.{name}" in story.settings for name in (ARCHIVE, BACKUPS))
         buckets = [_bucket(world, n, wired=wired, versioned=versioned) for n in range(story.triggers)]
         backups = [Backups(each) for each in buckets if f"remediations.{BACKUPS}" in story.settings]
-        pipelines = [Etl(world, idempotent=False) for _ in range(story.pipelines)]  # as often as it is told
+        pipelines = [_pipeline(world, story) for _ in range(story.pipelines)]
         account = state_machines(world)
         machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
         schedules = [_ingestion(world, number) for number in range(story.schedules)]
@@ -443,6 +444,11 @@ def _stack(world: World, number: int) -> Stack:
     stack = world.stacks.add(f"Api{number}Stack", role=f"arn:aws:iam::{world.account}:role/deploys")
     stack.tags |= OPT_IN
     return stack
+
+
+def _pipeline(world: World, story: Story) -> Etl:
+    """One whose function adds rows as often as it is told."""
+    return DirectEtl(world, idempotent=False) if story.called else Etl(world, idempotent=False)
 
 
 def _ingestion(world: World, number: int) -> Ingestion:

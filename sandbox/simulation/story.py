@@ -140,6 +140,7 @@ class Story:
     apis: int = 0  # services behind load balancers
     triggers: int = 0  # buckets of triggers
     pipelines: int = 0  # 0 or 1: there is one in a world
+    called: bool = False  # whether S3 calls its function itself, without a queue
     machines: int = 0  # state machines
     schedules: int = 0  # ingestions that a rule starts
     graphs: int = 0  # GraphQL APIs

@@ -50,6 +50,8 @@ class Etl:
     Where its function is ``idempotent``, a second run over a file replaces its rows; else it adds them once more.
     """
 
+    cures_letters = "sqs-dlq-backlog"
+
     def __init__(self, world: World, env: str = "prod", *, idempotent: bool = True) -> None:
         self.world = world
         self.raw, self.curated = f"pulse-{env}-raw", f"pulse-{env}-curated"
@@ -71,6 +73,15 @@ class Etl:
             tags = [{"Key": key, "Value": value} for key, value in OPT_IN.items()]
             self._s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tags})
         self.dlq_url, self.dlq_arn = self._queue(f"pulse-{env}-processing-dlq")
+        self._build(env)
+        before = world.notifications.lost
+        world.notifications.lost = lambda key: before(key) or (self._lost and key.startswith(RAW))
+        world.every(timedelta(minutes=1), self._measure, order=Order.METERS)
+        self.route()
+
+    def _build(self, env: str) -> None:
+        """The queue that S3 tells, and the function that takes from it."""
+        world = self.world
         self.queue_url, self.queue_arn = self._queue(
             f"pulse-{env}-processing", RedrivePolicy=redrive_policy(self.dlq_arn, 3)
         )
@@ -92,12 +103,23 @@ class Etl:
             ListEventSourceMappings=self._mappings,
             ListTags=lambda _: {"Tags": dict(OPT_IN)},
         )
-        before = world.notifications.lost
-        world.notifications.lost = lambda key: before(key) or (self._lost and key.startswith(RAW))
-        world.every(timedelta(minutes=1), self._measure, order=Order.METERS)
-        self.route()
 
     # -- what is so
+
+    @property
+    def hears(self) -> str:
+        """The ARN of whom S3 tells of a raw file."""
+        return self.queue_arn
+
+    @property
+    def named(self) -> str:
+        """How a configuration says that."""
+        return f'queue = "{self.queue_arn}"\ndead_letters = "{self.dlq_arn}"'
+
+    @property
+    def letters(self) -> str:
+        """How a configuration says whose the dead-letter queue's letters are."""
+        return f'source = "{self.queue_arn}"\nconsumer = "{self.function_arn}"'
 
     @property
     def raw_arn(self) -> str:
@@ -178,9 +200,12 @@ class Etl:
         self._s3.put_object(Bucket=self.raw, Key=key, Body=json.dumps(content).encode())
 
     def tell(self, key: str) -> None:
-        """The queue gives out what it was told of a file once more: it promises at least once, and no more."""
+        """What is said of a file is given out once more: SQS and Lambda promise at least once, and no more."""
         record = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": self.raw}, "object": {"key": key}}}
-        self.world.queues.put(self.queue, json.dumps({"Records": [record]}))
+        self._hear(json.dumps({"Records": [record]}))
+
+    def _hear(self, body: str) -> None:
+        self.world.queues.put(self.queue, body)
 
     # -- causes
 
@@ -206,14 +231,19 @@ class Etl:
 
     def route(self, *, told: bool = True) -> None:
         """The bucket tells the queue of raw files, or of none."""
+        kind = self.hears.split(":")[2]
+        field, configurations = {
+            "sqs": ("QueueArn", "QueueConfigurations"),
+            "lambda": ("LambdaFunctionArn", "LambdaFunctionConfigurations"),
+        }[kind]
         configuration = {
             "Id": "raw",
-            "QueueArn": self.queue_arn,
+            field: self.hears,
             "Events": ["s3:ObjectCreated:*"],
             "Filter": {"Key": {"FilterRules": [{"Name": "Prefix", "Value": RAW}]}},
         }
         self._s3.put_bucket_notification_configuration(
-            Bucket=self.raw, NotificationConfiguration={"QueueConfigurations": [configuration] if told else []}
+            Bucket=self.raw, NotificationConfiguration={configurations: [configuration] if told else []}
         )
 
     def tag(self, key: str, value: str) -> None:
@@ -320,8 +350,7 @@ raw_suffix = ".json"
 curated = "{system.curated_arn}"
 curated_prefix = "{CURATED}"
 curated_suffix = ".parquet"
-queue = "{system.queue_arn}"
-dead_letters = "{system.dlq_arn}"
+{system.named}
 function = "{system.function_arn}"
 timeout = "PT{int(TIMEOUT.total_seconds())}S"
 idempotent = {str(idempotent).lower()}
@@ -337,8 +366,7 @@ def pipeline_configuration(
 [[systems.targets]]
 arn = "{system.dlq_arn}"
 mode = "{mode}"
-source = "{system.queue_arn}"
-consumer = "{system.function_arn}"
+{system.letters}
 """
     return f"""
 name = "demo"
@@ -351,7 +379,7 @@ emails = ["oncall@example.com"]
 [remediations.pipeline-backlog]
 mode = "auto"
 {settings}
-{"[remediations.sqs-dlq-backlog]" if others else ""}
+{f"[remediations.{system.cures_letters}]" if others else ""}
 {'mode = "auto"' if others else ""}
 
 [[systems]]

@@ -95,6 +95,22 @@ PIPELINE = Target(
         timedelta(hours=24),
     ),
 )
+CALLED = replace(
+    PIPELINE,
+    pipeline=Pipeline(
+        "air/raw/",
+        ".json",
+        Arn.parse("arn:aws:s3:::curated"),
+        "air/",
+        ".parquet",
+        None,
+        None,
+        FUNCTION.arn,
+        timedelta(minutes=1),
+        timedelta(hours=24),
+    ),
+)
+"""one whose function S3 calls itself"""
 
 
 @pytest.mark.parametrize("remediation", REMEDIATIONS, ids=lambda each: each.name)
@@ -113,6 +129,7 @@ def test_every_action_that_a_remediation_declares_has_a_resource(remediation: ty
         SEARCH,
         TRIGGERS,
         PIPELINE,
+        CALLED,
         RULE,
         API,
         POOL,
@@ -276,6 +293,13 @@ def test_both_ends_of_a_pipeline_are_listed_and_only_its_queue_is_told() -> None
     assert granted_reads("s3:ListBucket", Arn.parse(str(route)), PLACE) == both
     assert grants_for(["s3:ListBucket"], [PIPELINE], PLACE, who="x") == both
     assert {each.resource for each in grants_for(["sqs:SendMessage"], [PIPELINE], PLACE, who="x")} == {str(SOURCE)}
+
+
+def test_a_function_is_called_only_where_no_queue_is_told_instead() -> None:
+    """By its own name; whoever names a queue calls nothing, and whoever names none sends to nobody."""
+    called = grants_for(["lambda:InvokeFunction", "sqs:SendMessage"], [CALLED], PLACE, who="x")
+    assert called == {Grant("lambda:InvokeFunction", str(FUNCTION.arn))}
+    assert grants_for(["lambda:InvokeFunction"], [PIPELINE], PLACE, who="x") == set()
 
 
 def test_a_backup_is_written_apart_from_what_it_is_made_of() -> None:

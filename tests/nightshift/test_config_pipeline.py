@@ -33,11 +33,13 @@ SAID = {
     "function": FUNCTION,
     "timeout": "PT1M",
 }
+NONE = "<none>"
+"""stands for what a file does not say"""
 
 
 def written(head: str = HEAD, **other: str) -> str:
     """A file with these values in its pipeline."""
-    lines = "\n".join(f'{key} = "{value}"' for key, value in (SAID | other).items())
+    lines = "\n".join(f'{key} = "{value}"' for key, value in (SAID | other).items() if value != NONE)
     return f"{head}[systems.targets.pipeline]\n{lines}\n"
 
 
@@ -71,6 +73,9 @@ def test_a_bucket_says_what_is_made_of_it_and_by_whom() -> None:
         (written(function=f"{FUNCTION}:live"), "does not name one lambda:function"),
         (written(queue=FUNCTION), "does not name one sqs:queue"),
         (written(dead_letters=f"{SQS}:etl"), "is the queue itself"),
+        (written(dead_letters=NONE), "has no dead_letters"),
+        (written(queue=NONE, function=NONE), "function: is missing"),
+        (written(queue=NONE, dead_letters=FUNCTION), "does not name one sqs:queue"),
         (written(queue="arn:aws:sqs:us-east-1:123456789012:etl"), "its region is us-east-1"),
         (written(raw="air/raw"), "does not fit"),
         (written(raw="air/*/"), "does not fit"),
@@ -92,3 +97,15 @@ def test_what_could_be_processed_for_ever_or_by_the_wrong_one_is_no_configuratio
 def test_one_bucket_may_hold_both_under_two_prefixes() -> None:
     """Only they must be apart."""
     assert parsed(written(curated="arn:aws:s3:::raw-data", curated_prefix="air/curated/")).targets
+
+
+def test_a_function_that_s3_calls_itself_has_no_queue_and_may_keep_what_failed() -> None:
+    """Neither is made up, and JSON says the same as TOML."""
+    for dead_letters in (NONE, f"{SQS}:etl-dlq"):
+        policy = parsed(written(queue=NONE, dead_letters=dead_letters))
+        [target] = policy.targets
+        assert target.pipeline is not None
+        assert target.pipeline.queue is None
+        assert (target.pipeline.dead_letters is None) == (dead_letters == NONE)
+        assert None not in target.linked
+        assert from_json(to_json(policy)) == policy

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from nightshift.consumers import check_flow, check_works, consumers_of, short
+from nightshift.consumers import check_flow, check_function, check_works, consumers_of, short
 from nightshift.errors import Refused
 from nightshift.model import Arn, Target
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
@@ -167,3 +167,34 @@ def test_what_is_taken_must_be_finished(
 def test_names_for_people_are_short() -> None:
     """What a person calls it."""
     assert (short(SERVICE), short(FUNCTION)) == ("ecs prod/worker", "lambda etl")
+
+
+@pytest.mark.parametrize(
+    "said, errors, why",
+    [
+        (None, 0.0, "it does not exist"),
+        ({"State": "Inactive", "LastUpdateStatus": "Successful"}, 0.0, "its state is Inactive"),
+        ({"State": "Active"}, 0.0, "its last update is not known"),
+        (
+            {"State": "Active", "LastUpdateStatus": "Successful", "ReservedConcurrentExecutions": 0},
+            0.0,
+            "switched it off",
+        ),
+        ({"State": "Active", "LastUpdateStatus": "Successful"}, 2.0, "2 of 100 invocations failed"),
+        ({"State": "Active", "LastUpdateStatus": "Successful"}, 1.0, ""),
+    ],
+)
+def test_a_function_that_is_called_itself_must_be_there_to_be_called(said: Any, errors: float, why: str) -> None:
+    """Whatever AWS does not say of it is no yes; and no mapping is asked for."""
+    account = lambda_account(errors)
+    account.services[FUNCTION] = said
+
+    def ask() -> Any:
+        return check_function(Eyes(account, SqsDlqBacklog), FUNCTION, healthy_for=TEN, error_percent=1)
+
+    if not why:
+        assert ask() == said
+        return
+    with pytest.raises(Refused, match=why) as refused:
+        ask()
+    assert refused.value.retry_after is not None

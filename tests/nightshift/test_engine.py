@@ -152,6 +152,25 @@ def test_what_is_gone_because_it_was_lost_has_not_recovered(
     assert account.wire.written == []
 
 
+@pytest.mark.parametrize(
+    "toy, verdict, why",
+    [
+        (Losing(), Verdict.ESCALATED, "; but two of them were lost"),
+        (LosingUnseen(), Verdict.UNVERIFIABLE, "but whether anything was lost cannot be read"),
+    ],
+)
+def test_what_was_lost_in_part_is_not_fixed_though_the_rest_was_cured(
+    account: Account, toy: Toy, verdict: Verdict, why: str
+) -> None:
+    """The cure was made and shows; a person hears of the loss all the same, once."""
+    here = night(account, toy)
+    incident = here.until_closed()
+    assert account.wire.written != []
+    assert incident.verdict is verdict
+    assert why in incident.why
+    assert [verdict.name in mail for mail in account.mails()] == [True]
+
+
 def test_observe_says_what_it_would_do(account: Account) -> None:
     """In mode observe nothing is written, and the report shows the plan."""
     here = night(account, Toy(mode=Mode.OBSERVE))

@@ -376,3 +376,33 @@ def test_what_people_have_taken_out_before_it_expires_is_not_lost() -> None:
             sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         on.until_settled()
         assert on.incident.verdict is Verdict.RECOVERED
+
+
+@pytest.mark.scenario("3.4", "lambda-dlq-backlog")
+def test_where_some_have_expired_before_the_others_were_processed_it_is_not_fixed() -> None:
+    """The function works again too late for the first few: a person hears how many, though the rest was cured."""
+    with night(retention=timedelta(hours=2)) as on:
+        first = on.system.letters(4)
+        on.system.reserved = 0
+        on.minutes(90)
+        later = on.system.letters(3)
+        on.minutes(35)
+        on.system.reserved = None
+        on.until_settled()
+        assert [on.system.times(each) for each in (*first, *later)] == [0, 0, 0, 0, 1, 1, 1]
+        assert on.world.ledger.expired.total() == 4
+        assert on.incident.verdict is Verdict.ESCALATED
+        assert "4 letters are gone that nobody has moved or deleted" in " ".join(on.report.split())
+        assert on.incident.ledger.moved == 3
+
+
+def test_what_was_given_back_in_time_is_fixed() -> None:
+    """The function works again half an hour before the first of them expires."""
+    with night(retention=timedelta(hours=2)) as on:
+        payloads = on.system.letters(4)
+        on.system.reserved = 0
+        on.minutes(85)
+        on.system.reserved = None
+        on.until_settled()
+        assert [on.system.times(each) for each in payloads] == [1, 1, 1, 1]
+        assert on.incident.verdict is Verdict.FIXED

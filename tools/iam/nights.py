@@ -44,6 +44,7 @@ from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target
 from sandbox.systems.etl import Etl, pipeline_configuration
+from sandbox.systems.etl_direct import DirectEtl
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.graphql import GraphQl, UserPool, graphql_configuration, graphql_target, pool_target
 from sandbox.systems.hot_aggregates import INDEX as BY_PLACE
@@ -289,6 +290,8 @@ def nights() -> tuple[Night, ...]:
                 _play_answers(),
                 _play_triggers(),
                 _play_pipeline(),
+                _play_called(),
+                _play_ordered(),
                 _play_tuning(),
                 _play_archive(),
                 _play_backup(),
@@ -388,6 +391,47 @@ def _play_pipeline() -> Night:
                 f"function:{etl.function}": "function:CONSUMER",
             }
             return recorded("pipeline", stage, steps, words=words)
+
+
+def _play_called() -> Night:
+    """The same of a pipeline whose function S3 calls itself; the answer to the first call of ours is lost."""
+    with World(NIGHT, thin=True) as world:
+        system, etl = DocumentManagement(world), DirectEtl(world)
+        with Deployment(world, pipeline_configuration(etl, others=False)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                etl.lose()
+                etl.arrive(5)
+                world.faults.add(Kind.TIMEOUT_AFTER, "lambda.Invoke", times=1)
+                stage.until(lambda: nightshift.all)
+                stage.until_settled()
+            words = {
+                etl.raw: "RAW",
+                etl.curated: "CURATED",
+                etl.dlq.name: "DLQ",
+                f"function:{etl.function}": "function:CONSUMER",
+            }
+            return recorded("pipeline without a queue", stage, steps, words=words)
+
+
+def _play_ordered() -> Night:
+    """Letters of a queue that keeps an order: a person says yes, and SQS moves them; the answer to the move is lost."""
+    with World(NIGHT, thin=True) as world:
+        system = DocumentManagement(world, ordered=True)
+        with Deployment(world, configuration(system, settings=_SETTINGS)) as nightshift:
+            nightshift.resume()
+            system.offer(6)
+            stage = Stage(world, system, nightshift)
+            stage.minutes(20)
+            with _noting() as steps:
+                stage.outage(16)
+                stage.until(lambda: any(each.phase is Phase.AWAITING for each in nightshift.all))
+                [question] = [each for each in nightshift.all if each.phase is Phase.AWAITING]
+                world.faults.add(Kind.TIMEOUT_AFTER, "sqs.StartMessageMoveTask", times=1)
+                nightshift.answer(question, yes=True, why="their order is kept")
+                stage.until_settled()
+            return recorded("letters with an order", stage, steps)
 
 
 def _play_tuning() -> Night:

@@ -44,7 +44,7 @@ QUEUE = Arn.parse("arn:aws:sqs:eu-central-1:123456789012:hts")
 HTS = Customer("hts", QUEUE, QUEUE, Arn.parse("arn:aws:ecs:eu-central-1:123456789012:service/prod/hts"))
 BACKUP = Backup(Arn.parse("arn:aws:s3:::safe"), "changes/")
 TARGET = Target(BUCKET, "changes", triggers=Triggers("customers/", "archive/", (HTS,)), backup=BACKUP)
-QUERY = ResourceRead("s3.backup", "arn:aws:s3:::safe/changes/")
+QUERY = ResourceRead("s3.runs", "arn:aws:s3:::safe/changes/")
 DUE = ArchiveBackupDue(batch=2)
 FINDING = Finding("archive-backup-due", str(BUCKET), "due", evidence=("run x",))
 RUN = "20261126T0300-0a1b2c3d"

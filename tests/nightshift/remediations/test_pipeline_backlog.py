@@ -58,6 +58,8 @@ PIPELINE = Pipeline(
     idempotent=True,
 )
 TARGET = Target(BUCKET, "pulse", pipeline=PIPELINE)
+DIRECT = replace(TARGET, pipeline=replace(PIPELINE, queue=None))
+"""S3 calls its function itself, and what fails for good is kept"""
 ROUTE = Route.of(BUCKET, PIPELINE)
 READING = ResourceRead("s3.pipeline", str(ROUTE))
 BACKLOG = PipelineBacklog()
@@ -91,6 +93,9 @@ class Account:
     reserved: int | None = None
     apart: list[datetime] | None = field(default_factory=list)
     target: Target | None = TARGET
+    function: Any = field(default_factory=lambda: {"State": "Active", "LastUpdateStatus": "Successful"})
+    calls: tuple[str, ...] = ("s3:ObjectCreated:*",)
+    answer: int = 202
     memory: dict[str, int] = field(default_factory=dict)
     sent: list[str] = field(default_factory=list)
     fails: dict[str, BaseException] = field(default_factory=dict)
@@ -143,7 +148,10 @@ class Eyes:
                 "Contents": [{"LastModified": at} for at in account.apart or ()],
                 "IsTruncated": account.apart is None,
             }
-        return {"QueueConfigurations": [{"QueueArn": str(QUEUE), "Events": list(account.events)}]}
+        return {
+            "QueueConfigurations": [{"QueueArn": str(QUEUE), "Events": list(account.events)}],
+            "LambdaFunctionConfigurations": [{"LambdaFunctionArn": str(FUNCTION), "Events": list(account.calls)}],
+        }
 
     def pages(self, service: str, operation: str, key: str, /, *, limit: int, **params: Any) -> Iterator[Any]:
         assert (operation, params) == ("ListEventSourceMappings", {"EventSourceArn": str(QUEUE)})
@@ -158,6 +166,9 @@ class Eyes:
             return Series(tuple((NOW - timedelta(minutes=len(values) - n), each) for n, each in enumerate(values)))
         if query.kind == "s3.pipeline":
             return self.account.readings().resource(query)
+        if query.kind == "lambda.function":
+            assert query.key == str(FUNCTION)
+            return self.account.function
         return self.account.queues.get(Arn.parse(query.key), attributes())
 
     def target(self, arn: str) -> Target | None:
@@ -209,6 +220,12 @@ class Hand:
             self.left -= 10.0
             account.sent.append(json.loads(free["MessageBody"])["Records"][0]["s3"]["object"]["key"])
             return {}
+        if call.operation == "Invoke":
+            assert call.params == {"FunctionName": str(FUNCTION), "InvocationType": "Event"}
+            self.left -= 10.0
+            [record] = json.loads(free["Payload"])["Records"]
+            account.sent.append(record["s3"]["object"]["key"])
+            return {"StatusCode": account.answer}
         assert call.params["ExpectedBucketOwner"] == "123456789012"
         side = ROUTE.raw if call.params["Bucket"] == "raw" else ROUTE.curated
         start = free.get("ContinuationToken", free.get("StartAfter", ""))
@@ -593,3 +610,145 @@ def test_no_more_than_the_oldest_are_worked_on_at_once() -> None:
     account.make(*account.sent)
     applied(account, plan, 1, scratch=scratch)
     assert len(account.sent) == 28
+
+
+# -- without a queue ---------------------------------------------------------------------------------------------------
+
+
+def directly(count: int = 1, **change: Any) -> Account:
+    """The same of a pipeline whose function S3 calls itself."""
+    return replace(lost(count), **{"target": DIRECT, **change})
+
+
+def direct_plan(account: Account) -> Plan:
+    """What is planned for it."""
+    return BACKLOG.plan(diagnosed(account, target=account.target or DIRECT))
+
+
+def test_a_function_without_a_queue_is_given_each_object_in_an_event_of_its_own() -> None:
+    """Three, then as many as half of it can do; no queue is sent to, nor looked into but the one for what died."""
+    account = directly(12, queues={QUEUE: Unread("there is none")}, mapping="Disabled")
+    account.reserved = 4
+    plan = direct_plan(account)
+    assert [(step.calls[-1].action, step.calls[-1].times) for step in plan.steps] == [
+        ("lambda:InvokeFunction", 3),
+        ("lambda:InvokeFunction", 2),
+    ]
+    assert {call.resource for call in plan.calls} == {str(BUCKET), str(PIPELINE.curated), str(FUNCTION)}
+    scratch = applied(account, plan)
+    assert len(account.sent) == 3
+    assert went(account, plan, scratch) == (Progress.WAIT, "0 of 3 objects were processed")
+    account.make(*account.sent)
+    assert went(account, plan, scratch) == (Progress.NEXT, "3 of 3 objects were processed")
+    applied(account, plan, 1, scratch=scratch)
+    assert len(set(account.sent)) == 5
+    account.make(*account.sent)
+    assert went(account, plan, scratch, 1)[0] is Progress.AGAIN
+
+
+@pytest.mark.parametrize(
+    "change, guard",
+    [
+        ({"function": None}, "consumer"),
+        ({"function": {"State": "Pending", "LastUpdateStatus": "Successful"}}, "consumer"),
+        ({"function": {"State": "Active", "LastUpdateStatus": "InProgress"}}, "consumer"),
+        (
+            {"function": {"State": "Active", "LastUpdateStatus": "Successful", "ReservedConcurrentExecutions": 0}},
+            "consumer",
+        ),
+        ({"metrics": {("etl", "Errors"): [1.0], ("etl", "Invocations"): [50.0]}}, "consumer"),
+        ({"metrics": {("etl", "Throttles"): [1.0], ("etl", "Invocations"): [50.0]}}, "consumer"),
+        ({"metrics": {("etl", "AsyncEventAge"): [60_001.0, 0.0]}}, "source-backlog"),
+        ({"queues": {DEAD: attributes(1)}}, "dead-letters"),
+        ({"queues": {DEAD: Unread("denied")}}, "queue"),
+        ({"metrics": {("etl-dlq", "ApproximateNumberOfMessagesVisible"): [1.0, *[0.0] * 14]}}, "dead-letters"),
+        ({"raw": {KEY: NOW - timedelta(minutes=11)}}, "in-flight"),
+    ],
+)
+def test_a_function_is_given_nothing_while_it_does_not_work_or_may_be_tried_again_by_lambda(
+    change: dict[str, Any], guard: str
+) -> None:
+    """Three tries of a minute, three minutes between them, and five before the first: then an event is gone."""
+    account = directly(**change)
+    with pytest.raises(Refused) as refused:
+        diagnosed(account, target=DIRECT)
+    assert refused.value.guard == guard
+    assert refused.value.retry_after is not None
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"calls": ("s3:ObjectRemoved:*",)}, "does not tell etl"),
+        ({"target": replace(DIRECT, pipeline=replace(PIPELINE, queue=None, idempotent=False))}, "processed twice"),
+        (
+            {
+                "function": {
+                    "State": "Active",
+                    "LastUpdateStatus": "Successful",
+                    "DeadLetterConfig": {"TargetArn": str(replace(DEAD, resource="other"))},
+                }
+            },
+            "goes to other, which the pipeline does not name",
+        ),
+        ({"apart": [OLD]}, "1 the message may be a letter that was set apart"),
+    ],
+)
+def test_what_only_people_can_judge_of_a_function_without_a_queue_is_told(change: dict[str, Any], says: str) -> None:
+    """Whoever is told by EventBridge, say, would not understand S3's words."""
+    account = directly(**change)
+    diagnosis = diagnosed(account, target=account.target or DIRECT)
+    assert says in diagnosis.cause
+    assert len(diagnosis.advice) == 2
+
+
+def test_where_nothing_is_kept_that_failed_nobody_looks_for_it() -> None:
+    """Nor is a person sent to where nothing is."""
+    bare = replace(DIRECT, pipeline=replace(PIPELINE, queue=None, dead_letters=None))
+    account = replace(directly(apart=None), target=bare, queues={DEAD: Unread("not ours")})
+    assert not diagnosed(account, target=bare).advice
+    account.memory[marker(KEY, f'"{KEY}"')] = 1
+    assert diagnosed(account, target=bare).advice[0].startswith("See in the function's log why they fail")
+    named = {"State": "Active", "LastUpdateStatus": "Successful", "DeadLetterConfig": {"TargetArn": str(DEAD)}}
+    account = replace(directly(function=named), target=bare)
+    assert "which the pipeline does not name" in diagnosed(account, target=bare).cause
+    assert not diagnosed(directly(function=named), target=DIRECT).advice
+
+
+def test_an_event_that_lambda_does_not_say_it_took_stays_noted() -> None:
+    """It may have: nobody gives it again. What it certainly did not take may be given again."""
+    account = directly()
+    account.answer = 200
+    with pytest.raises(Ambiguous):
+        applied(account, direct_plan(account))
+    assert account.memory[marker(KEY, f'"{KEY}"')] == 1
+    account = directly()
+    plan = direct_plan(account)
+    account.fails["Invoke"] = Rejected("lambda:InvokeFunction", "TooManyRequestsException")
+    with pytest.raises(Rejected):
+        applied(account, plan)
+    assert not any(account.memory.values())
+
+
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        ({"function": None}, "does not exist"),
+        (
+            {"function": {"State": "Active", "LastUpdateStatus": "Successful", "ReservedConcurrentExecutions": 0}},
+            "switched it off",
+        ),
+        ({"metrics": {("etl", "Throttles"): [2.0]}}, "2 calls were turned away"),
+    ],
+)
+def test_no_further_wave_is_given_to_a_function_that_cannot_take_it(change: dict[str, Any], says: str) -> None:
+    """It stops there, and says why; where none is left to be given it is over all the same."""
+    account = directly(4)
+    plan = direct_plan(account)
+    scratch = applied(account, plan)
+    account.make(*account.sent)
+    worse = replace(account, **change)
+    progress, why = went(worse, plan, scratch)
+    assert (progress, says in why) == (Progress.STOP, True)
+    worse.make("air/raw/2026/11/19/4.json")
+    assert went(worse, plan, scratch)[0] is Progress.NEXT

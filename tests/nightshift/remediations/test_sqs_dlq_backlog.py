@@ -1452,3 +1452,20 @@ def test_a_move_in_order_that_does_not_show_is_waited_for() -> None:
     assert CURE.progress(eyes, plan, plan.steps[0], scratch)[0] is Progress.WAIT
     account.now = NOW + 2 * HOUR
     assert CURE.progress(eyes, plan, plan.steps[0], scratch)[0] is Progress.STOP
+
+
+@pytest.mark.parametrize("moved, uncertain, says", [(3, 0, "1 letter is gone "), (3, 1, ""), (4, 0, "")])
+def test_what_we_have_moved_ourselves_is_not_lost_though_no_metric_shows_it_yet(
+    moved: int, uncertain: int, says: str
+) -> None:
+    """Nor is what we may have moved: the ledger knows of both."""
+    account = Account(
+        attributes={DLQ: {**counts(0), "MessageRetentionPeriod": "3600"}},
+        metrics={(DLQ.name, VISIBLE): [*GONE], (DLQ.name, AGE): [*OLDEST]},
+    )
+    incident = replace(
+        Hand(account, Step("x", (), MINUTE)).incident, ledger=Ledger(moved=moved, processed=moved, uncertain=uncertain)
+    )
+    found = CURE.lost(Eyes(account, SqsDlqBacklog), TARGET, incident)
+    assert found.startswith(says)
+    assert bool(found) is bool(says)

@@ -12,7 +12,7 @@ from nightshift.signals import gather
 
 from tests.nightshift.signals.cloud import NOW, Cloud
 
-READ = ResourceRead("s3.backup", "arn:aws:s3:::safe/changes/")
+READ = ResourceRead("s3.runs", "arn:aws:s3:::safe/changes/")
 
 
 def seen(cloud: Cloud) -> Any:

@@ -69,7 +69,7 @@ class Copied:
 
 def backup_of(backup: Backup) -> ResourceRead:
     """Which runs are complete."""
-    return ResourceRead("s3.backup", f"{backup.bucket}/{backup.prefix}")
+    return ResourceRead("s3.runs", f"{backup.bucket}/{backup.prefix}")
 
 
 def complete_key(backup: Backup, run: str, objects: int, size: int) -> str:

@@ -353,9 +353,15 @@ class PipelineTable(_Table):
         description="where it stands, as <curated_prefix>…<curated_suffix> with the same in between; ends with a slash"
     )
     curated_suffix: _Suffix = Field(description='how the names of what is made end, as in ".parquet"')
-    queue: _Arn = Field(description="the queue that S3 tells of raw objects")
-    dead_letters: _Arn = Field(description="that queue's dead-letter queue")
-    function: _Arn = Field(description="the Lambda function that takes them from the queue")
+    queue: _Arn | None = Field(
+        default=None, description="the queue that S3 tells of raw objects; none where it tells the function itself"
+    )
+    dead_letters: _Arn | None = Field(
+        default=None,
+        description="the queue's dead-letter queue; without a queue where the function's failed events go, if they are "
+        "kept: its dead-letter queue or on-failure destination",
+    )
+    function: _Arn = Field(description="the Lambda function that takes them from the queue, or is told by S3 itself")
     timeout: timedelta = Field(
         strict=False,
         ge=timedelta(seconds=1),
@@ -911,7 +917,7 @@ def _pipeline_written(pipeline: Pipeline) -> dict[str, Any]:
     plain = {name: getattr(pipeline, name) for name in PipelineTable.model_fields if name not in _OF_PIPELINE}
     return {
         **PipelineTable.model_construct(**plain).model_dump(mode="json", include=set(plain)),
-        **{name: str(getattr(pipeline, name)) for name in _OF_PIPELINE},
+        **{name: str(arn) for name in _OF_PIPELINE if (arn := getattr(pipeline, name)) is not None},
     }
 
 
@@ -1547,7 +1553,8 @@ def _check_backup(target: Target, loc: Loc, problems: _Problems) -> None:
 def _of_pipeline(target: Target) -> Iterator[tuple[Loc, Arn, str]]:
     """What a pipeline names: where it stands, what it is, and of which kind it must be."""
     for key, kind in _OF_PIPELINE.items() if target.pipeline is not None else ():
-        yield ("pipeline", key), getattr(target.pipeline, key), kind
+        if (arn := getattr(target.pipeline, key)) is not None:
+            yield ("pipeline", key), arn, kind
 
 
 def _check_pipeline(target: Target, loc: Loc, problems: _Problems) -> None:
@@ -1564,7 +1571,10 @@ def _check_pipeline(target: Target, loc: Loc, problems: _Problems) -> None:
         if arn.kind != kind or not whole:
             remedy = f"A {here[-1]} is of kind {kind}, by its name alone"
             problems.add((*loc, *here), f"{arn} does not name one {kind}", remedy)
-    if pipeline.queue == pipeline.dead_letters:
+    if pipeline.queue is not None and pipeline.dead_letters is None:
+        remedy = "Name the queue in which its messages die, or no queue where S3 tells the function itself"
+        problems.add((*loc, "pipeline", "queue"), "has no dead_letters", remedy)
+    elif pipeline.queue is not None and pipeline.queue == pipeline.dead_letters:
         problems.add((*loc, "pipeline", "dead_letters"), "is the queue itself", "Name the queue in which messages die")
     raw, curated = pipeline.raw, pipeline.curated_prefix
     if pipeline.curated == target.arn and (raw.startswith(curated) or curated.startswith(raw)):

@@ -3,6 +3,7 @@ Who finishes a queue's messages, and whether it works: what must be known before
 
 An ECS service works when it is deployed, complete, and has been for a while; a Lambda function when its event source
 mapping is enabled, nobody has switched it off, and hardly an invocation fails. What either takes it must finish.
+A function that is called itself, by no queue, must be there to be called, and hardly fail.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from nightshift.errors import Missing, Refused
 from nightshift.model import Arn, MetricQuery, Target
 from nightshift.remediation import Reader
 from nightshift.signals import queue_metric
-from nightshift.states import began, minutes, number, service, sums, unfinished
+from nightshift.states import began, function, minutes, number, service, sums, unfinished
 
-__all__ = ["READS", "check_flow", "check_works", "consumers_of", "short"]
+__all__ = ["READS", "check_flow", "check_function", "check_works", "consumers_of", "short", "unfit"]
 
 READS = ("lambda:ListEventSourceMappings", "lambda:GetFunctionConcurrency")
 """what a remediation that asks these questions must declare"""
@@ -92,6 +93,30 @@ def check_flow(
     return f"{took}; {waiting} wait"
 
 
+def check_function(read: Reader, arn: Arn, *, healthy_for: timedelta, error_percent: int) -> Mapping[str, Any]:
+    """Refuse until a function that is called itself can be, and hardly fails; what AWS says of it."""
+    try:
+        described = function(read, arn)
+    except Missing:
+        described = {}
+    if why := unfit(described) or _failing(read, _function_name(arn), minutes(healthy_for), error_percent):
+        raise Refused("consumer", f"{short(arn)} does not work yet: {why}", retry_after=_LATER, link=str(arn))
+    return described
+
+
+def unfit(described: Mapping[str, Any]) -> str:
+    """Why a function cannot be given anything now; empty where it can."""
+    if not described:
+        return "it does not exist"
+    if described.get("State") != "Active":
+        return f"its state is {described.get('State', 'not known')}"
+    if described.get("LastUpdateStatus") != "Successful":
+        return f"its last update is {described.get('LastUpdateStatus', 'not known')}"
+    if described.get("ReservedConcurrentExecutions") == 0:
+        return "its reserved concurrency is 0: somebody has switched it off"
+    return ""
+
+
 def short(arn: Arn) -> str:
     """A name for people: ``ecs prod/api``, ``lambda etl``."""
     return f"{arn.service} {'/'.join(arn.resource.replace(':', '/').split('/')[1:])}"
@@ -116,9 +141,9 @@ def _young(since: datetime | None, now: datetime, healthy_for: timedelta) -> str
     return f"it was deployed {minutes(now - since)} minutes ago" if now - since < healthy_for else ""
 
 
-def _function_trouble(read: Reader, function: Arn, queue: Arn, window: int, error_percent: int) -> str:
+def _function_trouble(read: Reader, arn: Arn, queue: Arn, window: int, error_percent: int) -> str:
     """Why a Lambda function cannot be said to work; empty where it can."""
-    name = _function_name(function)
+    name = _function_name(arn)
     found = [each for each in _mappings(read, queue) if _function_name(Arn.parse(each["FunctionArn"])) == name]
     states = [str(mapping.get("State")) for mapping in found]
     if "Enabled" not in states:
@@ -126,6 +151,11 @@ def _function_trouble(read: Reader, function: Arn, queue: Arn, window: int, erro
     reserved = read("lambda", "GetFunctionConcurrency", FunctionName=name).get("ReservedConcurrentExecutions")
     if reserved == 0:
         return "its reserved concurrency is 0: somebody has switched it off"
+    return _failing(read, name, window, error_percent)
+
+
+def _failing(read: Reader, name: str, window: int, error_percent: int) -> str:
+    """Why a Lambda function cannot be said to be well; empty where it can."""
     failed, made = sums(
         read,
         *(
@@ -146,6 +176,6 @@ def _mappings(read: Reader, queue: Arn) -> list[Mapping[str, Any]]:
     return [mapping for mapping in found if mapping.get("FunctionArn")]
 
 
-def _function_name(function: Arn) -> str:
+def _function_name(arn: Arn) -> str:
     """Without the version or alias that may follow it."""
-    return function.resource.split(":")[1]
+    return arn.resource.split(":")[1]

@@ -258,7 +258,7 @@ class DeadLetters(Remediation):
 
         SQS has no metric of what expires. So it is told by what is missing at the time at which it would: of a standard
         queue SQS counts from when a letter was first sent, its metric from when it died. A queue that somebody has
-        purged long before is nobody's loss but theirs.
+        purged long before is nobody's loss but theirs. What we have moved ourselves the ledger knows before CloudWatch.
         """
         dlq, since = target.arn, incident.opened_at - _BEFORE
         window = min(minutes(read.now() - since), _LONGEST)
@@ -269,7 +269,8 @@ class DeadLetters(Remediation):
         attributes = states.queue(read, dlq)
         retention, left = states.number(attributes, "MessageRetentionPeriod"), states.messages(attributes) or 0
         most = max((value for _, value in held.points), default=0.0)
-        gone = int(most - left - deleted.total) - self.moved_since(read, dlq, since)
+        ours = incident.ledger.moved + incident.ledger.uncertain
+        gone = int(most) - left - max(int(deleted.total) + self.moved_since(read, dlq, since), ours)
         if gone <= 0 or retention is None:
             return ""
         stood = max(at for at, value in held.points if value > 0)

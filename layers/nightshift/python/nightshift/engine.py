@@ -84,6 +84,8 @@ EVERY = timedelta(minutes=1)
 """between two looks at an incident"""
 LATE = timedelta(seconds=60)
 """how long a request whose answer was lost may still take effect: before that, reality proves nothing"""
+_WELL = frozenset({Verdict.FIXED, Verdict.RECOVERED})
+"""how an incident ends of which nothing may have been lost"""
 DEATHS = 5
 """claims without a save after which a record is closed as broken"""
 GIVE_BACK_EVERY = timedelta(minutes=5)
@@ -1088,11 +1090,11 @@ class Engine:
 
     def _close(self, case: _Case, incident: Incident, close: Close) -> _Next:
         now = self._clock()
-        if close.verdict is Verdict.RECOVERED:
-            close = self._not_lost(case, incident, close)
+        incident = self._ledger(case, incident)
         if close.verdict is Verdict.FIXED:
             close = self._compared(case, incident, close)
-        incident = self._ledger(case, incident)
+        if close.verdict in _WELL:
+            close = self._not_lost(case, incident, close)
         if incident.lent and close.verdict is Verdict.FIXED and incident.plan is not None:
             plan = incident.plan
             ends = plan.until or _began(incident) + (plan.lease or timedelta(0))
@@ -1125,13 +1127,20 @@ class Engine:
         return _closed(incident, verdict, why, self._clock(), *back.events)
 
     def _not_lost(self, case: _Case, incident: Incident, close: Close) -> Close:
-        """What is gone because it was lost has not recovered; where that cannot be told, nobody says that it has."""
+        """
+        What is gone because it was lost has not recovered, nor was it fixed, whatever became of the rest.
+
+        Where that cannot be told, nobody says that it has.
+        """
         try:
             lost = case.remediation.lost(case.reading, case.target, incident)
         except AwsError as error:
             why = f"{close.why}; but whether anything was lost cannot be read: {error}"
             return replace(close, verdict=Verdict.UNVERIFIABLE, why=why)
-        return replace(close, verdict=Verdict.ESCALATED, why=lost) if lost else close
+        if not lost:
+            return close
+        why = f"{close.why}; but {lost}" if close.verdict is Verdict.FIXED else lost
+        return replace(close, verdict=Verdict.ESCALATED, why=why)
 
     def _give_back(self, case: _Case, incident: Incident) -> _Next:
         """The lease is over: put back what was there, if it is still ours to put back."""

@@ -199,8 +199,9 @@ class Pipeline:
 
     That one is called ``<curated_prefix>…<curated_suffix>``, with the same in between; where they are ``dated``, that
     begins with a day (UTC), as in ``2026/11/26/``. S3 tells the ``queue`` of an object, from which the ``function``
-    takes it; what fails there dies in ``dead_letters``. ``timeout`` is the function's, ``window`` how far back is
-    looked. ``idempotent``: whoever processes an object twice has the same as whoever does it once.
+    takes it; without a queue it tells the function itself. What fails for good dies in ``dead_letters``, if they are
+    kept. ``timeout`` is the function's, ``window`` how far back is looked. ``idempotent``: whoever processes an object
+    twice has the same as whoever does it once.
     """
 
     raw: str
@@ -208,8 +209,8 @@ class Pipeline:
     curated: Arn
     curated_prefix: str
     curated_suffix: str
-    queue: Arn
-    dead_letters: Arn
+    queue: Arn | None
+    dead_letters: Arn | None
     function: Arn
     timeout: timedelta
     window: timedelta
@@ -359,12 +360,13 @@ class Target:
         of_pipeline = (
             () if pipeline is None else (pipeline.function, pipeline.dead_letters, pipeline.queue, pipeline.curated)
         )
+        piped = (arn for arn in of_pipeline if arn is not None)
         scheduled = (self.schedule.function,) if self.schedule is not None else ()
         hours = self.schedule.hours if self.schedule is not None else None
         filled = (hours.bucket,) if hours is not None else ()
         users = self.database.used_by if self.database is not None else ()
         own = (self.consumer, self.source, self.function, self.queue, _table_of(self.arn))
-        return (*(arn for arn in own if arn is not None), *of_customers, *of_pipeline, *scheduled, *filled, *users)
+        return (*(arn for arn in own if arn is not None), *of_customers, *piped, *scheduled, *filled, *users)
 
 
 def _table_of(arn: Arn) -> Arn | None:
@@ -413,7 +415,7 @@ class ResourceRead:
     ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values;
     ``dynamodb.locks`` = who holds the locks that are part of the ARN,
     ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain;
-    ``s3.backup`` = which runs under a prefix are complete;
+    ``s3.runs`` = which runs under a prefix are complete;
     ``dynamodb.backups`` and ``s3.backups`` = what a table or a bucket could be put back from.
     """
 

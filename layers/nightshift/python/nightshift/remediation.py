@@ -340,7 +340,8 @@ class Remediation(BaseModel, ABC):
         """
         What of that which an incident is about was lost, and not cured; empty where nothing was.
 
-        Asked before it ends as recovered, for where what is sick can end by itself and be a loss all the same.
+        Asked before it ends as recovered or as fixed: what is sick can end by itself and be a loss all the same, and so
+        can a part of it, while the rest was cured. The incident's ledger says by then what was moved.
         """
         del read, target, incident
         return ""

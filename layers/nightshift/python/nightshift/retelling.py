@@ -1,8 +1,9 @@
 """
-Telling a queue once more of an object that S3 has told it of, or should have: what is asked before, what is sent, once.
+Telling once more of an object that S3 has told of, or should have: what is asked before, what is sent, once.
 
-Whoever consumes the queue sees no difference to S3's own words. That an object was told of again is noted before it is
-sent, under its key and ETag: whatever dies in between, it is not sent twice.
+A queue is told, or a function itself: whoever hears it sees no difference to S3's own words. That an object was told
+of again is noted before it is sent, under its key and ETag: whatever dies in between, it is not sent twice. What SQS or
+Lambda have taken they promise to deliver at least once, and may deliver twice: that is theirs, and seldom.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from nightshift.remediation import Actor, Reader
 
 __all__ = ["LETTERS", "Standing", "event", "letters_of", "marker", "send_once", "set_apart", "standing"]
 
+_TAKEN = 202
 LETTERS = 1000
 """letters of one queue that were ever set apart: one page of a listing"""
 
@@ -103,7 +105,7 @@ def send_once(act: Actor, send: Call, names: Sequence[str], body: str) -> bool:
     for name in others:
         act.memory.add(name)
     try:
-        act(send, MessageBody=body)
+        _send(act, send, body)
     except NightshiftError as error:
         if not isinstance(error, Ambiguous | Fenced | Undeclared):
             for name in names:
@@ -112,9 +114,17 @@ def send_once(act: Actor, send: Call, names: Sequence[str], body: str) -> bool:
     return True
 
 
+def _send(act: Actor, send: Call, body: str) -> None:
+    """To a queue, or to a function that nobody waits for: 202 says that Lambda has taken it, and nothing else does."""
+    if send.operation != "Invoke":
+        act(send, MessageBody=body)
+    elif act(send, Payload=body.encode()).get("StatusCode") != _TAKEN:
+        raise Ambiguous(send.action, "NotAccepted", resource=send.resource)
+
+
 def event(bucket: Arn, key: str, etag: str, modified: datetime, size: int, *, region: str) -> str:
     """
-    What S3 sends to a queue when an object was put.
+    What S3 sends to a queue, or to a function, when an object was put.
 
     Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
     """

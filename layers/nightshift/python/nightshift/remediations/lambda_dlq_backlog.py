@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 from nightshift import dead_letters, states
 from nightshift.carrying import Routes, account_of, balance, counted_in
-from nightshift.consumers import short
+from nightshift.consumers import short, unfit
 from nightshift.dead_letters import (
     LATE,
     LOST,
@@ -155,7 +155,7 @@ class LambdaDlqBacklog(DeadLetters):
         [turned_away] = states.sums(read, function_metric(itself, "Throttles", "Sum", window))
         start = read.now() - self.healthy_for - SKEW
         failed, made = (sum(value for at, value in each.points if at >= start) for each in (errors, calls))
-        why = _trouble(described) or _young(described, read.now(), self.healthy_for)
+        why = unfit(described) or _young(described, read.now(), self.healthy_for)
         if not why and turned_away:
             why = f"{turned_away:.0f} calls were turned away in the last {window} minutes"
         if not why and failed * 100 > made * self.error_percent:
@@ -442,19 +442,6 @@ def _went_well_since(errors: Series, calls: Series) -> bool:
     if not bad:
         return True
     return any(at > max(bad) and value > 0 for at, value in calls.points)
-
-
-def _trouble(described: Mapping[str, Any]) -> str:
-    """Why a function cannot be given anything now; empty where it can."""
-    if not described:
-        return "it does not exist"
-    if described.get("State") != "Active":
-        return f"its state is {described.get('State', 'not known')}"
-    if described.get("LastUpdateStatus") != "Successful":
-        return f"its last update is {described.get('LastUpdateStatus', 'not known')}"
-    if described.get("ReservedConcurrentExecutions") == 0:
-        return "its reserved concurrency is 0: somebody has switched it off"
-    return ""
 
 
 def _young(described: Mapping[str, Any], now: datetime, healthy_for: timedelta) -> str:

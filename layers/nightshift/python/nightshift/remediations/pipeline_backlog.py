@@ -3,21 +3,27 @@ Raw objects never became curated ones: have those processed again that are missi
 
 Symptom   raw objects are older than twice their function's timeout, and no curated object was made of them
 Cause     nobody was ever told of them, or what was told was lost while the function failed
-Cure      tell the function's queue of them once more: three first, then as many at once as half of the function can do
+Cure      tell the function's queue of them once more, or where it has none the function itself: three first, then as
+          many at once as half of the function can do
 Proof     each that was told of again has a curated object, which it had not before
 Undo      none: what is made is what should have been made
 Source    runbook 1 "ETL Processing Backlog", "Reprocess failed files"; R13
 
 What it will not do: process again whatever came in today, as the runbook's loop does; tell of an object that has its
 curated one, whose message may still be on its way or may have been set apart, or that it has told of before; or tell of
-any while the function fails, is turned away or is stopped, messages wait or have died, S3 does not tell the queue any
-more, or nobody has said that an object which is processed twice is the same as one that is processed once.
+any while the function fails, is turned away or is stopped, messages wait or have died, S3 does not tell the queue (or
+the function) any more, or nobody has said that an object which is processed twice is the same as one that is processed
+once.
+
+A function without a queue is given an event of one object each, as S3 would have, and nobody waits for what it answers
+(InvocationType Event). Lambda keeps such events where nobody can count them, tries each three times, and may deliver
+one twice: so its figures say whether any are tried again, and each wave is the last while a call is turned away.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,10 +31,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from nightshift import retelling
+from nightshift import retelling, states
 from nightshift.consumers import READS as CONSUMER_READS
-from nightshift.consumers import check_works, short
-from nightshift.errors import Refused, Unreadable
+from nightshift.consumers import check_function, check_works, short, unfit
+from nightshift.errors import Missing, Refused, Unreadable
 from nightshift.model import (
     Alternative,
     Arn,
@@ -67,6 +73,10 @@ _TIRED = 10.0  # seconds that must be left to begin another one
 _LATER = timedelta(minutes=2)
 _SHOWN = 5  # minutes after which CloudWatch certainly shows what was so
 _LONGEST = 180  # minutes for which a letter that was sent home is waited for
+_TRIES = 3  # of an event that nobody waits for: Lambda's default, and its most
+_BETWEEN = timedelta(minutes=3)  # one minute after the first try, two after the second
+_BACK_OFF = timedelta(minutes=5)  # the longest that an event waits which was turned away
+_AGED = 60_000  # milliseconds before its call from which on an event has waited, or is tried again
 _YOUNG = "the message may still be on its way"
 _APART = "the message may be a letter that was set apart since"
 _LEAVING = "too old to be seen processed"
@@ -114,6 +124,19 @@ class _Doubt:
     advice: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """
+    How the function comes to know of objects, and what that is like now.
+
+    Whatever was said of one is done with, or dead, after the ``longest``. ``doubt`` is why nothing may be said.
+    """
+
+    longest: timedelta
+    flow: str
+    doubt: _Doubt | None = None
+
+
 class PipelineBacklog(Remediation):
     """Raw objects in an S3 bucket of which no curated ones were made."""
 
@@ -130,6 +153,7 @@ class PipelineBacklog(Remediation):
     writes: ClassVar[tuple[str, ...]] = (
         "s3:ListBucket",  # which are missing is seen once more, right before any is told of
         "sqs:SendMessage",
+        "lambda:InvokeFunction",  # where S3 tells the function itself
     )
     freeze_safe: ClassVar[bool] = True  # what should have been made is made: no code and no setting is changed
 
@@ -226,9 +250,9 @@ class PipelineBacklog(Remediation):
         late = self._missing(read, target.arn, pipeline)
         if not late:
             raise Refused("objects", "every raw object has its curated one", retry_after=timedelta(minutes=1))
-        queue, flow = self._check_consumer(read, pipeline)
-        apart, now = retelling.set_apart(read, pipeline.dead_letters), read.now()
-        age, until = max(_late(pipeline), queue.longest), pipeline.window - self.reprocess
+        way, dead = self._way(read, pipeline), pipeline.dead_letters
+        apart, now = () if dead is None else retelling.set_apart(read, dead), read.now()
+        age, until = max(_late(pipeline), way.longest), pipeline.window - self.reprocess
         terms = _Terms(age, until, max(apart or (), default=None))
         known = read.counters(target, tuple(marker(each.key, each.etag) for each in late))
         against = {each: _SENT if known[marker(each.key, each.etag)] else terms.against(each, now) for each in late}
@@ -237,25 +261,27 @@ class PipelineBacklog(Remediation):
         if not good and why_not[_YOUNG]:
             count = why_not[_YOUNG]
             raise Refused("in-flight", f"{_many(count)}: {_YOUNG}", numbers={"objects": count}, retry_after=_LATER)
-        stored = f"s3://{read.quarantine}/{retelling.letters_of(pipeline.dead_letters)}"
+        log = "the function's log"
+        stored = log if dead is None else f"s3://{read.quarantine}/{retelling.letters_of(dead)}"
         if apart is None:
-            name = pipeline.dead_letters.name
-            why = f"more than {retelling.LETTERS} letters of {name} were set apart: any may be theirs"
+            why = f"more than {retelling.LETTERS} letters were set apart: any may be theirs"
             doubt: _Doubt | None = _Doubt(why, f"see in {stored} why they died; then {_BY_HAND}")
         elif not good:
             why = "; ".join(f"{count} {why}" for why, count in sorted(why_not.items()))
-            doubt = _Doubt(why, f"see in the function's log, and in {stored}, why they fail; then {_BY_HAND}")
+            where = log if dead is None else f"{log}, and in {stored},"
+            doubt = _Doubt(why, f"see in {where} why they fail; then {_BY_HAND}")
         else:
-            doubt = self._doubt(read, target.arn, pipeline, queue, good)
+            doubt = way.doubt or self._doubt(read, target.arn, pipeline, good)
         if doubt is not None:
             return self._told(target, late, doubt)
+        hears, empty = _hears(pipeline), "its queue is all but empty" if pipeline.queue else "no event is tried again"
         return Diagnosis(
             target=str(target.arn),
-            cause=f"{pipeline.queue.name} was never told of them, or has lost it; {short(pipeline.function)} works",
-            evidence=(flow, *(each.key for each in good[:_TOLD])),
+            cause=f"{hears.name} was never told of them, or has lost it; {short(pipeline.function)} works",
+            evidence=(way.flow, *(each.key for each in good[:_TOLD])),
             rejected=(
                 Alternative("the function fails", f"hardly a call of it has in {minutes(self.healthy_for)} minutes"),
-                Alternative("their messages wait or have died", "its queue is all but empty, and nothing is dead"),
+                Alternative("their messages wait or have died", f"{empty}, and nothing is dead"),
                 *(
                     Alternative(why, f"of {count} others, which stay as they are")
                     for why, count in sorted(why_not.items())
@@ -265,7 +291,7 @@ class PipelineBacklog(Remediation):
                 "route": str(Route.of(target.arn, pipeline)),
                 "bucket": str(target.arn),
                 "curated": str(pipeline.curated),
-                "queue": str(pipeline.queue),
+                "queue" if pipeline.queue else "function": str(hears),
                 "pace": self._pace(read, pipeline),
                 **terms.json,
             },
@@ -276,27 +302,88 @@ class PipelineBacklog(Remediation):
         found, now = _seen(read, _reading(bucket, pipeline)), read.now()
         return [each for each in found if now - each.modified > _late(pipeline)]
 
-    def _check_consumer(self, read: Reader, pipeline: Pipeline) -> tuple[Standing, str]:
-        """Refuse until messages are finished, and none of them has died; what the queue is like, and the evidence."""
-        queue = retelling.standing(read, pipeline.queue)
-        dead = retelling.standing(read, pipeline.dead_letters)
-        if queue is None or dead is None:
-            name = pipeline.queue.name if queue is None else pipeline.dead_letters.name
-            raise Refused("queue", f"{name} cannot be read", retry_after=_LATER)
+    def _way(self, read: Reader, pipeline: Pipeline) -> _Way:
+        """Refuse until what the function is told it finishes, and none of it has died; how it is told."""
+        if pipeline.queue is None:
+            return self._by_itself(read, pipeline)
+        return self._by_queue(read, pipeline, pipeline.queue)
+
+    def _by_queue(self, read: Reader, pipeline: Pipeline, arn: Arn) -> _Way:
+        """Of a function that takes messages from a queue."""
+        queue, function = _standing(read, arn), pipeline.function
+        self._check_dead(read, pipeline.dead_letters, queue.longest)
+        check_works(read, function, arn, healthy_for=self.healthy_for, error_percent=self.failing_percent)
+        calls = self._check_room(read, function)
+        if (waiting := queue.waiting + queue.hidden) > self.waiting:
+            raise Refused(
+                "source-backlog",
+                f"{waiting} messages are in {arn.name}, and theirs may be among them",
+                numbers={"waiting": waiting, "limit": self.waiting},
+                retry_after=_LATER,
+                link=str(function),
+            )
+        doubt = None
+        if queue.own_key:
+            doubt = _Doubt(f"{arn.name} is encrypted with a key of its own, with which nothing is sent", _BY_HAND)
+        return _Way(queue.longest, f"{calls}; {waiting} wait", doubt)
+
+    def _by_itself(self, read: Reader, pipeline: Pipeline) -> _Way:
+        """
+        Of a function that S3 calls: what waits for it nobody can count, but how long an event had waited is measured.
+
+        Source: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-error-handling.html
+        """
+        function, window = pipeline.function, minutes(self.healthy_for)
+        longest = _TRIES * pipeline.timeout + _BETWEEN + _BACK_OFF
+        self._check_dead(read, pipeline.dead_letters, longest)
+        said = check_function(read, function, healthy_for=self.healthy_for, error_percent=self.failing_percent)
+        calls = self._check_room(read, function)
+        ages = series(read, function_metric(function, "AsyncEventAge", "Maximum", window)).last(window)
+        if max(ages, default=0.0) > _AGED:
+            raise Refused(
+                "source-backlog",
+                f"events had waited for up to {max(ages) / 1000:.0f} seconds for {short(function)} within the last "
+                f"{window} minutes: theirs may be among those that wait still",
+                numbers={"seconds": max(ages) / 1000, "limit": _AGED / 1000},
+                retry_after=_LATER,
+                link=str(function),
+            )
+        dies, doubt = _dies(said), None
+        if dies and dies != str(pipeline.dead_letters):
+            name = dies.rpartition(":")[2]
+            why = f"what the function fails at for good goes to {name}, which the pipeline does not name"
+            doubt = _Doubt(why, f"name {name} as its dead_letters, if that is a queue; or {_BY_HAND}")
+        return _Way(longest, f"{calls}; no event is tried again", doubt)
+
+    def _check_dead(self, read: Reader, arn: Arn | None, longest: timedelta) -> None:
+        """Refuse while what died, or was sent home since and may die once more, may be theirs."""
+        if arn is None:
+            return
+        dead = _standing(read, arn)
         if letters := dead.waiting + dead.hidden:
             raise Refused(
                 "dead-letters",
-                f"{letters} letters are in {pipeline.dead_letters.name}, and their messages may be among them",
+                f"{letters} letters are in {arn.name}, and their messages may be among them",
                 numbers={"letters": letters},
                 retry_after=_LATER,
-                link=str(pipeline.dead_letters),
+                link=str(arn),
             )
-        self._check_calm(read, pipeline, queue)
-        function, window = pipeline.function, minutes(self.healthy_for)
-        check_works(read, function, pipeline.queue, healthy_for=self.healthy_for, error_percent=self.failing_percent)
-        throttled, made = sums(
-            read, *(function_metric(function, name, "Sum", window) for name in ("Throttles", "Invocations"))
-        )
+        window = min(minutes(longest) + _SHOWN, _LONGEST)
+        for which in ("Visible", "NotVisible"):
+            query = queue_metric(arn, f"ApproximateNumberOfMessages{which}", "Maximum", window)
+            if any(value > 0 for value in series(read, query).last(window)):
+                raise Refused(
+                    "dead-letters",
+                    f"{arn.name} was not empty within the last {window} minutes: what was in it may be at work again",
+                    numbers={"minutes": window},
+                    retry_after=_LATER,
+                    link=str(arn),
+                )
+
+    def _check_room(self, read: Reader, function: Arn) -> str:
+        """Refuse while calls are turned away; the evidence that none is."""
+        window = minutes(self.healthy_for)
+        throttled, made = self._turned_away(read, function)
         if throttled:
             raise Refused(
                 "consumer",
@@ -305,41 +392,24 @@ class PipelineBacklog(Remediation):
                 retry_after=_LATER,
                 link=str(function),
             )
-        if (waiting := queue.waiting + queue.hidden) > self.waiting:
-            raise Refused(
-                "source-backlog",
-                f"{waiting} messages are in {pipeline.queue.name}, and theirs may be among them",
-                numbers={"waiting": waiting, "limit": self.waiting},
-                retry_after=_LATER,
-                link=str(function),
-            )
-        return queue, f"{made:.0f} calls of {short(function)} in {window} minutes, none turned away; {waiting} wait"
+        return f"{made:.0f} calls of {short(function)} in {window} minutes, none turned away"
 
-    def _check_calm(self, read: Reader, pipeline: Pipeline, queue: Standing) -> None:
-        """Refuse while a letter that was sent home may be at work, and die once more: it is in neither queue then."""
-        name, window = pipeline.dead_letters.name, min(minutes(queue.longest) + _SHOWN, _LONGEST)
-        for which in ("Visible", "NotVisible"):
-            query = queue_metric(pipeline.dead_letters, f"ApproximateNumberOfMessages{which}", "Maximum", window)
-            if any(value > 0 for value in series(read, query).last(window)):
-                raise Refused(
-                    "dead-letters",
-                    f"{name} was not empty within the last {window} minutes: what was in it may be at work again",
-                    numbers={"minutes": window},
-                    retry_after=_LATER,
-                    link=str(pipeline.dead_letters),
-                )
+    def _turned_away(self, read: Reader, function: Arn) -> Sequence[float]:
+        """How many calls were turned away lately, and how many were made."""
+        window = minutes(self.healthy_for)
+        return sums(read, *(function_metric(function, name, "Sum", window) for name in ("Throttles", "Invocations")))
 
-    def _doubt(
-        self, read: Reader, bucket: Arn, pipeline: Pipeline, queue: Standing, good: Sequence[RawObject]
-    ) -> _Doubt | None:
-        """Why nothing must be told of, though nothing else is in the way; None where it may."""
-        name, account = pipeline.queue.name, pipeline.queue.account
-        if queue.own_key:
-            return _Doubt(f"{name} is encrypted with a key of its own, with which nothing is sent", _BY_HAND)
-        where = {"Bucket": bucket.resource, "ExpectedBucketOwner": account}
+    def _doubt(self, read: Reader, bucket: Arn, pipeline: Pipeline, good: Sequence[RawObject]) -> _Doubt | None:
+        """
+        Why nothing must be told of, though nothing else is in the way; None where it may.
+
+        Whom S3 does not tell itself might not understand its words either: EventBridge and SNS have others.
+        """
+        hears, kind = _hears(pipeline), "Queue" if pipeline.queue else "LambdaFunction"
+        where = {"Bucket": bucket.resource, "ExpectedBucketOwner": hears.account}
         told = read("s3", "GetBucketNotificationConfiguration", **where)
-        if any(tells(told, "Queue", pipeline.queue, start=each.key, end=each.key) is not Share.ALL for each in good):
-            return _Doubt(f"the bucket does not tell {name} of such keys (any more)", f"{_MEND}; then {_BY_HAND}")
+        if any(tells(told, kind, hears, start=each.key, end=each.key) is not Share.ALL for each in good):
+            return _Doubt(f"the bucket does not tell {hears.name} of such keys (any more)", f"{_MEND}; then {_BY_HAND}")
         if not pipeline.idempotent:
             return _Doubt("nobody has said that an object may be processed twice", f"{_DECLARE}; or {_BY_HAND}")
         return None
@@ -367,7 +437,7 @@ class PipelineBacklog(Remediation):
         Each step tells of what it finds missing then; the plan says which of it may be told of, and how many.
         """
         facts = diagnosis.facts
-        queue = Arn.parse(facts["queue"])
+        send, hears = _send(facts)
         terms = {name: facts[name] for name in ("route", "age", "until", "after")}
         lists = tuple(
             Call(
@@ -377,7 +447,7 @@ class PipelineBacklog(Remediation):
                 params={
                     "Bucket": Arn.parse(facts[side]).resource,
                     "Prefix": prefix,
-                    "ExpectedBucketOwner": queue.account,
+                    "ExpectedBucketOwner": hears.account,
                 },
                 free=("StartAfter", "ContinuationToken"),
                 times=PAGES,
@@ -385,14 +455,11 @@ class PipelineBacklog(Remediation):
             )
             for side, prefix in _prefixes(Route.parse(facts["route"]))
         )
-        send = partial(
-            Call, "sqs", "SendMessage", str(queue), params={"QueueUrl": queue_url(queue)}, free=("MessageBody",)
-        )
         canary = Step(
             "canary",
             calls=(*lists, send(times=self.canary)),
             settle=timedelta(minutes=1),
-            why=f"tell {queue.name} of {self.canary} objects and see whether they are processed",
+            why=f"tell {hears.name} of {self.canary} objects and see whether they are processed",
         )
         rest = Step(
             "rest",
@@ -409,7 +476,7 @@ class PipelineBacklog(Remediation):
             ),
             steps=(canary, rest),
             risk="an object that is processed twice after all must be the same as one that was once",
-            undo_by_hand="none: a message that was sent cannot be called back; what is made can be made again",
+            undo_by_hand="none: what was sent cannot be called back; what is made can be made again",
         )
 
     # -- acting ----------------------------------------------------------------------------------------------------
@@ -471,11 +538,27 @@ class PipelineBacklog(Remediation):
             return Progress.STOP, f"{how}, {minutes(self.reprocess)} minutes after the last were told of", None
         if fresh and sent >= self.most:
             return Progress.STOP, f"{how}: one incident tells of no more, and {fresh} others are missing", None
+        if fresh and (why := self._closed(read, step.calls[-1])):
+            return Progress.STOP, f"{how}, and {why}", None
         if step.name == "canary":
             return Progress.NEXT, how, None
         if fresh:
             return Progress.AGAIN, f"{how}, {fresh} to go", None
         return (Progress.STOP if open_ else Progress.NEXT), how, None
+
+    def _closed(self, read: Reader, send: Call) -> str:
+        """Why the function is given no more; empty where it may be, or where a queue keeps what it cannot take."""
+        if send.operation != "Invoke":
+            return ""
+        function = Arn.parse(send.resource)
+        try:
+            why = unfit(states.function(read, function))
+        except Missing:
+            why = unfit({})
+        throttled, _ = self._turned_away(read, function)
+        if not why and throttled:
+            why = f"{throttled:.0f} calls were turned away in {minutes(self.healthy_for)} minutes"
+        return f"{short(function)} is given no more: {why}" if why else ""
 
 
 _LOST = "the notes of this step were lost: again, which tells of nothing twice"
@@ -499,6 +582,25 @@ def _seen(read: Reader, query: ResourceRead) -> list[RawObject]:
         reason = found.reason if isinstance(found, Unread) else "one of its buckets does not exist"
         raise Unreadable("s3:ListBucket", "Unread", reason, resource=query.key.partition(">")[0])
     return _oldest(found)
+
+
+def _standing(read: Reader, arn: Arn) -> Standing:
+    """A queue's figures. Raises Refused where they cannot be read."""
+    found = retelling.standing(read, arn)
+    if found is None:
+        raise Refused("queue", f"{arn.name} cannot be read", retry_after=_LATER)
+    return found
+
+
+def _hears(pipeline: Pipeline) -> Arn:
+    """Whom S3 tells of an object: the queue, or the function itself."""
+    return pipeline.queue or pipeline.function
+
+
+def _dies(function: Mapping[str, Any]) -> str:
+    """Where a function's failed events go as it says itself; a destination on failure is not part of that."""
+    config = function.get("DeadLetterConfig")
+    return str(config.get("TargetArn", "")) if isinstance(config, Mapping) else ""
 
 
 def _late(pipeline: Pipeline) -> timedelta:
@@ -525,6 +627,17 @@ def _total(incident: str) -> str:
 
 
 # -- the calls of a plan -----------------------------------------------------------------------------------------------
+
+
+def _send(facts: Mapping[str, Any]) -> tuple[Callable[..., Call], Arn]:
+    """What tells of an object, but for how often; and whom."""
+    if "queue" in facts:
+        queue = Arn.parse(facts["queue"])
+        params: dict[str, Json] = {"QueueUrl": queue_url(queue)}
+        return partial(Call, "sqs", "SendMessage", str(queue), params=params, free=("MessageBody",)), queue
+    function = Arn.parse(facts["function"])
+    params = {"FunctionName": str(function), "InvocationType": "Event"}
+    return partial(Call, "lambda", "Invoke", str(function), params=params, free=("Payload",)), function
 
 
 def _prefixes(route: Route) -> tuple[tuple[str, str], ...]:

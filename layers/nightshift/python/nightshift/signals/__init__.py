@@ -152,7 +152,7 @@ KINDS: Mapping[str, Kind] = {
     "s3.archive": Kind("s3:bucket", ("s3:GetObject", "s3:ListBucketVersions"), archive_pieces, timed=True),
     "events.rule": Kind("events:rule", ("events:DescribeRule",), rule_pieces),
     "s3.hours": Kind("s3:bucket", ("s3:ListBucket",), hour_pieces, timed=True),
-    "s3.backup": Kind("s3:bucket", ("s3:ListBucket",), backup_pieces, timed=True),
+    "s3.runs": Kind("s3:bucket", ("s3:ListBucket",), backup_pieces, timed=True),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
     "dynamodb.table": Kind("dynamodb:table", ("dynamodb:DescribeTable",), table_pieces),
     "secretsmanager.secret": Kind(

@@ -1,7 +1,7 @@
 """
 Backups: which runs under one prefix of a bucket are complete.
 
-``s3.backup`` is ``{"Complete": (…)}``: the complete runs of the last weeks, the newest first, by what their marks are
+``s3.runs`` is ``{"Complete": (…)}``: the complete runs of the last weeks, the newest first, by what their marks are
 called. These stand before everything else under the prefix and are named by time, so one page has them all.
 
 Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
