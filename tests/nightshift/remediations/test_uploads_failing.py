@@ -48,7 +48,7 @@ CALM: Mapping[str, float] = {
 
 def tells(**upload: Any) -> UploadsFailing:
     """The remediation, with what was said of the bucket."""
-    said = {"origins": (APP,), "function": SIGNER, "valid": timedelta(minutes=15)} | upload
+    said: dict[str, Any] = {"origins": (APP,), "function": SIGNER, "valid": timedelta(minutes=15)} | upload
     return UploadsFailing(buckets={BUCKET.name: Upload(**said)})
 
 
@@ -68,13 +68,13 @@ def seen(remediation: UploadsFailing, **now: Any) -> dict[Query, Any]:
     return found
 
 
-def look(remediation: UploadsFailing | None = None, **now: Any) -> Observation:
+def look(remediation: UploadsFailing | None = None, /, **now: Any) -> Observation:
     """What a look finds."""
     remediation = remediation or tells()
     return remediation.detect(DOCUMENTS, Readings(NOW, seen(remediation, **now)))
 
 
-def finding(remediation: UploadsFailing | None = None, **now: Any) -> Finding:
+def finding(remediation: UploadsFailing | None = None, /, **now: Any) -> Finding:
     """What is wrong."""
     found = look(remediation, **now)
     assert isinstance(found, Sick), found
@@ -103,7 +103,7 @@ class Eyes:
         return Readings(NOW, {query: self.found.get(query, self.largest) for query in queries})
 
 
-def told(remediation: UploadsFailing | None = None, cors: Any = (LET,), log: Any = None, **now: Any) -> Diagnosis:
+def told(remediation: UploadsFailing | None = None, /, cors: Any = (LET,), log: Any = None, **now: Any) -> Diagnosis:
     """What people are told."""
     remediation = remediation or tells()
     rules = cors if isinstance(cors, Exception) else {"CORSRules": list(cors)}

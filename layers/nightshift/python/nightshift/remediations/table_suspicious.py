@@ -259,13 +259,14 @@ class TableSuspicious(ReportOnly):
         name = _table(target.arn)
         back = seen.resource(ResourceRead("dynamodb.backups", str(target.arn)))
         kept = back if isinstance(back, Mapping) else {}
+        unknown = () if isinstance(back, Mapping) else ("what it could be put back from could not be read",)
         alone = [each.what for each in signs] == ["backups"]
         made = _made(kept)
         stale = alone and not (made and seen.at - made[0][0] <= _OLD)
         return Diagnosis(
             target=str(target.arn),
             cause=f"{name}: {signs[0].says}",
-            evidence=(*(each.says for each in signs), *blind, *_restorable(kept, made)),
+            evidence=(*(each.says for each in signs), *blind, *(unknown or _restorable(kept, made))),
             advice=_advice(target.arn, signs, kept, made),
             whose="backup-stale" if stale else "",
             facts={"events": list(dict.fromkeys(event for each in signs for event in each.events))},
@@ -414,5 +415,9 @@ def _back(name: str, kept: Mapping[str, Any], made: Sequence[tuple[datetime, str
     elif made:
         command = f"aws dynamodb restore-table-from-backup --target-table-name {other} --backup-arn ARN"
     else:
-        return f"see what there is to put it back from: aws dynamodb list-backups --backup-type ALL {READ_ONLY}"
+        look = f"aws dynamodb list-backups --table-name {shlex.quote(name)} --backup-type ALL {READ_ONLY}"
+        return (
+            "see what there is to put it back from, also the backup that DynamoDB makes of a table with continuous "
+            f"backups when it is deleted, and keeps for 35 days: {look}"
+        )
     return f"put it back beside itself, to a time before that, and decide then who goes over to it: {command} {WRITE}"

@@ -146,7 +146,8 @@ class UploadsFailing(ReportOnly):
     def _judged(self, target: Target, seen: Readings) -> _Fault | Healthy | Unknown:
         """The first part of their way on which they fail; what cannot be seen of the rest does not hide it."""
         upload = self._upload(target)
-        signed, blind = (), ""
+        signed: tuple[Part, ...] = ()
+        blind = ""
         if upload.function:
             read = _read(_calls(upload), seen)
             if isinstance(read, Unknown):
