@@ -51,10 +51,14 @@ from sandbox.systems.backups import Backups, backup_table
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
+from sandbox.systems.document_uploads import NAME as UPLOADS
+from sandbox.systems.document_uploads import DocumentUploads, uploads_settings, uploads_target
 from sandbox.systems.ecs_system import OPT_IN
 from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.graphql import GraphQl, graphql_target
+from sandbox.systems.guarded_table import NAME as SUSPICIOUS
+from sandbox.systems.guarded_table import GuardedTable, guarded_target, table_settings
 from sandbox.systems.hot_aggregates import HotAggregates, table_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
 from sandbox.systems.pulse_functions import PulseFunctions, functions_target
@@ -132,6 +136,8 @@ class Systems:
     graphs: list[GraphQl]
     databases: list[AuroraDatabase]
     searches: list[DocumentSearch]
+    uploads: list[DocumentUploads]
+    guarded: list[GuardedTable]
     functions: list[EtlFunction]
     stores: list[HotAggregates]
     stacks: list[Stack]
@@ -154,6 +160,8 @@ class Systems:
             SATURATED: self.databases,
             STALE: self.databases,
             SEARCH: self.searches,
+            UPLOADS: self.uploads,
+            SUSPICIOUS: self.guarded,
             EVENTS: self.functions,
             TABLES: self.stores,
             ROLLBACKS: self.stacks,
@@ -291,6 +299,10 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         clusters, domains = aurora(world), search_domains(world)
         databases = [AuroraDatabase(world, f"d{n}", most=MOST, account=clusters) for n in range(story.databases)]
         searches = [DocumentSearch(world, f"s{n}", account=domains) for n in range(story.searches)]
+        uploads = [DocumentUploads(world, f"u{n}") for n in range(min(story.uploads, 1))]  # one bucket has a key
+        for each in uploads:
+            each.past(40)
+        guarded = [GuardedTable(world, f"t{n}") for n in range(min(story.guarded, 1))]
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
         tables = Tables(world) if story.stores else None
         stores = [HotAggregates(world, f"-s{number}", tables=tables) for number in range(story.stores)]
@@ -315,6 +327,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             graphs=graphs,
             databases=databases,
             searches=searches,
+            uploads=uploads,
+            guarded=guarded,
             functions=functions,
             stores=stores,
             stacks=stacks,
@@ -459,7 +473,8 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         if not name.startswith("remediations") or systems.whose(name.partition(".")[2])
     )
     place = f'name = "demo"\naccount = "{world.account}"\nregion = "{world.region}"\n'
-    parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n']
+    said = uploads_settings(*systems.uploads) + table_settings(*systems.guarded)
+    parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n{said}']
     of_service = ["ecs-capacity-short" if CAPACITY in story.settings else "ecs-service-stalled"]
     if RELEASE in story.settings:
         of_service = ["ecs-deployment-bad"]
@@ -517,6 +532,8 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         f'[[systems]]\nname = "search-{number}"\n{search_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.searches)
     ]
+    parts += [f'[[systems]]\nname = "uploads"\n{uploads_target(each, mode=story.mode)}\n' for each in systems.uploads]
+    parts += [f'[[systems]]\nname = "guarded"\n{guarded_target(each, mode=story.mode)}\n' for each in systems.guarded]
     parts += [
         f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode, more=of_events)}\n'
         for number, system in enumerate(systems.functions)
@@ -892,6 +909,18 @@ def _database_waits(stage: Stage, scene: Scene) -> None:
 def _backups_shortened(stage: Stage, scene: Scene) -> None:
     """Somebody has a database's automated backups kept for so many days."""
     stage.databases[scene.which % len(stage.databases)].shorten_backups(scene.numbers[0])
+
+
+def _uploads_barred(stage: Stage, scene: Scene) -> None:
+    """Somebody sets the CORS rules of a bucket for another page."""
+    stage.uploads[scene.which % len(stage.uploads)].rules = ()
+
+
+def _table_opened(stage: Stage, scene: Scene) -> None:
+    """Somebody takes a table's protection away, and lets another account in."""
+    table = stage.guarded[scene.which % len(stage.guarded)]
+    table.unprotect()
+    table.let_in("999999999999")
 
 
 def _search_red(stage: Stage, scene: Scene) -> None:
@@ -1357,6 +1386,7 @@ def _look(stage: Stage) -> None:
     found |= {stack.arn: stack.status.endswith("_COMPLETE") for stack in stage.stacks}
     found |= {each.arn: not each.full and each.cluster.retention >= 7 for each in stage.databases}
     found |= {search.arn: not search.domain.red for search in stage.searches}
+    found |= {each.arn: each.well for each in (*stage.uploads, *stage.guarded)}
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -1480,6 +1510,10 @@ def _heal_lent(stage: Stage) -> None:
         database.shorten_backups(35)
     for search in stage.searches:
         search.replace_nodes()
+    for bucket in stage.uploads:
+        bucket.heal()
+    for table in stage.guarded:
+        table.put_right()
     for stack in stage.stacks:
         stack.mended = True
         if stack.status == ROLLBACK_FAILED:
@@ -1541,6 +1575,8 @@ _SCENES: dict[str, Any] = {
     "database scaled by hand": _database_scaled,
     "database waits": _database_waits,
     "search red": _search_red,
+    "uploads barred": _uploads_barred,
+    "table opened": _table_opened,
     "backups shortened": _backups_shortened,
     "object deleted": _object_deleted,
     "object broken": _object_broken,

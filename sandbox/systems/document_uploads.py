@@ -23,7 +23,6 @@ from sandbox.world import World
 __all__ = [
     "NAME",
     "ORIGIN",
-    "REFUSING",
     "DocumentUploads",
     "uploads_configuration",
     "uploads_settings",
@@ -31,7 +30,6 @@ __all__ = [
 ]
 
 NAME = "uploads-failing"
-REFUSING = "s3-access-denied"
 ORIGIN = "https://documents.example.com"
 MIB = 1024 * 1024
 
@@ -92,6 +90,12 @@ class DocumentUploads:
         self.used_after = timedelta(minutes=2)
         self.rules = ({"AllowedOrigins": [ORIGIN], "AllowedMethods": ["PUT"], "AllowedHeaders": ["content-type"]},)
 
+    def past(self, minutes: int) -> None:
+        """It has gone on like this for so many minutes."""
+        now = self.world.agenda.ms // 60_000
+        for minute in range(now - minutes, now):
+            self._measure(minute)
+
     # -- what happens
 
     @property
@@ -99,12 +103,15 @@ class DocumentUploads:
         return any(ORIGIN in rule["AllowedOrigins"] and "PUT" in rule["AllowedMethods"] for rule in self.rules)
 
     def _minute(self) -> None:
+        self._measure(self.world.agenda.ms // 60_000 - 1)
+
+    def _measure(self, minute: int) -> None:
         """Each asks for a URL; then the browser asks whether it may, and sends the document if it may."""
         if not self.uploads:
             return
         failed = round(self.uploads * self.failing)
         signed = self.uploads - failed
-        self._count("AWS/Lambda", {"FunctionName": self.function}, Invocations=self.uploads, Errors=failed)
+        self._count(minute, "AWS/Lambda", {"FunctionName": self.function}, Invocations=self.uploads, Errors=failed)
         reached = 0 if self.cut else signed
         put = reached if self._lets else 0
         refused = reached - put
@@ -116,13 +123,12 @@ class DocumentUploads:
             return
         figures = {"AllRequests": reached + put, "4xxErrors": refused, "5xxErrors": broken, "PutRequests": put}
         where = {"BucketName": self.bucket, "FilterId": "EntireBucket"}
-        self._count("AWS/S3", where, **figures)
+        self._count(minute, "AWS/S3", where, **figures)
         if put:
             sent = Sample.of([2.5 * MIB] * put)
-            self.world.metrics.of("AWS/S3", "BytesUploaded", where).put(self.world.agenda.ms // 60_000 - 1, sent)
+            self.world.metrics.of("AWS/S3", "BytesUploaded", where).put(minute, sent)
 
-    def _count(self, namespace: str, where: dict[str, str], **figures: int) -> None:
-        minute = self.world.agenda.ms // 60_000 - 1
+    def _count(self, minute: int, namespace: str, where: dict[str, str], **figures: int) -> None:
         for name, value in figures.items():
             if value or name in {"AllRequests", "4xxErrors", "5xxErrors", "Errors"}:
                 self.world.metrics.of(namespace, name, where).put(minute, float(value))

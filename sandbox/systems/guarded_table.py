@@ -23,10 +23,9 @@ from sandbox.seam import Answer, AwsError, Call
 from sandbox.systems.ecs_system import OPT_IN
 from sandbox.world import World
 
-__all__ = ["MALLORY", "NAME", "STALE", "GuardedTable", "guarded_target", "table_configuration", "table_settings"]
+__all__ = ["MALLORY", "NAME", "GuardedTable", "guarded_target", "table_configuration", "table_settings"]
 
 NAME = "table-suspicious"
-STALE = "backup-stale"
 MALLORY = "mallory"
 ITEM = 4096  # bytes
 COUNTS = timedelta(hours=6)

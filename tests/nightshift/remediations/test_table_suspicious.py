@@ -119,7 +119,7 @@ class Eyes:
 
     def seen(self, *queries: Query) -> Readings:
         """The same readings; of metrics, one of seven a minute."""
-        metrics = {each: Series(((NOW, 7.0),)) for each in queries if isinstance(each, MetricQuery)}
+        metrics: dict[Query, Any] = {each: Series(((NOW, 7.0),)) for each in queries if isinstance(each, MetricQuery)}
         return Readings(NOW, {**self.readings.answers, **metrics})
 
 

@@ -193,7 +193,7 @@ class TableSuspicious(ReportOnly):
         items = table.get("ItemCount")
         if expected.least_items and not isinstance(items, int):
             blind.append(f"DynamoDB does not say how many items {_table(arn)} has")
-        elif expected.least_items and items < expected.least_items:
+        elif isinstance(items, int) and items < expected.least_items:
             signal = Signal("items", float(items), expected.least_items, "6 hours")
             yield _Sign("items", f"it has fewer items than the {expected.least_items} that it must have", (), signal)
         if expected.deletion_protection and not table.get("DeletionProtectionEnabled"):
