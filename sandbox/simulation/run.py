@@ -276,6 +276,13 @@ def _quarantine(stage: Stage) -> dict[str, bytes]:
 # -- the stage -----------------------------------------------------------------------------------------------------
 
 
+def _uploads(world: World) -> list[DocumentUploads]:
+    """One bucket, to which people have uploaded for a while."""
+    found = DocumentUploads(world)
+    found.past(40)
+    return [found]
+
+
 @contextlib.contextmanager
 def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
     with contextlib.ExitStack() as stack:
@@ -299,10 +306,6 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         clusters, domains = aurora(world), search_domains(world)
         databases = [AuroraDatabase(world, f"d{n}", most=MOST, account=clusters) for n in range(story.databases)]
         searches = [DocumentSearch(world, f"s{n}", account=domains) for n in range(story.searches)]
-        uploads = [DocumentUploads(world, f"u{n}") for n in range(min(story.uploads, 1))]  # one bucket has a key
-        for each in uploads:
-            each.past(40)
-        guarded = [GuardedTable(world, f"t{n}") for n in range(min(story.guarded, 1))]
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
         tables = Tables(world) if story.stores else None
         stores = [HotAggregates(world, f"-s{number}", tables=tables) for number in range(story.stores)]
@@ -327,8 +330,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             graphs=graphs,
             databases=databases,
             searches=searches,
-            uploads=uploads,
-            guarded=guarded,
+            uploads=_uploads(world) if story.uploads else [],
+            guarded=[GuardedTable(world)] if story.guarded else [],
             functions=functions,
             stores=stores,
             stacks=stacks,
@@ -1386,7 +1389,8 @@ def _look(stage: Stage) -> None:
     found |= {stack.arn: stack.status.endswith("_COMPLETE") for stack in stage.stacks}
     found |= {each.arn: not each.full and each.cluster.retention >= 7 for each in stage.databases}
     found |= {search.arn: not search.domain.red for search in stage.searches}
-    found |= {each.arn: each.well for each in (*stage.uploads, *stage.guarded)}
+    found |= {bucket.arn: bucket.well for bucket in stage.uploads}
+    found |= {table.arn: table.well for table in stage.guarded}
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
