@@ -662,6 +662,8 @@ _SCOPES: Mapping[str, Scope] = {
     "s3:ListBucketVersions": _versions,
     "s3:PutObject": _quarantine,
     # -- S3: a bucket that is a target
+    "s3:GetBucketCORS": _of("s3:bucket", "arn"),
+    "s3:GetBucketLogging": _of("s3:bucket", "arn"),
     "s3:GetBucketOwnershipControls": _of("s3:bucket", "arn"),
     "s3:GetBucketPolicy": _of("s3:bucket", "arn"),
     "s3:GetBucketPublicAccessBlock": _of("s3:bucket", "arn"),
@@ -734,6 +736,8 @@ _SCOPES: Mapping[str, Scope] = {
     # -- DynamoDB
     "dynamodb:CreateBackup": _table,
     "dynamodb:DescribeContinuousBackups": _table,
+    "dynamodb:DescribeTimeToLive": _table,
+    "dynamodb:GetResourcePolicy": _table,
     "dynamodb:DescribeTable": _table,
     "dynamodb:GetItem": _locks,
     "dynamodb:ListTagsOfResource": _table,

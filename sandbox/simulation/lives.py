@@ -64,6 +64,7 @@ _TABLES = "dynamodb-throttled"
 _ROLLBACK = "stack-rollback-failed"
 _THROTTLED = "lambda-throttled"
 _SATURATED, _SEARCH, _BACKUPS = "aurora-saturated", "opensearch-unhealthy", "database-backup-stale"
+_UPLOADS, _SUSPICIOUS = "uploads-failing", "table-suspicious"
 _BY_SCENE = {
     "busy": _SHORT,
     "maintenance": _WORK,
@@ -94,6 +95,8 @@ _BY_SCENE = {
     "rollback fails": _ROLLBACK,
     "database busy": _SATURATED,
     "search red": _SEARCH,
+    "uploads barred": _UPLOADS,
+    "table opened": _SUSPICIOUS,
     "backups shortened": _BACKUPS,
 }
 """which scene begins whose life, where the first does not say it"""
@@ -163,6 +166,8 @@ _OWN: Mapping[str, Mapping[str, str | int | float]] = {
         "acu_dollars_per_hour": 0.1,
     },
     _SEARCH: _SOON,
+    _UPLOADS: _SOON,
+    _SUSPICIOUS: _SOON,
     _BACKUPS: _SOON,
     _BACKED_UP: {"patience": "PT12M"},
     _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
@@ -330,6 +335,14 @@ def _unsaved(**more: Any) -> Story:
 
 def _red(**more: Any) -> Story:
     return _told(_SEARCH, (_at(2.1, "search red", 2),), {}, {"documents": 0, "searches": 1, **more})
+
+
+def _barred(**more: Any) -> Story:
+    return _told(_UPLOADS, (_at(2.1, "uploads barred"),), {}, {"documents": 0, "uploads": 1, **more})
+
+
+def _tampered(**more: Any) -> Story:
+    return _told(_SUSPICIOUS, (_at(2.1, "table opened"),), {}, {"documents": 0, "guarded": 1, **more})
 
 
 def _failed(
@@ -545,6 +558,8 @@ LIVES: tuple[Life, ...] = (
     Life("database, only watched", _database(mode="observe"), (_REFUSED,), (), (_RANGES,)),
     Life("database, whose backups are few", _unsaved(), (_ESCALATED,), (), (_RANGES,)),
     Life("search that is red", _red(), (_ESCALATED,), (), (_RANGES,)),
+    Life("uploads that a page may not make", _barred(), (_ESCALATED,), (), (_RANGES,)),
+    Life("table that somebody tampers with", _tampered(), (_ESCALATED,), (), (_UPDATES,)),
     # loans
     Life("loan that cures", _slow(), (_FIXED,), (_LENDS,)),
     Life("loan that does not cure", _slow(what="slow for ever"), (_REVERTED,), (_LENDS,)),

@@ -719,6 +719,9 @@ def _work_unnoticed(stage: Stage, known: set[str]) -> Iterator[str]:
             yield f"the rollback of {stack.name} has failed, and nobody was ever told"
     red = (each.arn for each in stage.searches if each.domain.red and each.arn not in known)
     yield from (f"{arn} is red, and nobody was ever told" for arn in red)
+    odd = {bucket.arn for bucket in stage.uploads if not bucket.well}
+    odd |= {table.arn for table in stage.guarded if not table.well}
+    yield from (f"{arn} is not as it must be, and nobody was ever told" for arn in sorted(odd - known))
     for machine in stage.machines:
         if machine.left and machine.arn not in known:
             yield f"{len(machine.left)} executions of {machine.arn} have failed, and nobody was ever told"

@@ -51,11 +51,15 @@ from sandbox.systems.backups import Backups, backup_table
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target, state_machines
+from sandbox.systems.document_uploads import NAME as UPLOADS
+from sandbox.systems.document_uploads import DocumentUploads, uploads_settings, uploads_target
 from sandbox.systems.ecs_system import OPT_IN
 from sandbox.systems.etl import Etl, pipeline_target
 from sandbox.systems.etl_direct import DirectEtl
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.graphql import GraphQl, graphql_target
+from sandbox.systems.guarded_table import NAME as SUSPICIOUS
+from sandbox.systems.guarded_table import GuardedTable, guarded_target, table_settings
 from sandbox.systems.hot_aggregates import HotAggregates, table_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
 from sandbox.systems.pulse_functions import PulseFunctions, functions_target
@@ -134,6 +138,8 @@ class Systems:
     graphs: list[GraphQl]
     databases: list[AuroraDatabase]
     searches: list[DocumentSearch]
+    uploads: list[DocumentUploads]
+    guarded: list[GuardedTable]
     functions: list[EtlFunction]
     stores: list[HotAggregates]
     stacks: list[Stack]
@@ -157,6 +163,8 @@ class Systems:
             STALE: self.databases,
             BACKUP: self.databases,
             SEARCH: self.searches,
+            UPLOADS: self.uploads,
+            SUSPICIOUS: self.guarded,
             EVENTS: self.functions,
             TABLES: self.stores,
             ROLLBACKS: self.stacks,
@@ -271,6 +279,13 @@ def _quarantine(stage: Stage) -> dict[str, bytes]:
 # -- the stage -----------------------------------------------------------------------------------------------------
 
 
+def _uploads(world: World) -> list[DocumentUploads]:
+    """One bucket, to which people have uploaded for a while."""
+    found = DocumentUploads(world)
+    found.past(40)
+    return [found]
+
+
 @contextlib.contextmanager
 def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
     with contextlib.ExitStack() as stack:
@@ -318,6 +333,8 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             graphs=graphs,
             databases=databases,
             searches=searches,
+            uploads=_uploads(world) if story.uploads else [],
+            guarded=[GuardedTable(world)] if story.guarded else [],
             functions=functions,
             stores=stores,
             stacks=stacks,
@@ -467,7 +484,8 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         if not name.startswith("remediations") or systems.whose(name.partition(".")[2])
     )
     place = f'name = "demo"\naccount = "{world.account}"\nregion = "{world.region}"\n'
-    parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n']
+    said = uploads_settings(*systems.uploads) + table_settings(*systems.guarded)
+    parts = [f'{place}[notify]\nemails = ["oncall@example.com"]\n{tables}\n{said}']
     of_service = ["ecs-capacity-short" if CAPACITY in story.settings else "ecs-service-stalled"]
     if RELEASE in story.settings:
         of_service = ["ecs-deployment-bad"]
@@ -525,6 +543,8 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         f'[[systems]]\nname = "search-{number}"\n{search_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.searches)
     ]
+    parts += [f'[[systems]]\nname = "uploads"\n{uploads_target(each, mode=story.mode)}\n' for each in systems.uploads]
+    parts += [f'[[systems]]\nname = "guarded"\n{guarded_target(each, mode=story.mode)}\n' for each in systems.guarded]
     parts += [
         f'[[systems]]\nname = "function-{number}"\n{etl_target(system, mode=story.mode, more=of_events)}\n'
         for number, system in enumerate(systems.functions)
@@ -914,6 +934,18 @@ def _database_waits(stage: Stage, scene: Scene) -> None:
 def _backups_shortened(stage: Stage, scene: Scene) -> None:
     """Somebody has a database's automated backups kept for so many days."""
     stage.databases[scene.which % len(stage.databases)].shorten_backups(scene.numbers[0])
+
+
+def _uploads_barred(stage: Stage, scene: Scene) -> None:
+    """Somebody sets the CORS rules of a bucket for another page."""
+    stage.uploads[scene.which % len(stage.uploads)].rules = ()
+
+
+def _table_opened(stage: Stage, scene: Scene) -> None:
+    """Somebody takes a table's protection away, and lets another account in."""
+    table = stage.guarded[scene.which % len(stage.guarded)]
+    table.unprotect()
+    table.let_in("999999999999")
 
 
 def _search_red(stage: Stage, scene: Scene) -> None:
@@ -1379,6 +1411,8 @@ def _look(stage: Stage) -> None:
     found |= {stack.arn: stack.status.endswith("_COMPLETE") for stack in stage.stacks}
     found |= {each.arn: not each.full and each.cluster.retention >= 7 for each in stage.databases}
     found |= {search.arn: not search.domain.red for search in stage.searches}
+    found |= {bucket.arn: bucket.well for bucket in stage.uploads}
+    found |= {table.arn: table.well for table in stage.guarded}
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -1502,6 +1536,10 @@ def _heal_lent(stage: Stage) -> None:
         database.shorten_backups(35)
     for search in stage.searches:
         search.replace_nodes()
+    for bucket in stage.uploads:
+        bucket.heal()
+    for table in stage.guarded:
+        table.put_right()
     for stack in stage.stacks:
         stack.mended = True
         if stack.status == ROLLBACK_FAILED:
@@ -1563,6 +1601,8 @@ _SCENES: dict[str, Any] = {
     "database scaled by hand": _database_scaled,
     "database waits": _database_waits,
     "search red": _search_red,
+    "uploads barred": _uploads_barred,
+    "table opened": _table_opened,
     "backups shortened": _backups_shortened,
     "object deleted": _object_deleted,
     "object broken": _object_broken,

@@ -146,6 +146,8 @@ class Story:
     graphs: int = 0  # GraphQL APIs
     databases: int = 0  # Aurora clusters
     searches: int = 0  # domains of OpenSearch
+    uploads: int = 0  # 0 or 1: a bucket that people upload to
+    guarded: int = 0  # 0 or 1: a table that somebody may tamper with
     functions: int = 0  # functions with a queue for their failed events
     stores: int = 0  # tables of DynamoDB with a load
     stacks: int = 0  # stacks that CloudFormation updates

@@ -45,6 +45,7 @@ def test_tags_of_a_queue(account: Account) -> None:
     assert tags_of(account.aws, target.arn) == {"a": "b"}
     assert tags_of(account.aws, bare.arn) == {}
     assert isinstance(tags_of(account.aws, Arn.parse(queue_arn("gone"))), Unread)
+    assert tags_of(account.aws, Arn.parse(f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/gone")) == {}
     account.wire.fail("sqs:ListQueueTags", "AccessDenied", status=403)
     assert isinstance(tags_of(account.aws, target.arn), Unread)
 

@@ -43,10 +43,14 @@ from sandbox.systems.backups import Backups, backup_table
 from sandbox.systems.document_management import INDEX, DocumentManagement
 from sandbox.systems.document_processing import NAME as EXECUTIONS
 from sandbox.systems.document_processing import DocumentProcessing, processing_target
+from sandbox.systems.document_uploads import NAME as UPLOADS
+from sandbox.systems.document_uploads import DocumentUploads, uploads_settings, uploads_target
 from sandbox.systems.etl import Etl, pipeline_configuration
 from sandbox.systems.etl_direct import DirectEtl
 from sandbox.systems.etl_function import EtlFunction, etl_target
 from sandbox.systems.graphql import GraphQl, UserPool, graphql_configuration, graphql_target, pool_target
+from sandbox.systems.guarded_table import NAME as SUSPICIOUS
+from sandbox.systems.guarded_table import GuardedTable, guarded_target, table_settings
 from sandbox.systems.hot_aggregates import INDEX as BY_PLACE
 from sandbox.systems.hot_aggregates import HotAggregates, table_configuration, table_target
 from sandbox.systems.ingestion import Ingestion, schedule_configuration
@@ -308,6 +312,7 @@ def nights() -> tuple[Night, ...]:
                 _play_health(),
                 _play_health_of_customers(),
                 _play_upkeep(),
+                _play_suspicions(),
             )
         finally:
             logging.disable(logging.NOTSET)
@@ -895,6 +900,27 @@ def _play_upkeep() -> Night:
                 kept.bucket.arn.rpartition(":")[2]: "BUCKET",
             }
             return recorded("upkeep", stage, steps, words=words)
+
+
+def _play_suspicions() -> Night:
+    """A page may no longer upload, and somebody lets strangers into a table: both are told."""
+    with World(NIGHT, thin=True) as world:
+        system, uploads, table = DocumentManagement(world), DocumentUploads(world), GuardedTable(world)
+        enabled = f"[remediations.{UPLOADS}]\n[remediations.{SUSPICIOUS}]\n"
+        enabled += uploads_settings(uploads) + table_settings(table)
+        toml = configuration(system, settings=_SETTINGS).replace("[[systems]]", f"{enabled}[[systems]]", 1)
+        toml += uploads_target(uploads) + guarded_target(table)
+        world.run(timedelta(minutes=30))
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(2)
+                uploads.rules = ()
+                table.let_in("999999999999")
+                stage.until(lambda: len(world.mail) == 2)  # noqa: PLR2004 - one report each
+            words = {uploads.bucket: "BUCKET", table.name: "TARGET"}
+            return recorded("suspicions", stage, steps, words=words)
 
 
 @contextmanager

@@ -101,6 +101,8 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.answers["GetItem"] = lambda _: {}
     cloud.answers["DescribeContinuousBackups"] = lambda _: {"ContinuousBackupsDescription": {}}
     cloud.answers["ListBackups"] = lambda _: {"BackupSummaries": []}
+    cloud.answers["DescribeTimeToLive"] = lambda _: {"TimeToLiveDescription": {}}
+    cloud.answers["GetResourcePolicy"] = lambda _: {"Policy": "{}"}
     cloud.answers["DescribeDBClusters"] = lambda _: {"DBClusters": [{}]}
     cloud.answers["DescribeDBClusterSnapshots"] = lambda _: {"DBClusterSnapshots": []}
     cloud.answers["DescribeDomain"] = lambda _: {"DomainStatus": {}}

@@ -20,6 +20,7 @@ SAID: dict[str, Any] = {
     "TableName": "hot",
     "TableStatus": "ACTIVE",
     "ItemCount": 7,
+    "KeySchema": [{"AttributeName": "place", "KeyType": "HASH"}],
     "GlobalSecondaryIndexes": [{**OWN, "ItemCount": 7}],
 }
 
@@ -30,10 +31,10 @@ def read(arn: Arn) -> ResourceRead:
 
 
 def test_a_table_and_its_indexes_are_one_call(cloud: Cloud) -> None:
-    """An index comes with its table; what is about the items is left where it is."""
+    """An index comes with its table; how its items are keyed is left where it is."""
     cloud.answers["DescribeTable"] = lambda _: {"Table": SAID}
     found = gather(cloud.aws(), [read(TABLE), read(INDEX), read(OTHER)], now=NOW)
-    whole = {"TableName": "hot", "TableStatus": "ACTIVE", "GlobalSecondaryIndexes": (OWN,)}
+    whole = {"TableName": "hot", "TableStatus": "ACTIVE", "ItemCount": 7, "GlobalSecondaryIndexes": (OWN,)}
     assert found.resource(read(TABLE)) == whole
     assert found.resource(read(INDEX)) == {**whole, "Index": OWN}
     assert found.resource(read(OTHER)) is None

@@ -97,7 +97,7 @@ def test_a_stack_that_was_forgotten_is_none_and_a_request_that_is_wrong_is_unkno
 
 @pytest.mark.parametrize("index", ["", "/index/by-day"])
 def test_of_a_table_its_times_and_its_backups_of_five_weeks_are_kept(cloud: Cloud, index: str) -> None:
-    """Of all pages, by the table's name; how large they are is nobody's business."""
+    """Of all pages, by the table's name, with how large they are and without what they cost."""
     described = {"PointInTimeRecoveryStatus": "ENABLED", "LatestRestorableDateTime": NOW}
     cloud.answers["DescribeContinuousBackups"] = lambda _: {
         "ContinuousBackupsDescription": {
@@ -110,13 +110,29 @@ def test_of_a_table_its_times_and_its_backups_of_five_weeks_are_kept(cloud: Clou
     cloud.answers["ListBackups"] = lambda asked: (
         {"BackupSummaries": [backup]}
         if "ExclusiveStartBackupArn" in asked
-        else {"BackupSummaries": [backup | {"BackupSizeBytes": 9}], "LastEvaluatedBackupArn": arn}
+        else {"BackupSummaries": [backup | {"BackupSizeBytes": 9, "TableId": "x"}], "LastEvaluatedBackupArn": arn}
     )
-    assert read(cloud, ResourceRead(TABLE.kind, f"{TABLE.key}{index}")) == described | {"Backups": [backup, backup]}
+    listed = [backup | {"BackupSizeBytes": 9}, backup]
+    assert read(cloud, ResourceRead(TABLE.kind, f"{TABLE.key}{index}")) == described | {"Backups": listed}
     assert [asked["TableName"] for asked in cloud.asked("DescribeContinuousBackups")] == ["orders"]
     for asked in cloud.asked("ListBackups"):
         assert (asked["TableName"], asked["BackupType"]) == ("orders", "ALL")
         assert asked["TimeRangeLowerBound"] == NOW - timedelta(days=35)
+
+
+@pytest.mark.parametrize("index", ["", "/index/by-day"])
+def test_whom_a_table_lets_in_and_by_what_its_items_expire(cloud: Cloud, index: str) -> None:
+    """Of an index its table's; a table without a policy is answered with an error of its own, which is no failure."""
+    query = ResourceRead("dynamodb.access", f"{TABLE.key}{index}")
+    expires = {"TimeToLiveStatus": "ENABLED", "AttributeName": "expires"}
+    cloud.answers["DescribeTimeToLive"] = lambda _: {"TimeToLiveDescription": expires}
+    cloud.answers["GetResourcePolicy"] = lambda _: {"Policy": "{}", "RevisionId": "1"}
+    assert read(cloud, query) == expires | {"Policy": "{}"}
+    assert [asked["ResourceArn"] for asked in cloud.asked("GetResourcePolicy")] == [TABLE.key]
+    cloud.fail("GetResourcePolicy", "PolicyNotFoundException")
+    assert read(cloud, query) == expires
+    cloud.fail("GetResourcePolicy", "ValidationException")
+    assert isinstance(read(cloud, query), Unread)
 
 
 def test_more_backups_than_are_listed_are_unknown(cloud: Cloud) -> None:

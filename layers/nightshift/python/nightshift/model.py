@@ -416,7 +416,8 @@ class ResourceRead:
     ``dynamodb.locks`` = who holds the locks that are part of the ARN,
     ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain;
     ``s3.runs`` = which runs under a prefix are complete;
-    ``dynamodb.backups`` and ``s3.backups`` = what a table or a bucket could be put back from.
+    ``dynamodb.backups`` and ``s3.backups`` = what a table or a bucket could be put back from,
+    ``dynamodb.access`` = whom a table lets in, and by what its items expire.
     """
 
     kind: str
@@ -588,6 +589,7 @@ _IAM_NAMES = {
     ("s3", "HeadBucket"): "ListBucket",
     ("s3", "CopyObject"): "PutObject",
     ("s3", "GetBucketReplication"): "GetReplicationConfiguration",
+    ("s3", "GetBucketCors"): "GetBucketCORS",
     ("s3", "GetBucketEncryption"): "GetEncryptionConfiguration",
     ("s3", "GetPublicAccessBlock"): "GetBucketPublicAccessBlock",
     ("lambda", "Invoke"): "InvokeFunction",

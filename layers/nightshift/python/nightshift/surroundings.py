@@ -78,9 +78,12 @@ def _of_function(aws: Aws, arn: Arn) -> Mapping[str, str]:
 
 
 def _of_table(aws: Aws, arn: Arn) -> Mapping[str, str]:
-    """No index has tags."""
+    """No index has tags. Nor has a table that is gone: what is told of that does not wait, and it has not opted in."""
     table = replace(arn, resource=arn.resource.partition("/index/")[0])
-    return _pairs(aws.pages("dynamodb", "ListTagsOfResource", "Tags", limit=_MOST, ResourceArn=str(table)))
+    try:
+        return _pairs(aws.pages("dynamodb", "ListTagsOfResource", "Tags", limit=_MOST, ResourceArn=str(table)))
+    except Missing:
+        return {}
 
 
 def _of_stack(aws: Aws, arn: Arn) -> Mapping[str, str]:

@@ -39,7 +39,9 @@ from nightshift.remediations.sign_ins_failing import SignInsFailing
 from nightshift.remediations.sqs_dlq_backlog import SqsDlqBacklog
 from nightshift.remediations.stack_rollback_failed import StackRollbackFailed
 from nightshift.remediations.stack_stuck import StackStuck
+from nightshift.remediations.table_suspicious import TableSuspicious
 from nightshift.remediations.terraform_lock_held import TerraformLockHeld
+from nightshift.remediations.uploads_failing import UploadsFailing
 from nightshift.remediations.visibility_timeout_short import VisibilityTimeoutShort
 
 __all__ = ["REMEDIATIONS"]
@@ -74,7 +76,9 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     S3TriggerBehind,
     ArchiveBroken,
     LambdaFailing,
+    TableSuspicious,
     S3AccessDenied,
+    UploadsFailing,  # what the bucket itself refuses is the one's before
     SignInsFailing,
     StackRollbackFailed,  # what people have changed, and only they know to be mended
     StackStuck,

@@ -62,6 +62,7 @@ from nightshift.signals.upkeep import (
     certificate_pieces,
     secret_pieces,
     stack_pieces,
+    table_access_pieces,
     table_backup_pieces,
 )
 from nightshift.signals.wiring import mapping_pieces, notification_pieces, policy_pieces
@@ -166,6 +167,12 @@ KINDS: Mapping[str, Kind] = {
         ("dynamodb:DescribeContinuousBackups", "dynamodb:ListBackups"),
         table_backup_pieces,
         timed=True,
+        alone=True,
+    ),
+    "dynamodb.access": Kind(
+        "dynamodb:table",
+        ("dynamodb:DescribeTimeToLive", "dynamodb:GetResourcePolicy"),
+        table_access_pieces,
         alone=True,
     ),
     "s3.backups": Kind(

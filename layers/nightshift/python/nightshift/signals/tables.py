@@ -1,7 +1,7 @@
 """
 Tables of DynamoDB: their status, how their capacity is billed, and how much of it they have.
 
-``dynamodb.table`` is DescribeTable's answer by AWS's own field names, less what is about the items. Of an index it is
+``dynamodb.table`` is DescribeTable's answer by AWS's own field names, less its keys and its items. Of an index it is
 its table's, with the index itself as ``Index``. None where there is no such table, or no such index of it. AWS has no
 batch for it: a call a table, however many of its indexes are asked for.
 
@@ -32,7 +32,12 @@ _KEPT = (
     "TableName",
     "TableStatus",
     "BillingModeSummary",
+    "DeletionProtectionEnabled",
+    "ItemCount",
     "ProvisionedThroughput",
+    "SSEDescription",
+    "StreamSpecification",
+    "TableSizeBytes",
     "TableClassSummary",
     "Replicas",
 )

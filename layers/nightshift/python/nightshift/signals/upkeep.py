@@ -5,9 +5,10 @@ What people keep up: secrets, stacks, certificates, backups. Each is one call fo
 has its current one (``CurrentSince``) and the version that a rotation has left behind, if one has (``Pending``).
 ``cloudformation.stack`` is DescribeStacks' answer. ``acm.certificate`` is DescribeCertificate's.
 ``dynamodb.backups`` is to which times a table can be put back, with what was backed up of it in the last 35 days
-(``Backups``). ``s3.backups`` is whether a bucket keeps versions (``Versioning``, empty where it never did), how many
-rules of replication it has (``Rules``) and to which buckets those that are enabled copy (``CopiedTo``). Of all of them
-None is what does not exist.
+(``Backups``), and ``dynamodb.access`` by what its items expire, with its policy (``Policy``), if it has one.
+``s3.backups`` is whether a bucket keeps versions (``Versioning``, empty where it never did), how many rules of
+replication it has (``Rules``) and to which buckets those that are enabled copy (``CopiedTo``). Of all of them None is
+what does not exist.
 
 Source: https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DescribeSecret.html,
 https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecretVersionIds.html,
@@ -15,12 +16,14 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeSt
 https://docs.aws.amazon.com/acm/latest/APIReference/API_DescribeCertificate.html,
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeContinuousBackups.html,
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_ListBackups.html,
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_GetResourcePolicy.html,
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketReplication.html
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -32,7 +35,14 @@ from nightshift.signals.batch import Answer, Piece
 if TYPE_CHECKING:
     from nightshift.aws import Aws
 
-__all__ = ["bucket_pieces", "certificate_pieces", "secret_pieces", "stack_pieces", "table_backup_pieces"]
+__all__ = [
+    "bucket_pieces",
+    "certificate_pieces",
+    "secret_pieces",
+    "stack_pieces",
+    "table_access_pieces",
+    "table_backup_pieces",
+]
 
 Located: TypeAlias = Mapping[ResourceRead, Arn]
 
@@ -76,7 +86,8 @@ _OF_TABLE = (
     "LatestRestorableDateTime",
     "PointInTimeRecoveryStatus",
 )
-_OF_BACKUP = ("BackupCreationDateTime", "BackupName", "BackupStatus", "BackupType")
+_OF_BACKUP = ("BackupCreationDateTime", "BackupName", "BackupSizeBytes", "BackupStatus", "BackupType")
+_OF_ACCESS = ("AttributeName", "TimeToLiveStatus")
 
 
 def secret_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
@@ -97,6 +108,11 @@ def certificate_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]
 def table_backup_pieces(aws: Aws, reads: Located, now: datetime) -> Iterator[Piece[ResourceRead]]:
     """One piece a table, of two calls."""
     return _each(aws, reads, partial(_table, since=now - _BACK))
+
+
+def table_access_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
+    """One piece a table, of two calls."""
+    return _each(aws, reads, _access)
 
 
 def bucket_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
@@ -164,6 +180,19 @@ def _table(aws: Aws, arn: Arn, *, since: datetime) -> Answer:
         **_kept(described.get("PointInTimeRecoveryDescription", {}), _OF_TABLE),
         "Backups": [_kept(each, _OF_BACKUP) for each in backups],
     }
+
+
+def _access(aws: Aws, arn: Arn) -> Answer:
+    """A table without a policy of its own is answered with an error; an index has none but its table's."""
+    table = replace(arn, resource="/".join(arn.resource.split("/")[:2]))
+    expires = aws.read("dynamodb", "DescribeTimeToLive", TableName=table.resource.split("/")[1])
+    kept = _kept(expires["TimeToLiveDescription"], _OF_ACCESS)
+    try:
+        kept["Policy"] = aws.read("dynamodb", "GetResourcePolicy", ResourceArn=str(table))["Policy"]
+    except Rejected as error:
+        if error.code != "PolicyNotFoundException":
+            raise
+    return kept
 
 
 def _bucket(aws: Aws, arn: Arn) -> Answer:
