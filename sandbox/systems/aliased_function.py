@@ -71,13 +71,13 @@ class AliasedFunction:
     needs_down: bool = False  # whether what every version needs refuses it
     group: str = ""  # the log group, where it is one of its own
     log: list[tuple[datetime, str, str]] = field(default_factory=list)  # when, stream, line
-    moves: list[str] = field(default_factory=list)  # where it was pointed to, by whom ever, in order
+    moves: list[tuple[str, bool]] = field(default_factory=list)  # where it was pointed to in order, and if under a role
     tags: dict[str, str] = field(default_factory=lambda: dict(OPT_IN))
 
-    def point(self, version: str, weights: dict[str, float] | None = None) -> None:
+    def point(self, version: str, weights: dict[str, float] | None = None, *, role: bool = False) -> None:
         """Somebody points the alias elsewhere."""
         self.points_to, self.weights, self.revision = version, weights or {}, new_id()
-        self.moves.append(version)
+        self.moves.append((version, role))
 
     def release(self, number: str = "8", *, failing: float = 0.3, says: str = IMPORT, code: str = "") -> None:
         """Somebody publishes a version, and points the alias to it."""
@@ -196,7 +196,7 @@ class AliasedFunctions:
             raise AwsError("PreconditionFailedException", text, 412)
         if wanted not in function.versions:
             raise AwsError("ResourceNotFoundException", "Function not found", 404)
-        function.point(wanted, function.weights)
+        function.point(wanted, function.weights, role=call.principal.role_arn is not None)
         return self._answer(function)
 
     def _configuration(self, call: Call) -> Answer:

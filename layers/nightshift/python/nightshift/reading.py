@@ -12,7 +12,7 @@ from nightshift.config import Policy
 from nightshift.errors import Undeclared
 from nightshift.incidents import Incidents, memory_scope
 from nightshift.model import Call, Query, ResourceRead, Target
-from nightshift.remediation import KEPT, Readings, Remediation
+from nightshift.remediation import KEPT, Readings, Remediation, Series, Unread
 from nightshift.signals import gather
 
 __all__ = ["Reading"]
@@ -52,7 +52,9 @@ class Reading:
         """Answer queries as the sweep would, now; and what sweeps have noted, whichever remediation keeps it."""
         noted = {query: {KEPT: self._incidents.kept(query.key)} for query in queries if _is_history(query)}
         found = gather(self._aws, [query for query in queries if query not in noted], now=self._clock())
-        return replace(found, answers={**found.answers, **noted}) if noted else found
+        answers: dict[Query, Series | Mapping[str, Any] | Unread | None] = dict(found.answers)
+        answers.update(noted)
+        return replace(found, answers=answers)
 
     def target(self, arn: str) -> Target | None:
         """The registered target of that ARN, if there is one."""

@@ -68,6 +68,8 @@ _WELL = 1.0  # per cent of calls that may fail of a version that is well: before
 _BEFORE = 30  # minutes before the alias was moved that say how it was then
 _VERSIONS = 5000  # of one function: a hundred pages; who keeps more is told so
 _MAPPINGS = 100  # event source mappings of one function; there is hardly ever more than one
+_PROVES = timedelta(minutes=failing.MINUTES + 1)
+"""after which a look sees whole minutes since then, and none before; and whether the alias is still where we left it"""
 _LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
 _SOON = timedelta(minutes=1)
 _TELLS = "lambda-failing"  # why calls fail that no move explains
@@ -114,7 +116,7 @@ class LambdaAliasBad(Remediation):
 
     max_attempts: PositiveInt = Field(default=1, le=1, description="rollbacks per incident before it escalates")
     cooldown: timedelta = Field(default=timedelta(hours=24), description="between two rollbacks of one alias")
-    patience: timedelta = Field(default=timedelta(minutes=30), description="how long a cure may take to show")
+    patience: timedelta = Field(default=timedelta(minutes=20), description="how long a cure may take to show")
     error_percent: float = Field(default=5.0, gt=1, lt=100, description="per cent of calls that may fail")
     least_errors: PositiveInt = Field(default=5, description="fewer failed calls in ten minutes are no failure")
     calls: PositiveInt = Field(default=20, description="calls that it takes to tell how a version fares")
@@ -226,7 +228,7 @@ class LambdaAliasBad(Remediation):
         """
         version, weights = alias.get("FunctionVersion"), sorted(map(str, alias.get("Weights") or ()))
         why = f"{target.alias} was not seen to be moved lately: it points to version {version}"
-        advice = (_log(target),)
+        advice: tuple[str, ...] = (_log(target),)
         if weights:
             why = f"{target.alias} is being moved between version {version} and {', '.join(weights)}"
             advice = ("leave it to whoever moves it (CodeDeploy takes it back by its own alarms), or ask them", *advice)
@@ -350,7 +352,7 @@ class LambdaAliasBad(Remediation):
             remediation=self.name,
             target=str(arn),
             summary=f"point {alias} of {arn.name} back from version {now} to {to}",
-            steps=(Step("point-back", (call,), settle=timedelta(minutes=2), why="calls go to the version before"),),
+            steps=(Step("point-back", (call,), settle=_PROVES, why="calls go to the version before"),),
             risk="data that the version has changed stays changed; provisioned concurrency of the alias, if it has "
             "any, is started anew for the version before, which takes minutes",
             undo_by_hand=f"to point it forward again: {_command(arn.name, alias, now)}",
