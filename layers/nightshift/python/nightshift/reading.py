@@ -50,11 +50,11 @@ class Reading:
 
     def seen(self, *queries: Query) -> Readings:
         """Answer queries as the sweep would, now; and what sweeps have noted, whichever remediation keeps it."""
-        noted = {query: {KEPT: self._incidents.kept(query.key)} for query in queries if _is_history(query)}
+        noted: dict[Query, Series | Mapping[str, Any] | Unread | None] = {
+            query: {KEPT: self._incidents.kept(query.key)} for query in queries if _is_history(query)
+        }
         found = gather(self._aws, [query for query in queries if query not in noted], now=self._clock())
-        answers: dict[Query, Series | Mapping[str, Any] | Unread | None] = dict(found.answers)
-        answers.update(noted)
-        return replace(found, answers=answers)
+        return replace(found, answers={**found.answers, **noted})
 
     def target(self, arn: str) -> Target | None:
         """The registered target of that ARN, if there is one."""
