@@ -701,7 +701,7 @@ _SCOPES: Mapping[str, Scope] = {
     "ecr:DescribeImages": _repositories,
     # -- Lambda
     "lambda:DeleteFunctionConcurrency": _of("lambda:function", "arn"),
-    "lambda:GetAlias": _of("lambda:function", *_SERVICE),
+    "lambda:GetAlias": _function_itself(*_SERVICE),
     "lambda:GetFunction": _of("lambda:function", *_SERVICE),
     "lambda:GetPolicy": _of("lambda:function", "arn"),
     "lambda:GetFunctionConcurrency": _function_itself(*_SERVICE),
@@ -709,7 +709,7 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:ListAliases": _function_itself(*_SERVICE),
     "lambda:ListTags": _function_itself(*_SERVICE),
     "lambda:GetFunctionConfiguration": _function_itself(*_SERVICE),
-    "lambda:ListVersionsByFunction": _of("lambda:function", *_SERVICE),
+    "lambda:ListVersionsByFunction": _function_itself(*_SERVICE),
     "lambda:PutFunctionConcurrency": _of("lambda:function", "arn"),
     "lambda:UpdateAlias": _of("lambda:function", "arn"),
     "logs:FilterLogEvents": _function_logs,

@@ -63,6 +63,7 @@ _GRAPHS = "appsync-slow"
 _TABLES = "dynamodb-throttled"
 _ROLLBACK = "stack-rollback-failed"
 _THROTTLED = "lambda-throttled"
+_ALIASES = "lambda-alias-bad"
 _SATURATED, _SEARCH, _BACKUPS = "aurora-saturated", "opensearch-unhealthy", "database-backup-stale"
 _UPLOADS, _SUSPICIOUS = "uploads-failing", "table-suspicious"
 _BY_SCENE = {
@@ -78,6 +79,7 @@ _BY_SCENE = {
     "letters forgotten": _TUNE,
     "failed events": _EVENTS,
     "calls come in": _THROTTLED,
+    "version bad": _ALIASES,
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
@@ -109,6 +111,7 @@ _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
 _UPDATES = "dynamodb.UpdateTable"
 _INVOKES, _RESERVES = "lambda.Invoke", "lambda.PutFunctionConcurrency"
 _CACHES, _DROPS = "appsync.CreateApiCache", "appsync.DeleteApiCache"
+_POINTS = "lambda.UpdateAlias"
 _CONTINUES = "cloudformation.ContinueUpdateRollback"
 _RANGES = "rds.ModifyDBCluster"
 _SNAPSHOTS = "rds.CreateDBClusterSnapshot"
@@ -156,6 +159,7 @@ _OWN: Mapping[str, Mapping[str, str | int | float]] = {
     _BROKEN: _SOON,
     _TUNE: {**_SOON, "patience": "PT20M", "least": 8, "processing_metric": WORK},
     _THROTTLED: {**_SOON, "patience": "PT12M", "lease": "PT20M"},
+    _ALIASES: {**_SOON, "patience": "PT8M", "max_attempts": 1, "proven_after": "PT5M"},
     _SATURATED: {
         **_SOON,
         "patience": "PT12M",
@@ -367,6 +371,12 @@ def _turned_away(*scenes: Scene, asks: int = 390, lambdas: int = 1, **more: Any)
     return _told(_THROTTLED, (*begin, *scenes), {}, {"documents": 0, "lambdas": lambdas, **more})
 
 
+def _pointed(*scenes: Scene, denied: int = 0, free: int = 1, **more: Any) -> Story:
+    """Of an alias that sweeps have seen for a while before it is pointed to a bad version."""
+    begin = _at(12.1, "version bad", denied, free)
+    return _told(_ALIASES, (begin, *scenes), {}, {"documents": 0, "aliased": 1, **more})
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -439,6 +449,14 @@ LIVES: tuple[Life, ...] = (
     Life("concurrency, only watched", _turned_away(mode="observe"), (_REFUSED,), (), (_RESERVES,)),
     Life("concurrency, and none to spare", _turned_away(_at(0.1, "account is small", 160)), (_ESCALATED,), (), (_RESERVES,)),
     Life("concurrency, enough for one of two", _turned_away(_at(0.1, "account is small", 175), lambdas=2), (_ESCALATED, _FIXED), (_RESERVES,)),
+    # aliases
+    Life("alias that is pointed back", _pointed(), (_FIXED,), (_POINTS,)),
+    Life("alias that is pointed back in vain", _pointed(_at(25, "way back bad")), (_ESCALATED,), (_POINTS,)),
+    Life("alias, and somebody moves it on", _pointed(_at(25, "alias moved", 1)), (_ESCALATED,), (_POINTS,)),
+    Life("alias, approved", _pointed(free=0, answer="yes"), (_FIXED,), (_POINTS,)),
+    Life("alias, denied", _pointed(free=0, answer="no"), (_REFUSED,), (), (_POINTS,)),
+    Life("alias, of a version that is refused", _pointed(denied=1), (_ESCALATED,), (), (_POINTS,)),
+    Life("alias, only watched", _pointed(mode="observe"), (_REFUSED,), (), (_POINTS,)),
     # maintenance
     Life("maintenance that is ended", _work(ends=6), (_FIXED,), (_SCALES,), (_LIMITS,)),
     Life("maintenance that nobody ends", _work(), (_ESCALATED,), (_SCALES,), (_LIMITS,)),

@@ -48,6 +48,7 @@ from sandbox.simulation.run import (
     Stage,
     stuck_for,
 )
+from sandbox.systems.aliased_function import DENIED
 from sandbox.systems.hot_aggregates import READS, WRITES
 from sandbox.systems.transient_trigger import TransientTrigger, readable
 from sandbox.trail import Event as TrailEvent
@@ -72,6 +73,7 @@ _REACH = timedelta(minutes=6)
 _EXPECTED = {"Crash", "Fenced", "StoreUnavailable", "Unsent"}
 """what a tick or a sweep may end with: it is taken up again"""
 _LIMITS = "application-autoscaling.RegisterScalableTarget"
+_POINTS = "lambda.UpdateAlias"
 _CONTINUES = "cloudformation.ContinueUpdateRollback"
 _RANGES = "rds.ModifyDBCluster"
 _SNAPSHOTS = "rds.CreateDBClusterSnapshot"
@@ -89,6 +91,7 @@ _ONCE = {
     "sqs.StartMessageMoveTask",
     _LIMITS,
     _RESERVES,
+    _POINTS,
 }
 """writes of which an attempt makes at most one"""
 _RAISED = {"VisibilityTimeout", "MessageRetentionPeriod"}
@@ -508,6 +511,28 @@ def asked_backups_made(case: Case) -> Iterator[str]:
         asked = [each for each in case.played.incidents if each.remediation == BACKUP and each.target == system.arn]
         if len(system.cluster.snapshots) > len(asked):
             yield f"{len(asked)} backups of {system.arn} were asked for, and {len(system.cluster.snapshots)} made"
+
+
+def aliases_kept(case: Case) -> Iterator[str]:
+    """
+    An alias is pointed back from a version that fails by its own code to the one before it, once, and by its revision.
+
+    So what a person does in between is never written over.
+    """
+    aliased = case.played.stage.aliased
+    for function in aliased.all.values() if aliased is not None else ():
+        places = [("7", False), *function.moves]
+        for number, (version, ours) in enumerate(places):
+            if not ours:
+                continue
+            left = places[number - 1]
+            if left[1] or number < 2 or places[number - 2][0] != version:
+                yield f"{function.name} was pointed back from {left[0]} to {version}, where it had not been before"
+            if function.versions[left[0]].says == DENIED:
+                yield f"{function.name} was pointed back from {left[0]}, which was refused by what it needs"
+    for call in case.writes:
+        if call.name == _POINTS and not call.params.get("RevisionId"):
+            yield f"{_resource(call)} was pointed elsewhere whatever its revision"
 
 
 # -- 2: at most once -------------------------------------------------------------------------------------------------
@@ -1206,6 +1231,7 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "schedules kept": schedules_kept,
     "stacks kept": stacks_kept,
     "asked backups made": asked_backups_made,
+    "aliases kept": aliases_kept,
     "once per attempt": once_per_attempt,
     "one at a time": one_at_a_time,
     "within budget": within_budget,

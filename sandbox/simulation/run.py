@@ -43,6 +43,7 @@ from sandbox.simulation.hub import Hub
 from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
 from sandbox.simulation.story import SETTLE, START, Scene, Story
+from sandbox.systems.aliased_function import DENIED, IMPORT, AliasedFunction, AliasedFunctions, aliases_target
 from sandbox.systems.aurora import BACKUPS as STALE
 from sandbox.systems.aurora import NAME as SATURATED
 from sandbox.systems.aurora import AuroraDatabase, aurora_target
@@ -100,6 +101,7 @@ GRAPHS = "appsync-slow"
 TABLES = "dynamodb-throttled"
 ROLLBACKS = "stack-rollback-failed"
 THROTTLED = "lambda-throttled"
+ALIASES = "lambda-alias-bad"
 RESERVED = 10
 """what is reserved for a function, until somebody sets another value"""
 SHORT = 80
@@ -144,6 +146,7 @@ class Systems:
     stores: list[HotAggregates]
     stacks: list[Stack]
     lambdas: PulseFunctions | None
+    aliased: AliasedFunctions | None
 
     def whose(self, remediation: str) -> Sized:
         """Those that a remediation may look at."""
@@ -169,6 +172,7 @@ class Systems:
             TABLES: self.stores,
             ROLLBACKS: self.stacks,
             THROTTLED: self.lambdas.all if self.lambdas else (),
+            ALIASES: self.aliased.all if self.aliased else (),
         }
         return found.get(remediation, self.queues)
 
@@ -339,6 +343,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             stores=stores,
             stacks=stacks,
             lambdas=lambdas,
+            aliased=_called_by_alias(world, story.aliased),
         )
         toml = configuration(story, world, systems)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
@@ -561,6 +566,9 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     if lambdas is not None:
         of_lambdas = (functions_target(lambdas, name, mode=story.mode) for name in lambdas.all)
         parts.append(f'[[systems]]\nname = "pulse"\n{"".join(of_lambdas)}\n')
+    if systems.aliased is not None:
+        of_aliases = (aliases_target(systems.aliased, name, mode=story.mode) for name in systems.aliased.all)
+        parts.append(f'[[systems]]\nname = "api"\n{"".join(of_aliases)}\n')
     loans = systems.loans
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
@@ -1104,6 +1112,44 @@ def _calls_come_in(stage: Stage, scene: Scene) -> None:
         list(stage.lambdas.all.values())[scene.which].asks = scene.numbers[0]
 
 
+def _called_by_alias(world: World, count: int) -> AliasedFunctions | None:
+    found = AliasedFunctions(world, *(f"api-{number}" for number in range(count))) if count else None
+    if found is not None:
+        found.has_a_past()
+    return found
+
+
+def _version_is_bad(stage: Stage, scene: Scene) -> None:
+    """
+    A version that fails is published, and the alias pointed to it.
+
+    ``numbers``: whether what it needs refuses it, and whether the function is tagged to be rolled back.
+    """
+    denied, free = scene.numbers
+    for function in _aliased(stage, scene):
+        if free:
+            function.tags["auto-rollback"] = "enabled"
+        stage.note("move alias", stage.aliased.arn(function.name) if stage.aliased else "")
+        function.release(says=DENIED if denied else IMPORT)
+
+
+def _alias_is_moved(stage: Stage, scene: Scene) -> None:
+    """A person points an alias to another version, which works or does not: ``numbers`` says whether."""
+    for function in _aliased(stage, scene):
+        stage.note("move alias", stage.aliased.arn(function.name) if stage.aliased else "")
+        function.release("9", failing=0.0 if scene.numbers[0] else 0.3)
+
+
+def _way_back_is_bad(stage: Stage, scene: Scene) -> None:
+    """What an alias had pointed to before fails, too, from now on."""
+    for function in _aliased(stage, scene):
+        function.versions["7"].failing = 0.3
+
+
+def _aliased(stage: Stage, scene: Scene) -> list[AliasedFunction]:
+    return [] if stage.aliased is None else [list(stage.aliased.all.values())[scene.which]]
+
+
 def _account_is_small(stage: Stage, scene: Scene) -> None:
     """The account may run no more at once than this."""
     if stage.lambdas is not None:
@@ -1403,6 +1449,8 @@ def _look(stage: Stage) -> None:
         found[machine.arn] = not machine.left
     if stage.lambdas is not None:
         found |= {stage.lambdas.arn(each.name): stage.lambdas.well(each) for each in stage.lambdas.all.values()}
+    if stage.aliased is not None:
+        found |= {stage.aliased.arn(each.name): each.well for each in stage.aliased.all.values()}
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
@@ -1531,6 +1579,9 @@ def _heal_lent(stage: Stage) -> None:
     """What is lent to is asked less again; what people keep up is in order."""
     for each in stage.lambdas.all.values() if stage.lambdas is not None else ():
         each.asks = 60
+    for function in stage.aliased.all.values() if stage.aliased is not None else ():
+        for version in function.versions.values():
+            version.failing = 0.0
     for database in stage.databases:
         database.offer(0.6)
         database.shorten_backups(35)
@@ -1582,6 +1633,9 @@ _SCENES: dict[str, Any] = {
     "rollback fails": _rollback_fails,
     "failed events": _failed_events,
     "calls come in": _calls_come_in,
+    "version bad": _version_is_bad,
+    "alias moved": _alias_is_moved,
+    "way back bad": _way_back_is_bad,
     "account is small": _account_is_small,
     "reserve by hand": _reserve,
     "trigger stays": _trigger_stays,

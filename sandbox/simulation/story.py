@@ -152,6 +152,7 @@ class Story:
     stores: int = 0  # tables of DynamoDB with a load
     stacks: int = 0  # stacks that CloudFormation updates
     lambdas: int = 0  # functions that share an account's concurrency: these or the ones before
+    aliased: int = 0  # functions that are called by an alias: these or the ones before
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

@@ -136,9 +136,30 @@ def test_a_function_says_where_its_events_come_from() -> None:
     assert parsed(FUNCTION).targets[0].events_from == ()
 
 
+@pytest.mark.parametrize("alias", ["live", "blue-1", "1a", "_", "a" * 128])
+def test_a_function_says_by_which_alias_it_is_called(alias: str) -> None:
+    """JSON says the same as TOML; it may say none."""
+    policy = parsed(f'{FUNCTION}alias = "{alias}"')
+    assert policy.targets[0].alias == alias
+    assert from_json(to_json(policy)) == policy
+    assert parsed(FUNCTION).targets[0].alias is None
+
+
+@pytest.mark.parametrize("alias", ["", "7", "$LATEST", "a:b", "a b", "a*", "a" * 129])
+def test_what_can_be_no_alias_is_no_configuration(alias: str) -> None:
+    """A number is a version."""
+    with pytest.raises(ConfigErrors, match="alias"):
+        parsed(f'{FUNCTION}alias = "{alias}"')
+
+
 @pytest.mark.parametrize(
     "text, says",
     [
+        (
+            f'{FUNCTION.replace(":etl", ":etl:live")}alias = "live"',
+            "function:etl:live has no alias. Remove it: only a function itself",
+        ),
+        (f'{HEAD}alias = "live"\n{TRIGGERS}{customer("hts")}', "metadata has no alias. Remove it"),
         (f'{FUNCTION}events_from = ["{ECS}/x"]', "is of kind ecs:service. Name one of kind s3:bucket"),
         (f'{FUNCTION}events_from = ["{RULE}", "{RULE}"]', "is named already. Keep one of them"),
         (f'{FUNCTION}events_from = ["{RULE.replace("eu-central", "us-west")}"]', "its region is us-west-1"),

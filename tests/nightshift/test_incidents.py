@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from nightshift.errors import Fenced, StoreUnavailable
@@ -593,6 +594,53 @@ def test_due_in_order(store: Incidents) -> None:
     assert [at for _, at in due] == [START + minutes * MINUTE for minutes in (1, 2, 3)]
     assert len(store.due(START + 3 * MINUTE, limit=2)) == 2
     assert len(store.open_ids()) == 4
+
+
+# -- what readings were ------------------------------------------------------------------------------------------------
+
+ALIAS = "lambda.alias|arn:aws:lambda:eu-central-1:123456789012:function:etl:live"
+
+
+def test_what_a_reading_was_is_kept_with_from_when_until_when(store: Incidents) -> None:
+    """In the order in which it was seen; what stays the same is one line, renewed every few minutes."""
+    assert store.kept(ALIAS) == ()
+    for minute, version in enumerate("777777888"):
+        store.keep(ALIAS, {"FunctionVersion": version}, START + minute * MINUTE)
+    seven, eight = store.kept(ALIAS)
+    assert (seven.what, seven.since, seven.seen) == ({"FunctionVersion": "7"}, START, START + 5 * MINUTE)
+    assert (eight.what, eight.since, eight.seen) == ({"FunctionVersion": "8"}, START + 6 * MINUTE, START + 6 * MINUTE)
+    assert store.kept("lambda.alias|other") == ()
+
+
+def test_only_the_newest_of_what_a_reading_was_is_kept(store: Incidents) -> None:
+    """What changes all the time fills no table."""
+    for number in range(30):
+        store.keep(ALIAS, {"FunctionVersion": str(number)}, START + number * MINUTE)
+    assert [each.what["FunctionVersion"] for each in store.kept(ALIAS)] == [str(number) for number in range(10, 30)]
+
+
+def test_of_two_sweeps_at_once_one_notes_what_it_saw(account: Account, store: Incidents) -> None:
+    """The other one read before that, and its note is not written over it."""
+    store.keep(ALIAS, {"FunctionVersion": "7"}, START)
+    raced = Incidents(account.aws, store._table)
+    stale = store._get(f"KEPT#{ALIAS}", "KEPT")
+    raced.keep(ALIAS, {"FunctionVersion": "8"}, START + MINUTE)
+    with patch.object(store, "_get", lambda *_: stale):
+        store.keep(ALIAS, {"FunctionVersion": "9"}, START + MINUTE)
+    assert [each.what["FunctionVersion"] for each in store.kept(ALIAS)] == ["7", "8"]
+
+
+@pytest.mark.hostile(16)
+def test_a_note_that_nobody_can_read_is_begun_anew(store: Incidents) -> None:
+    """No sweep fails for ever over one reading, and nothing is believed of it."""
+    store.keep(ALIAS, {"FunctionVersion": "7"}, START)
+    for body in ("rubbish", '[{"what": 3}]', "[]"):
+        item = store._get(f"KEPT#{ALIAS}", "KEPT")
+        assert item is not None
+        store._call("PutItem", TableName=store._table, Item={**item, "body": {"S": body}})
+        assert store.kept(ALIAS) == ()
+        store.keep(ALIAS, {"FunctionVersion": "8"}, START + MINUTE)
+        assert [each.what["FunctionVersion"] for each in store.kept(ALIAS)] == ["8"]
 
 
 # -- size and failure --------------------------------------------------------------------------------------------------

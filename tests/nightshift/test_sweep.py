@@ -11,7 +11,9 @@ from nightshift.config import Storm
 from nightshift.errors import StoreUnavailable
 from nightshift.guardrails import Brake
 from nightshift.incidents import Pointer
-from nightshift.model import Arn, Finding, Healthy, Observation, Phase, Sick, Target, Unknown, Verdict
+from nightshift.model import Arn, Finding, Healthy, Observation, Phase, ResourceRead, Sick, Target, Unknown, Verdict
+from nightshift.reading import Reading
+from nightshift.remediation import history, kept
 from nightshift.sweep import BLIND_SWEEPS, MANY, Look, storm
 
 from tests.support.toy import MINUTE, START, Account, Night, Toy, policy, queue_arn
@@ -351,6 +353,45 @@ def test_it_opens_once_and_hands_out_what_is_due(account: Account) -> None:
     assert again.opened == ()
     assert set(again.due) == set(first.opened)
     assert account.incidents.heartbeat() == (account.clock(), {"targets": 1, "sick": 1, "unknown": 0})
+
+
+class Keeper(Toy):
+    """One that wants it noted how its queue was."""
+
+    def keeps(self, target: Target) -> tuple[ResourceRead, ...]:
+        return (ResourceRead("sqs.queue", str(target.arn)),)
+
+
+def test_what_a_remediation_keeps_is_noted_by_each_sweep(account: Account) -> None:
+    """As it was read; what could not be read is not noted, and a look for an event notes nothing."""
+    orders, gone = account.queue("orders"), target("gone")
+    night = Night(account, Keeper(), orders, gone)
+    name = history(ResourceRead("sqs.queue", str(orders.arn))).key
+    night.sweep.wake([orders])
+    assert account.incidents.kept(name) == ()
+    night.sweep()
+    account.clock.pass_(MINUTE)
+    account.set(orders, VisibilityTimeout="60")
+    night.sweep()
+    assert [(each.what["VisibilityTimeout"], each.since) for each in account.incidents.kept(name)] == [
+        ("30", START),
+        ("60", START + MINUTE),
+    ]
+    assert account.incidents.kept(history(ResourceRead("sqs.queue", str(gone.arn))).key) == ()
+
+
+def test_what_was_noted_is_a_reading_like_any_other(account: Account) -> None:
+    """For a diagnosis of whichever remediation; of what nobody keeps nothing is known."""
+    orders = account.queue("orders")
+    night = Night(account, Keeper(), orders)
+    query = ResourceRead("sqs.queue", str(orders.arn))
+    night.sweep()
+    reading = Reading(account.aws, account.incidents, night.policy, Toy(), quarantine="q", clock=account.clock)
+    seen = reading.seen(query, history(query), history(ResourceRead("sqs.queue", queue_arn("other"))))
+    [noted] = kept(seen, query)
+    assert noted.what == seen.resource(query)
+    assert kept(seen, ResourceRead("sqs.queue", queue_arn("other"))) == ()
+    assert kept(reading.seen(query), query) == ()
 
 
 def test_a_wake_only_looks(account: Account) -> None:

@@ -75,6 +75,7 @@ def test_every_step_had_a_session_and_used_what_it_was_given() -> None:
         "rest",
         *("raise-visibility-timeout", "raise-retention"),
         *("more-concurrency", "undo more-concurrency"),
+        "point-back",
         *("delete", "send", "restore"),
         *("delete", "send"),
         *("enable", "fill-in", "continue"),

@@ -527,6 +527,7 @@ OPERATIONS: Mapping[str, Rule] = {
         ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
     ],
     "lambda.GetAccountSettings": _plain("lambda:GetAccountSettings"),
+    "lambda.GetAlias": _plain("lambda:GetAlias", _function),
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
     "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _function),
     "lambda.GetPolicy": _plain("lambda:GetPolicy", _function),
@@ -534,6 +535,8 @@ OPERATIONS: Mapping[str, Rule] = {
     "lambda.ListAliases": _plain("lambda:ListAliases", _function),
     "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
+    "lambda.ListVersionsByFunction": _plain("lambda:ListVersionsByFunction", _function),
+    "lambda.UpdateAlias": _plain("lambda:UpdateAlias", _function),
     "lambda.PutFunctionConcurrency": _plain("lambda:PutFunctionConcurrency", _function),
     "opensearch.DescribeDomain": _plain("es:DescribeDomain", _domain),
     "opensearch.DescribeDomainHealth": _plain("es:DescribeDomainHealth", _domain),
@@ -545,6 +548,9 @@ OPERATIONS: Mapping[str, Rule] = {
     "rds.ListTagsForResource": _plain("rds:ListTagsForResource", lambda params, _: str(params["ResourceName"])),
     "rds.ModifyDBCluster": _modified,
     "route53.ListResourceRecordSets": _plain("route53:ListResourceRecordSets", _zone),
+    "logs.FilterLogEvents": _plain(
+        "logs:FilterLogEvents", lambda params, account: account.arn("logs", f"log-group:{params['logGroupName']}:*")
+    ),
     "logs.GetQueryResults": _plain("logs:GetQueryResults", _log_of_query),
     "logs.StartQuery": _plain(
         "logs:StartQuery", lambda params, account: account.arn("logs", f"log-group:{params['logGroupName']}:*")

@@ -37,6 +37,7 @@ from sandbox.scenes import (
     configuration,
     release_configuration,
 )
+from sandbox.systems.aliased_function import AliasedFunctions, aliases_configuration
 from sandbox.systems.aurora import BACKUPS, PRICE, AuroraDatabase, aurora_target
 from sandbox.systems.aurora import NAME as SATURATED
 from sandbox.systems.backups import Backups, backup_table
@@ -304,6 +305,7 @@ def nights() -> tuple[Night, ...]:
                 _play_events(),
                 _play_tables(),
                 _play_concurrency(),
+                _play_alias(),
                 *releases,
                 _play_executions(),
                 _play_databases(),
@@ -639,6 +641,28 @@ def _play_concurrency() -> Night:
                 stage.until(lambda: world.trail.of("lambda.ListEventSourceMappings"))
                 stage.until_settled()
             return recorded("concurrency", stage, steps, words={f"function:{functions.etl.name}": "function:FUNCTION"})
+
+
+def _play_alias() -> Night:
+    """An alias is pointed to a bad version, and the answer to what points it back is lost; later nobody names it."""
+    with World(NIGHT, thin=True) as world:
+        system, functions = DocumentManagement(world), AliasedFunctions(world)
+        functions.api.tags["auto-rollback"] = "enabled"
+        tables = '[remediations.lambda-alias-bad]\nmode = "auto"\nproven_after = "PT5M"\n'
+        with Deployment(world, aliases_configuration(functions, tables=tables)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                stage.minutes(20)
+                functions.api.release()
+                world.faults.add(Kind.TIMEOUT_AFTER, "lambda.UpdateAlias", times=1)
+                stage.until(lambda: nightshift.all)
+                stage.until_settled()
+                functions.api.bare, functions.api.bare_failing = 600, 0.3
+                functions.api.release("9")
+                stage.until(lambda: world.trail.of("lambda.ListEventSourceMappings"))
+                stage.until_settled()
+            return recorded("alias", stage, steps, words={f"function:{functions.api.name}": "function:FUNCTION"})
 
 
 def _play_answers() -> Night:

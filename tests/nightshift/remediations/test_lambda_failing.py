@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nightshift.errors import Missing, Refused, Unreadable
 from nightshift.model import Arn, Diagnosis, Finding, Healthy, MetricQuery, Query, Severity, Sick, Target, Unknown
-from nightshift.remediation import Reader, Readings, Series, Unread
+from nightshift.remediation import KEPT, Kept, Reader, Readings, Series, Unread
 from nightshift.remediations.lambda_failing import LambdaFailing
 
 from tests.nightshift.remediations.account import FUNCTION, NOW
@@ -431,6 +431,54 @@ def test_what_another_remediation_cures_is_named() -> None:
     """Calls that are turned away: where that looks after the function, people hear of them from it alone."""
     assert diagnose(eyes(throttles=[10.0] * 10)).whose == "lambda-throttled"
     assert diagnose(eyes(errors=[6.0] * 10)).whose == ""
+
+
+@dataclass
+class Moved(Aliases):
+    """A function whose target names its alias, of which sweeps have noted where it pointed."""
+
+    noted: tuple[Kept, ...] = ()
+
+    def _answer(self, query: Query) -> Any:
+        if not isinstance(query, MetricQuery) and query.kind == KEPT:
+            assert query.key == f"lambda.alias|{FUNCTION}:live"
+            return {KEPT: self.noted}
+        if isinstance(query, MetricQuery) and len(query.dimensions) > 1:
+            calls, failed = self.called["live"]
+            times = [NOW - timedelta(minutes=back) for back in range(11, 1, -1)]
+            return Series(tuple((at, calls if query.metric == "Invocations" else failed) for at in times))
+        return super()._answer(query)
+
+
+def noted(left: float, since: float) -> tuple[Kept, ...]:
+    """An alias that was moved between so many hours ago."""
+    places = (("7", 30.0, left), ("8", since, 0.0))
+    return tuple(
+        Kept({"FunctionVersion": each}, NOW - timedelta(hours=first), NOW - timedelta(hours=last))
+        for each, first, last in places
+    )
+
+
+@pytest.mark.parametrize(
+    "stood, failed, alias, whose",
+    [
+        (noted(0.6, 0.5), 6.0, "live", "lambda-alias-bad"),
+        (noted(6.0, 5.9), 6.0, "live", "lambda-alias-bad"),
+        (noted(6.2, 6.1), 6.0, "live", ""),
+        (noted(0.6, 0.5)[:1], 6.0, "live", ""),
+        ((), 6.0, "live", ""),
+        (noted(0.6, 0.5), 0.0, "live", ""),
+        (noted(0.6, 0.5), 6.0, None, ""),
+    ],
+)
+def test_what_fails_since_an_alias_was_moved_is_another_ones(
+    stood: tuple[Kept, ...], failed: float, alias: str | None, whose: str
+) -> None:
+    """Where sweeps saw that, and the calls that name it fail: there people hear of it, if it takes the target."""
+    on = Moved(errors=[6.0] * 10, called={"live": (60.0, failed)}, noted=stood)
+    target = replace(TARGET, alias=alias)
+    finding = Finding("lambda-failing", str(FUNCTION), "it fails")
+    assert LambdaFailing().diagnose(cast("Reader", on), target, finding).whose == whose
 
 
 def test_an_environment_is_told_by_its_names_and_never_written() -> None:

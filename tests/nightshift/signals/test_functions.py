@@ -32,3 +32,28 @@ def test_gone_is_none_and_denied_is_unread(cloud: Cloud) -> None:
     unread = gather(cloud.aws(), [READ], now=NOW).resource(READ)
     assert isinstance(unread, Unread)
     assert "grant lambda:GetFunctionConcurrency" in unread.reason
+
+
+ALIAS = ResourceRead("lambda.alias", f"{READ.key}:live")
+
+
+def test_an_alias_is_where_it_points_and_what_it_is_moved_to(cloud: Cloud) -> None:
+    """Its version, its revision, and the weights of others while it is being moved; its description is left out."""
+    said = {"FunctionVersion": "8", "RevisionId": "r8", "Description": "x"}
+    cloud.answers["GetAlias"] = lambda _: said
+    found = gather(cloud.aws(), [ALIAS], now=NOW).resource(ALIAS)
+    assert found == {"FunctionVersion": "8", "RevisionId": "r8", "Weights": {}}
+    cloud.answers["GetAlias"] = lambda _: said | {"RoutingConfig": {"AdditionalVersionWeights": {"9": 0.1}}}
+    found = gather(cloud.aws(), [ALIAS], now=NOW).resource(ALIAS)
+    assert found == {"FunctionVersion": "8", "RevisionId": "r8", "Weights": {"9": 0.1}}
+    assert cloud.calls == [("GetAlias", {"FunctionName": "etl", "Name": "live"})] * 2
+
+
+def test_an_alias_that_is_not_there_is_none(cloud: Cloud) -> None:
+    """And one that may not be read is unread, with what to grant."""
+    cloud.fail("GetAlias", "ResourceNotFoundException")
+    assert gather(cloud.aws(), [ALIAS], now=NOW).resource(ALIAS) is None
+    cloud.fail("GetAlias", "AccessDeniedException")
+    unread = gather(cloud.aws(), [ALIAS], now=NOW).resource(ALIAS)
+    assert isinstance(unread, Unread)
+    assert "grant lambda:GetAlias" in unread.reason

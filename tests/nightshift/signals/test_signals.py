@@ -28,6 +28,7 @@ ABOUT = {
     "s3": "arn:aws:s3:::a-bucket/customers/",
     "cloudwatch": f"arn:aws:cloudwatch:{REGION}:123456789012:alarm:a",
     "lambda": f"arn:aws:lambda:{REGION}:123456789012:function:a",
+    "lambda.alias": f"arn:aws:lambda:{REGION}:123456789012:function:a:live",
     "events": f"arn:aws:events:{REGION}:123456789012:rule/a",
     "states": f"arn:aws:states:{REGION}:123456789012:stateMachine:a",
     "dynamodb": f"arn:aws:dynamodb:{REGION}:123456789012:table/abc",
@@ -89,6 +90,7 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.services("prod", ["api"])
     cloud.bucket("a-bucket", "customers/hts/CHG-1.json")
     cloud.answers["GetFunctionConfiguration"] = cloud.answers["GetFunctionConcurrency"] = lambda _: {}
+    cloud.answers["GetAlias"] = lambda _: {"FunctionVersion": "1", "RevisionId": "r"}
     cloud.answers["GetPolicy"] = lambda _: {"Policy": "{}"}
     cloud.answers["DescribeRule"] = lambda _: {"Name": "a"}
     cloud.answers["DescribeStateMachine"] = lambda _: {"type": "STANDARD"}

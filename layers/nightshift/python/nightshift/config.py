@@ -497,6 +497,9 @@ class DnsTable(_Table):
     )
 
 
+_Alias: TypeAlias = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9_-]{0,127}[A-Za-z_-][A-Za-z0-9_-]{0,127}$", max_length=128)
+]
 _Client: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+]{1,128}$")]
 _Lock: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9_./:=@+-]{1,500}$")]
 _LOCKS = 700
@@ -590,6 +593,10 @@ class TargetTable(_Table):
         max_length=8,
         description="of a Lambda function: the S3 buckets, EventBridge rules and SNS topics that call it, and the "
         "queues, streams and tables that an event source mapping reads for it",
+    )
+    alias: _Alias | None = Field(
+        default=None,
+        description="of a Lambda function: the alias by which it is called, of which every sweep notes the version",
     )
     rotate_within: PositiveInt | None = Field(
         default=None,
@@ -895,6 +902,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"letters": [rule.model_dump(mode="json") for rule in target.letters]} if target.letters else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
+        **({"alias": target.alias} if target.alias is not None else {}),
         **({"rotate_within": target.rotate_within} if target.rotate_within is not None else {}),
         **({"terraform_locks": list(target.terraform_locks)} if target.terraform_locks is not None else {}),
         **({"replicated": True} if target.replicated else {}),
@@ -1355,6 +1363,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_triggers(target, loc, problems)
     _check_backup(target, loc, problems)
     _check_events(target, loc, problems)
+    _check_alias(target, loc, problems)
     _check_pipeline(target, loc, problems)
     _check_schedule(target, loc, problems)
     _check_cache(target, loc, problems)
@@ -1480,6 +1489,13 @@ def _check_events(target: Target, loc: Loc, problems: _Problems) -> None:
             problems.add(here, f"{source} is of kind {source.kind}", remedy)
         elif source in target.events_from[:n]:
             problems.add(here, f"{source} is named already", "Keep one of them")
+
+
+def _check_alias(target: Target, loc: Loc, problems: _Problems) -> None:
+    """The name by which a function is called: of the function, not of one of its versions."""
+    if target.alias is not None and (target.arn.kind != "lambda:function" or target.arn.resource.count(":") > 1):
+        remedy = "Remove it: only a function itself (…:function:<name>, without a version) has one"
+        problems.add((*loc, "alias"), f"{target.arn} has no alias", remedy)
 
 
 _WATCHED = ("ecs:service", "sqs:queue", "lambda:function", "dynamodb:table", "appsync:apis", "rds:cluster", "s3:bucket")

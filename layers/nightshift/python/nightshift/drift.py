@@ -29,6 +29,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
     "ecs:StopServiceDeployment": {"task_definition": "taskDefinition"},
     "ecs:UpdateService": {"desiredCount": "desiredCount", "task_definition": "taskDefinition"},
     "events:EnableRule": {"State": "State"},
+    "lambda:UpdateAlias": {"FunctionVersion": "FunctionVersion"},
     "lambda:PutFunctionConcurrency": {"ReservedConcurrentExecutions": "ReservedConcurrentExecutions"},
     "rds:ModifyDBCluster": {name: name for name in ("MinCapacity", "MaxCapacity")},
     "sqs:SetQueueAttributes": {

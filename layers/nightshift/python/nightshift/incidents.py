@@ -13,6 +13,7 @@ pk                                    sk                     what
 ``INCIDENT#<id>``                     ``EVENT#<time>#<n>``   one event of the timeline
 ``INCIDENT#<id>``                     ``LINK#<id>``          an incident that this one waited for, or that waited for it
 ``INCIDENT#<id>``                     ``END``                when it ended: what a week's digest is found by
+``KEPT#<kind>|<key>``                 ``KEPT``               what a reading was, and from when until when
 ``MEMORY#<scope>``                    ``<key>``              a counter that must survive a crash in the middle of a step
 ``TARGET#<arn>``                      ``OPEN#<remediation>`` which incident is open, or that we are quiet about it
 ``TARGET#<arn>``                      ``LEASE``              who may act on the target, and since when it cools down
@@ -30,7 +31,7 @@ import dataclasses
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -41,7 +42,17 @@ from pydantic_core import PydanticSerializationError
 from nightshift.aws import Aws
 from nightshift.errors import AwsError, Fenced, NightshiftError, StoreUnavailable
 from nightshift.guardrails import Brake
-from nightshift.model import Acknowledgement, Approval, Finding, Incident, Phase, Refusal, SwitchState
+from nightshift.model import (
+    Acknowledgement,
+    Approval,
+    Finding,
+    Incident,
+    Json,
+    Phase,
+    Refusal,
+    SwitchState,
+)
+from nightshift.remediation import Kept
 
 __all__ = [
     "AFTER_UNDO",
@@ -64,6 +75,11 @@ KEEP = timedelta(days=90)
 _INCIDENT: TypeAdapter[Incident] = TypeAdapter(Incident)
 _APPROVAL: TypeAdapter[Approval] = TypeAdapter(Approval)
 _ACKNOWLEDGEMENT: TypeAdapter[Acknowledgement] = TypeAdapter(Acknowledgement)
+_KEPT: TypeAdapter[tuple[Kept, ...]] = TypeAdapter(tuple[Kept, ...])
+_KEPT_EVERY = timedelta(minutes=5)
+"""how exactly is known until when a reading was so"""
+_KEPT_MOST = 20
+"""changes of a reading that are kept"""
 _AT_ONCE = 100
 """keys that BatchGetItem takes"""
 AFTER_UNDO = timedelta(minutes=3)
@@ -825,6 +841,42 @@ class Incidents:
             update["ExpressionAttributeValues"][":room"] = {"N": str(limit - amount)}
         return self._transact([{"Update": update}]) is None  # a transaction, because the SDK may send it twice
 
+    # -- what readings were ------------------------------------------------------------------------------------
+
+    def kept(self, name: str) -> tuple[Kept, ...]:
+        """What a reading was, consistently read, the oldest first. What cannot be read is as good as never noted."""
+        return _kept(self._get(f"KEPT#{name}", "KEPT"))
+
+    def keep(self, name: str, what: Mapping[str, Json], now: datetime) -> None:
+        """
+        Note what a reading is now.
+
+        While it stays the same it is written every few minutes only. Of two sweeps at once one writes, and whichever
+        that is, it saw it.
+        """
+        item = self._get(f"KEPT#{name}", "KEPT")
+        before = _kept(item)
+        newest = before[-1] if before else None
+        if newest is not None and newest.what == what:
+            if now - newest.seen < _KEPT_EVERY:
+                return
+            after = (*before[:-1], replace(newest, seen=now))
+        else:
+            after = (*before, Kept(what, now, now))[-_KEPT_MOST:]
+        put: dict[str, Any] = {
+            "Item": {
+                **_key(f"KEPT#{name}", "KEPT"),
+                "body": {"S": _KEPT.dump_json(after).decode()},
+                "seen": _time(now),
+                "expires": _epoch(now + KEEP),
+            },
+            "ConditionExpression": "attribute_not_exists(pk)",
+        }
+        if item is not None:
+            put["ConditionExpression"] = "seen = :seen"
+            put["ExpressionAttributeValues"] = {":seen": item["seen"]}
+        self._conditional("PutItem", TableName=self._table, **put)
+
     # -- the plumbing ------------------------------------------------------------------------------------------
 
     def _record(self, incident: Incident) -> dict[str, Any]:
@@ -1155,6 +1207,14 @@ def _event_item(incident_id: str, number: int, event: Event) -> dict[str, Any]:
         "text": {"S": event.text[:4000].encode("utf-8", "replace").decode()},
         "expires": _epoch(event.at + KEEP),
     }
+
+
+def _kept(item: Mapping[str, Any] | None) -> tuple[Kept, ...]:
+    """Begun anew, where somebody has written something else: no sweep may fail for ever over one reading."""
+    try:
+        return _KEPT.validate_json(item["body"]["S"]) if item is not None else ()
+    except (ValidationError, LookupError, TypeError):
+        return ()
 
 
 def _switch(item: Mapping[str, Any] | None) -> Switch:

@@ -308,7 +308,8 @@ class Target:
     ``cache`` (of a GraphQL API) is what it may answer from memory, ``clients`` (of a user pool) are the ids of its
     clients, and ``api`` is what their tokens open. ``triggers`` (of a bucket) says what stands in it,
     ``backup`` where its archive is backed up,
-    ``events_from`` (of a function) who must be able to call it, or must be read for it;
+    ``events_from`` (of a function) who must be able to call it, or must be read for it, ``alias`` the one by which it
+    is called;
     ``pipeline`` (of a bucket) what is made of it, and by whom,
     ``schedule`` (of a rule) what it starts, and what that leaves where, ``rotate_within`` (of a secret) after how many
     days it should have another value, ``replicated`` (of a bucket) that it should be copied to another one,
@@ -345,6 +346,7 @@ class Target:
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()
+    alias: str | None = None
     rotate_within: int | None = None
     terraform_locks: tuple[str, ...] | None = None
     replicated: bool = False

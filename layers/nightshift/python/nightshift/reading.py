@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from nightshift.aws import Aws
 from nightshift.config import Policy
 from nightshift.errors import Undeclared
 from nightshift.incidents import Incidents, memory_scope
-from nightshift.model import Call, Query, Target
-from nightshift.remediation import Readings, Remediation
+from nightshift.model import Call, Query, ResourceRead, Target
+from nightshift.remediation import KEPT, Readings, Remediation, Series, Unread
 from nightshift.signals import gather
 
 __all__ = ["Reading"]
@@ -48,8 +49,12 @@ class Reading:
         return self._aws.pages(service, operation, key, limit=limit, **params)
 
     def seen(self, *queries: Query) -> Readings:
-        """Answer queries as the sweep would, now."""
-        return gather(self._aws, queries, now=self._clock())
+        """Answer queries as the sweep would, now; and what sweeps have noted, whichever remediation keeps it."""
+        noted: dict[Query, Series | Mapping[str, Any] | Unread | None] = {
+            query: {KEPT: self._incidents.kept(query.key)} for query in queries if _is_history(query)
+        }
+        found = gather(self._aws, [query for query in queries if query not in noted], now=self._clock())
+        return replace(found, answers={**found.answers, **noted})
 
     def target(self, arn: str) -> Target | None:
         """The registered target of that ARN, if there is one."""
@@ -74,3 +79,7 @@ class Reading:
         if action not in self._remediation.reads:
             msg = f"{self._remediation.name} does not declare that it reads {action}"
             raise Undeclared(msg)
+
+
+def _is_history(query: Query) -> TypeGuard[ResourceRead]:
+    return isinstance(query, ResourceRead) and query.kind == KEPT

@@ -38,7 +38,9 @@ from nightshift.model import (
 )
 
 __all__ = [
+    "KEPT",
     "Actor",
+    "Kept",
     "Memory",
     "Progress",
     "Reader",
@@ -47,6 +49,8 @@ __all__ = [
     "ReportOnly",
     "Series",
     "Unread",
+    "history",
+    "kept",
 ]
 
 
@@ -97,6 +101,30 @@ class Readings:
         """The resource that answers ``query``; None where it does not exist; Unread where nobody can tell."""
         answer = self.answers.get(query, Unread(f"{query.kind} {query.key} was not read"))
         return Unread(f"{query.kind} has no resource") if isinstance(answer, Series) else answer
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a reading was from ``since`` to ``seen``, as sweeps found it and noted it: AWS keeps no history of it."""
+
+    what: Mapping[str, Json]
+    since: datetime
+    seen: datetime
+
+
+KEPT = "kept"
+"""the kind of a reading that says what another one was: a diagnosis may ask for it as for any other"""
+
+
+def history(query: ResourceRead) -> ResourceRead:
+    """What sweeps have noted of a reading that a remediation :meth:`~Remediation.keeps`."""
+    return ResourceRead(KEPT, f"{query.kind}|{query.key}")
+
+
+def kept(readings: Readings, query: ResourceRead) -> tuple[Kept, ...]:
+    """The answer to :func:`history` of a query, the oldest first; empty where nothing was noted."""
+    found = readings.resource(history(query))
+    return tuple(found[KEPT]) if isinstance(found, Mapping) else ()
 
 
 # -- the two seams to AWS --------------------------------------------------------------------------------------------
@@ -265,6 +293,11 @@ class Remediation(BaseModel, ABC):
     def examine(self, target: Target) -> Queries:
         """What a look at this one target should read: may be dearer per target than :meth:`watch`."""
         return self.watch(target)
+
+    def keeps(self, target: Target) -> tuple[ResourceRead, ...]:
+        """Which of what it watches every sweep is to note down, because AWS keeps no history of it: small ones."""
+        del target
+        return ()
 
     @abstractmethod
     def detect(self, target: Target, seen: Readings) -> Observation:

@@ -22,7 +22,7 @@ from nightshift.guardrails import Brake
 from nightshift.incidents import Event, Incidents, Pointer, incident_id
 from nightshift.model import Arn, Finding, Healthy, Incident, Observation, Queries, Severity, Sick, Target, Unknown
 from nightshift.notify import Notifier
-from nightshift.remediation import Readings, Remediation
+from nightshift.remediation import Readings, Remediation, history
 from nightshift.report import storm_notice, storm_over_notice, untrusted
 from nightshift.signals import Answered, answered, commonest, gather
 
@@ -94,6 +94,7 @@ class Sweep:
         pairs = [pair for pair in self._pairs(self.policy.targets) if _in_turn(*pair, now)]
         looks, readings = self._look(pairs)
         pointers = self._incidents.pointers()
+        self._keep(pairs, readings, now)
         brake = self._brake(looks, answered(readings), pointers, now)
         opened = self._follow(looks, pointers, brake, now)
         due = dict(self._incidents.due(now + AHEAD))
@@ -136,6 +137,14 @@ class Sweep:
         readings = gather(self._aws, queries, now=self._clock())
         looks = tuple(Look(target, each, _judged(target, each, readings)) for target, each in pairs)
         return looks, readings
+
+    def _keep(self, pairs: Sequence[tuple[Target, Remediation]], readings: Readings, now: datetime) -> None:
+        """Note down what AWS keeps no history of: what was read, and nothing of what could not be."""
+        wanted = dict.fromkeys(query for target, remediation in pairs for query in remediation.keeps(target))
+        for query in wanted:
+            found = readings.resource(query)
+            if isinstance(found, Mapping):
+                self._incidents.keep(history(query).key, found, now)
 
     # -- following up --------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from nightshift.remediations.ecs_targets_unhealthy import EcsTargetsUnhealthy
 from nightshift.remediations.event_source_broken import EventSourceBroken
 from nightshift.remediations.execution_failed import ExecutionFailed
 from nightshift.remediations.hours_missing import HoursMissing
+from nightshift.remediations.lambda_alias_bad import LambdaAliasBad
 from nightshift.remediations.lambda_dlq_backlog import LambdaDlqBacklog
 from nightshift.remediations.lambda_failing import LambdaFailing
 from nightshift.remediations.lambda_throttled import LambdaThrottled
@@ -50,6 +51,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     BackupOnDemand,  # before anything of it is changed
     EcsMaintenance,  # what people have stopped is left alone until they are done
     EcsDeploymentBad,  # first what was changed: whatever else is sick then may come of it, and waits
+    LambdaAliasBad,  # the same of functions
     EcsServiceStalled,  # then the consumer: letters that are sent back to one that hangs only die again
     EcsTargetsUnhealthy,  # waits while tasks are missing: that is the one before
     AlbTrafficMissing,  # only told; waits while no task is healthy: that is the one before

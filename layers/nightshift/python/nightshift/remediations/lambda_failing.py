@@ -12,7 +12,9 @@ Source    runbook 1 "Lambda Function Rollback" and "Configuration Rollback", run
 
 Where an alias is how it is called, and those calls fail, the report says so, with the command that points the alias
 elsewhere. Which version that should be it does not say: AWS does not keep what an alias had before, and the number
-below may never have run. A canary that is under way is left to whoever runs it, and an alias that nobody calls is none.
+below may never have run. Where the target names its alias, and sweeps have seen that moved lately, ``lambda-alias-bad``
+points it back, or tells people itself. A canary that is under way is left to whoever runs it, and an alias that nobody
+calls is none.
 
 What it will not do: call a function failed that is idle (Inactive) or that somebody has stopped (reserved concurrency
 0); guess how much memory is used where nobody measures it; or name a command that replaces the environment.
@@ -28,7 +30,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from nightshift import states, turned_away
+from nightshift import aliases, failing, states, turned_away
 from nightshift.errors import Refused
 from nightshift.model import (
     Alternative,
@@ -52,14 +54,14 @@ from nightshift.signals import function_metric
 
 __all__ = ["LambdaFailing"]
 
-_MINUTES = 10  # two halves
+_MINUTES = failing.MINUTES
 _SOME = 20  # calls in five minutes of which a percentile says something
 _LONGEST = 900  # seconds that a call may take: AWS's limit
 _LARGEST = 10_240  # MB of memory: AWS's limit
 _FULL = 90.0  # per cent of its memory
-_STILL = 2  # minutes with calls, the newest, in one of which some still failed
 _ALIASES = 100  # of one function; there are hardly ever more than a few
 _LENDS = "lambda-throttled"  # which may lend it more, or tells people itself
+_POINTS_BACK = "lambda-alias-bad"  # which may point an alias back that was moved lately, or tells people itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +146,14 @@ class LambdaFailing(ReportOnly):
         )
 
     def _errors(self, calls: Series, errors: Series, now: datetime) -> _Fault | None:
-        """In each half, and still: a burst that is over, and a few failures of few calls, are no rate."""
-        shares = [
-            100 * bad / every if every else 0.0
-            for bad, every in zip(_halves(errors, now), _halves(calls, now), strict=True)
-        ]
-        if errors.total < self.least_errors or min(shares) <= self.error_percent or not any(errors.last(_STILL)):
+        lately = failing.since(calls, errors, now)
+        if not lately.lasts(self.error_percent, self.least_errors):
             return None
-        percent = 100 * errors.total / calls.total
         return _Fault(
             "errors",
             f"{errors.total:.0f} of {calls.total:.0f} calls failed in {_MINUTES} minutes",
             Severity.SEV2,
-            Signal("failed calls", round(percent, 1), self.error_percent, f"{_MINUTES} minutes", "%"),
+            Signal("failed calls", round(lately.percent, 1), self.error_percent, f"{_MINUTES} minutes", "%"),
         )
 
     def _throttles(self, calls: Series, throttles: Series, now: datetime) -> _Fault | None:
@@ -209,9 +206,19 @@ class LambdaFailing(ReportOnly):
             ),
             rejected=(Alternative("somebody stopped it", "its reserved concurrency is not 0"),),
             advice=_advice(target.arn, function, fault, timed_out=timed_out, full=full, changed=changed),
-            whose=_LENDS if fault.what == "throttles" else "",
+            whose=self._whose(read, target, fault),
             facts={"by_alias": fault.what == "errors"},
         )
+
+    def _whose(self, read: Reader, target: Target, fault: _Fault) -> str:
+        """Who else looks after that: of a version that fails since the target's alias was pointed to it, say."""
+        if fault.what != "errors" or target.alias is None:
+            return _LENDS if fault.what == "throttles" else ""
+        queries = aliases.calls(target.arn, target.alias, _MINUTES)
+        calls, errors = (states.series(read, query) for query in queries)
+        moved = aliases.lately(aliases.noted(read, target.arn, target.alias), read.now())
+        as_it = failing.since(calls, errors, read.now())
+        return _POINTS_BACK if moved and as_it.lasts(self.error_percent, self.least_errors) else ""
 
     def detail(self, read: Reader, target: Target, diagnosis: Diagnosis, notes: dict[str, Json]) -> Diagnosis:
         """Through which aliases the calls came that fail: whoever moved one may want to point it back."""
@@ -222,7 +229,7 @@ class LambdaFailing(ReportOnly):
         name = target.arn.name
         for alias in read.pages("lambda", "ListAliases", "Aliases", limit=_ALIASES, FunctionName=name):
             label, version = str(alias.get("Name")), str(alias.get("FunctionVersion"))
-            calls, failed = states.sums(read, *_by_alias(target.arn, label))
+            calls, failed = states.sums(read, *aliases.calls(target.arn, label, _MINUTES))
             if not calls:
                 evidence.append(f"nobody calls it as {label} (version {version}): to move that alias changes nothing")
                 continue
@@ -257,19 +264,6 @@ def _counters(arn: Arn) -> tuple[MetricQuery, MetricQuery, MetricQuery]:
 
 def _slowest(arn: Arn) -> MetricQuery:
     return function_metric(arn, "Duration", "p99", _MINUTES, period=300)
-
-
-def _by_alias(arn: Arn, alias: str) -> tuple[MetricQuery, MetricQuery]:
-    """
-    Calls that named an alias, and those of them that failed.
-
-    Source: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-view.html
-    """
-    dimensions = (("FunctionName", arn.name), ("Resource", f"{arn.name}:{alias}"))
-    calls, errors = (
-        MetricQuery("AWS/Lambda", metric, dimensions, "Sum", 60, _MINUTES) for metric in ("Invocations", "Errors")
-    )
-    return calls, errors
 
 
 def _memory(arn: Arn) -> MetricQuery:

@@ -25,7 +25,7 @@ from nightshift.signals.backups import backup_pieces
 from nightshift.signals.batch import Answer, Piece
 from nightshift.signals.clusters import cluster_pieces, snapshot_pieces
 from nightshift.signals.domains import domain_pieces
-from nightshift.signals.functions import function_pieces
+from nightshift.signals.functions import alias_pieces, function_pieces
 from nightshift.signals.hours import hour_pieces
 from nightshift.signals.locks import lock_pieces
 from nightshift.signals.machines import machine_pieces
@@ -134,6 +134,7 @@ KINDS: Mapping[str, Kind] = {
     "lambda.function": Kind(
         "lambda:function", ("lambda:GetFunctionConcurrency", "lambda:GetFunctionConfiguration"), function_pieces
     ),
+    "lambda.alias": Kind("lambda:function", ("lambda:GetAlias",), alias_pieces, alone=True),
     "lambda.mappings": Kind("lambda:function", ("lambda:ListEventSourceMappings",), mapping_pieces),
     "lambda.policy": Kind("lambda:function", ("lambda:GetPolicy",), policy_pieces, alone=True),
     "rds.cluster": Kind("rds:cluster", ("rds:DescribeDBClusters",), cluster_pieces),
