@@ -149,6 +149,7 @@ class Story:
     stores: int = 0  # tables of DynamoDB with a load
     stacks: int = 0  # stacks that CloudFormation updates
     lambdas: int = 0  # functions that share an account's concurrency: these or the ones before
+    ready: int = 0  # functions of whose alias some may be kept ready: instead of those
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

@@ -8,7 +8,19 @@ from datetime import timedelta
 import pytest
 from nightshift import signals, surroundings
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Backup, Call, Customer, DnsRecord, Hours, Pipeline, Schedule, Target, Triggers
+from nightshift.model import (
+    Arn,
+    Backup,
+    Call,
+    Customer,
+    DnsRecord,
+    Hours,
+    Pipeline,
+    Provisioned,
+    Schedule,
+    Target,
+    Triggers,
+)
 from nightshift.pipelines import Route
 from nightshift.remediations import REMEDIATIONS
 
@@ -244,6 +256,16 @@ def test_a_clusters_range_may_be_changed_and_its_password_not_handed_over() -> N
     assert reason(grant.resource, ["rds:DescribeDBInstances"])
     snapshots = {each.resource for each in grants_for(["rds:DescribeDBClusterSnapshots"], [DATABASE], PLACE, who="x")}
     assert snapshots == {str(DATABASE.arn), "arn:aws:rds:eu-central-1:111122223333:cluster-snapshot:*"}
+
+
+def test_only_of_the_alias_that_a_function_names_is_anything_kept_ready() -> None:
+    """Of no other alias or version, and of nothing where none is named; what is kept ready is listed for all of it."""
+    actions = ["lambda:PutProvisionedConcurrencyConfig", "lambda:DeleteProvisionedConcurrencyConfig"]
+    named = replace(FUNCTION, provisioned=Provisioned("live", 5))
+    assert {grant.resource for grant in grants_for(actions, [named, DLQ], PLACE, who="x")} == {f"{FUNCTION.arn}:live"}
+    assert grants_for(actions, [FUNCTION, DLQ], PLACE, who="x") == set()
+    listed = grants_for(["lambda:ListProvisionedConcurrencyConfigs"], [named], PLACE, who="x", reading=True)
+    assert {grant.resource for grant in listed} == {str(FUNCTION.arn)}
 
 
 def test_only_triggers_are_deleted_and_only_by_their_version() -> None:

@@ -30,6 +30,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
     "ecs:UpdateService": {"desiredCount": "desiredCount", "task_definition": "taskDefinition"},
     "events:EnableRule": {"State": "State"},
     "lambda:PutFunctionConcurrency": {"ReservedConcurrentExecutions": "ReservedConcurrentExecutions"},
+    "lambda:PutProvisionedConcurrencyConfig": {"ProvisionedConcurrentExecutions": "ProvisionedConcurrentExecutions"},
     "rds:ModifyDBCluster": {name: name for name in ("MinCapacity", "MaxCapacity")},
     "sqs:SetQueueAttributes": {
         "VisibilityTimeout": "VisibilityTimeout",
@@ -43,6 +44,7 @@ UNDECLARED = frozenset(
         "appsync:DeleteApiCache",
         "cloudformation:ContinueUpdateRollback",
         "ecs:StopTask",
+        "lambda:DeleteProvisionedConcurrencyConfig",
         "lambda:InvokeFunction",
         "s3:DeleteObject",
         "s3:GetObject",
@@ -63,8 +65,8 @@ UNDECLARED = frozenset(
     }
 )
 """
-Tasks, messages, objects and runs, a cache where there was none, and what is only read under a write role: nobody
-declares these.
+Tasks, messages, objects and runs, a cache or ready instances where there were none, and what is only read under a
+write role: nobody declares these.
 """
 _ALWAYS: Mapping[str, Mapping[str, str]] = {
     "ecs:StopServiceDeployment": {"taskDefinition": "the one that ran before"},

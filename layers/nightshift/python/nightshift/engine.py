@@ -1477,7 +1477,7 @@ def _next_look(now: datetime, until: datetime) -> datetime:
 
 
 def _parts(target: Target) -> tuple[str, ...]:
-    """What belongs to a service under names that AWS gives (tasks, deployments), a bucket of triggers, or a machine."""
+    """What belongs to a service (tasks, deployments), a bucket of triggers, a machine or a function: its one alias."""
     arn = target.arn
     if target.triggers is not None:
         backup = (f"{target.backup.bucket}/{target.backup.prefix}*",) if target.backup is not None else ()
@@ -1488,7 +1488,7 @@ def _parts(target: Target) -> tuple[str, ...]:
             return tuple(str(replace(arn, resource=part)) for part in parts)
     if arn.kind == "states:stateMachine":
         return (str(replace(arn, resource=f"execution:{arn.name}:*")),)
-    return ()
+    return (f"{arn}:{target.provisioned.alias}",) if target.provisioned is not None else ()
 
 
 def _touched(plan: Plan, target: Target) -> tuple[Arn, ...]:
