@@ -28,15 +28,21 @@ def parsed(text: str) -> Policy:
 
 
 def test_a_function_may_say_of_which_alias_and_how_many() -> None:
-    """Both, or nothing; JSON says the same as TOML."""
+    """Both; JSON says the same as TOML."""
     for text, provisioned in (
-        ("", None),
         ('provisioned = { alias = "live", ceiling = 20 }', Provisioned("live", 20)),
         ('provisioned = { alias = "2-live_B", ceiling = 1 }', Provisioned("2-live_B", 1)),
     ):
         policy = parsed(HEAD + text)
         assert policy.targets[0].provisioned == provisioned
         assert from_json(to_json(policy)) == policy
+
+
+def test_a_function_that_says_none_is_not_looked_at_for_it() -> None:
+    """What asks about starts has no target then, and that is said."""
+    assert parsed(HEAD.replace("[remediations.lambda-cold-starts]\n", "")).targets[0].provisioned is None
+    with pytest.raises(ConfigErrors, match=r"lambda-cold-starts: has no target"):
+        parsed(HEAD)
 
 
 @pytest.mark.parametrize(
