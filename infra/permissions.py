@@ -202,9 +202,16 @@ WORST: Mapping[str, str] = {
     "kms:GenerateDataKey": "Nothing that sending to the queue or topic, or writing the table, does not allow already",
     "kms:ReEncryptFrom": "Nothing that reading and writing the table does not allow already",
     "kms:ReEncryptTo": "Nothing that reading and writing the table does not allow already",
+    "lambda:DeleteProvisionedConcurrencyConfig": (
+        "Give up what is kept ready of the one alias that a registered function names: its calls wait for a start"
+    ),
     "lambda:DeleteFunctionConcurrency": "Switch a registered function on that somebody had switched off",
     "lambda:InvokeFunction": "Call the function of a listed queue, schedule or pipeline, with any event, and often",
     "lambda:PutFunctionConcurrency": "Switch a registered function off, or take the account's concurrency for it",
+    "lambda:PutProvisionedConcurrencyConfig": (
+        "Keep as many instances of the one alias that a registered function names ready as the account may have: they "
+        "are paid for by the hour, and others have so many less"
+    ),
     "lambda:UpdateAlias": "Point an alias of a registered function at any version of it",
     "logs:CreateLogStream": "Add a stream to the function's own log",
     "logs:PutLogEvents": "Write false lines into the function's own log; none can be removed",
@@ -316,6 +323,13 @@ def _function_itself(*fields: str) -> Scope:
                 yield str(replace(arn, resource=":".join(arn.resource.split(":")[:2]))), ()
 
     return scope
+
+
+def _alias_kept(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The one alias of a function of which its target says that instances may be kept ready."""
+    del place
+    if target.provisioned is not None:
+        yield f"{target.arn}:{target.provisioned.alias}", ()
 
 
 def _anywhere(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
@@ -701,16 +715,19 @@ _SCOPES: Mapping[str, Scope] = {
     "ecr:DescribeImages": _repositories,
     # -- Lambda
     "lambda:DeleteFunctionConcurrency": _of("lambda:function", "arn"),
+    "lambda:DeleteProvisionedConcurrencyConfig": _alias_kept,
     "lambda:GetAlias": _function_itself(*_SERVICE),
     "lambda:GetFunction": _of("lambda:function", *_SERVICE),
     "lambda:GetPolicy": _of("lambda:function", "arn"),
     "lambda:GetFunctionConcurrency": _function_itself(*_SERVICE),
     "lambda:InvokeFunction": _of("lambda:function", "function"),
     "lambda:ListAliases": _function_itself(*_SERVICE),
+    "lambda:ListProvisionedConcurrencyConfigs": _of("lambda:function", "arn"),
     "lambda:ListTags": _function_itself(*_SERVICE),
     "lambda:GetFunctionConfiguration": _function_itself(*_SERVICE),
     "lambda:ListVersionsByFunction": _function_itself(*_SERVICE),
     "lambda:PutFunctionConcurrency": _of("lambda:function", "arn"),
+    "lambda:PutProvisionedConcurrencyConfig": _alias_kept,
     "lambda:UpdateAlias": _of("lambda:function", "arn"),
     "logs:FilterLogEvents": _function_logs,
     "logs:GetQueryResults": _requests_log,

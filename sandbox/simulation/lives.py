@@ -64,6 +64,7 @@ _TABLES = "dynamodb-throttled"
 _ROLLBACK = "stack-rollback-failed"
 _THROTTLED = "lambda-throttled"
 _ALIASES = "lambda-alias-bad"
+_COLD = "lambda-cold-starts"
 _SATURATED, _SEARCH, _BACKUPS = "aurora-saturated", "opensearch-unhealthy", "database-backup-stale"
 _UPLOADS, _SUSPICIOUS = "uploads-failing", "table-suspicious"
 _BY_SCENE = {
@@ -80,6 +81,7 @@ _BY_SCENE = {
     "failed events": _EVENTS,
     "calls come in": _THROTTLED,
     "version bad": _ALIASES,
+    "starts cold": _COLD,
     "trigger stays": _STUCK,
     "trigger lost": _STUCK,
     "trigger forgotten": _STUCK,
@@ -110,6 +112,7 @@ _COPIES = "s3.CopyObject"
 _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
 _UPDATES = "dynamodb.UpdateTable"
 _INVOKES, _RESERVES = "lambda.Invoke", "lambda.PutFunctionConcurrency"
+_KEEPS, _LETS_GO = "lambda.PutProvisionedConcurrencyConfig", "lambda.DeleteProvisionedConcurrencyConfig"
 _CACHES, _DROPS = "appsync.CreateApiCache", "appsync.DeleteApiCache"
 _POINTS = "lambda.UpdateAlias"
 _CONTINUES = "cloudformation.ContinueUpdateRollback"
@@ -160,6 +163,7 @@ _OWN: Mapping[str, Mapping[str, str | int | float]] = {
     _TUNE: {**_SOON, "patience": "PT20M", "least": 8, "processing_metric": WORK},
     _THROTTLED: {**_SOON, "patience": "PT12M", "lease": "PT20M"},
     _ALIASES: {**_SOON, "patience": "PT8M", "max_attempts": 1, "proven_after": "PT5M"},
+    _COLD: {**_SOON, "patience": "PT12M", "lease": "PT20M", "gib_dollars_per_hour": 0.02},
     _SATURATED: {
         **_SOON,
         "patience": "PT12M",
@@ -377,6 +381,10 @@ def _pointed(*scenes: Scene, denied: int = 0, free: int = 1, **more: Any) -> Sto
     return _told(_ALIASES, (begin, *scenes), {}, {"documents": 0, "aliased": 1, **more})
 
 
+def _ready(*scenes: Scene, of: tuple[int, int, int] = (30, 0, 10), **more: Any) -> Story:
+    return _told(_COLD, (_at(0.1, "starts cold", *of), *scenes), {}, {"documents": 0, "ready": 1, **more})
+
+
 def _denied(*operations: str, since: float, until: float) -> tuple[tuple[str, int, int], ...]:
     return tuple((operation, round(since * 60), round(until * 60)) for operation in operations)
 
@@ -457,6 +465,15 @@ LIVES: tuple[Life, ...] = (
     Life("alias, denied", _pointed(free=0, answer="no"), (_REFUSED,), (), (_POINTS,)),
     Life("alias, of a version that is refused", _pointed(denied=1), (_ESCALATED,), (), (_POINTS,)),
     Life("alias, only watched", _pointed(mode="observe"), (_REFUSED,), (), (_POINTS,)),
+    # instances that are kept ready
+    Life("instances that calls find", _ready(answer="yes"), (_FIXED,), (_KEEPS, _LETS_GO)),
+    Life("instances that are too few", _ready(of=(30, 0, 36), answer="yes"), (_REVERTED,), (_KEEPS, _LETS_GO)),
+    Life("instances that cannot start", _ready(of=(30, 1, 10), answer="yes"), (_REVERTED,), (_KEEPS, _LETS_GO)),
+    Life("instances, and somebody sets a number", _ready(_at(32, "keep by hand", 30), answer="yes"), (_FIXED, _ESCALATED), (_KEEPS,), (_LETS_GO,)),
+    Life("instances, and autoscaling sets their number", _ready(_at(32, "kept by autoscaling"), answer="yes"), (_FIXED, _ESCALATED), (_KEEPS,), (_LETS_GO,)),
+    Life("instances, somebody was quicker", _ready(_at(8, "keep by hand", 2), answer="yes"), (_ESCALATED,), (), (_KEEPS, _LETS_GO)),
+    Life("instances, denied", _ready(answer="no"), (_REFUSED,), (), (_KEEPS,)),
+    Life("instances, only watched", _ready(mode="observe"), (_REFUSED,), (), (_KEEPS,)),
     # maintenance
     Life("maintenance that is ended", _work(ends=6), (_FIXED,), (_SCALES,), (_LIMITS,)),
     Life("maintenance that nobody ends", _work(), (_ESCALATED,), (_SCALES,), (_LIMITS,)),

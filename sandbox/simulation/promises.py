@@ -78,6 +78,7 @@ _CONTINUES = "cloudformation.ContinueUpdateRollback"
 _RANGES = "rds.ModifyDBCluster"
 _SNAPSHOTS = "rds.CreateDBClusterSnapshot"
 _RESERVES = "lambda.PutFunctionConcurrency"
+_KEEPS, _LETS_GO = "lambda.PutProvisionedConcurrencyConfig", "lambda.DeleteProvisionedConcurrencyConfig"
 _ONCE = {
     _CONTINUES,
     _RANGES,
@@ -92,6 +93,7 @@ _ONCE = {
     _LIMITS,
     _RESERVES,
     _POINTS,
+    _KEEPS,
 }
 """writes of which an attempt makes at most one"""
 _RAISED = {"VisibilityTimeout", "MessageRetentionPeriod"}
@@ -777,6 +779,7 @@ def loans_returned(case: Case) -> Iterator[str]:
     yield from _tables_returned(case)
     yield from _concurrency_returned(case)
     yield from _caches_returned(case)
+    yield from _let_go(case)
     yield from _ranges_returned(case)
     if MAINTENANCE in case.played.story.settings:
         yield from _running_again(case)
@@ -820,6 +823,23 @@ def _caches_returned(case: Case) -> Iterator[str]:
             yield f"{system.arn} still has the cache that it was lent"
         if theirs and not there:
             yield f"{system.arn} has lost a cache that a person had made their own"
+
+
+def _let_go(case: Case) -> Iterator[str]:
+    """The same of what is kept ready: it is asked for after a yes, and given up unless a person has set its number."""
+    ready, stage = case.played.stage.ready, case.played.stage
+    if ready is None:
+        return
+    for call in case.writes:
+        if call.name == _KEEPS and not stage.answers[call.principal.name]:
+            yield f"{_resource(call)} was kept ready, and nobody had said yes"
+    for name in ready.all:
+        arn = ready.arn(name)
+        human = [each.value for each in stage.humans if each.what == "keep" and each.subject == arn]
+        told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == arn)
+        right, now = (human or [0])[-1], ready.kept(name) or 0
+        if now != right and not told:
+            yield f"{now} of {arn} are left ready; {right} is right"
 
 
 def _overlooked(case: Case, human: Human, name: str = "sqs.SetQueueAttributes") -> bool:
@@ -1077,6 +1097,8 @@ def _takes_back(case: Case, call: Call) -> bool:
     """Whether a write gives back what was lent: what was there before, which a person may have set."""
     if call.service == "appsync":
         return call.operation == "DeleteApiCache"
+    if call.name in {_KEEPS, _LETS_GO}:
+        return call.name == _LETS_GO
     if call.name == "sqs.SetQueueAttributes":
         lent = {case.played.stage.loans.arn(name) for name in case.played.stage.loans.names}
         return _resource(call) in lent and call.params["Attributes"].get("VisibilityTimeout") != LENT
@@ -1111,6 +1133,7 @@ def _names(calls: list[Call]) -> str:
 def _bounds(played: Played) -> set[str]:
     policy = played.stage.nightshift.policy
     found = {str(arn) for target in policy.targets for arn in (target.arn, *target.linked)}
+    found |= {f"{target.arn}:{target.provisioned.alias}" for target in policy.targets if target.provisioned is not None}
     found |= {str(target.backup.bucket) for target in policy.targets if target.backup is not None}
     scaled = (each for store in played.stage.stores for each in store.tables.scaled.values())
     found |= {each.arn for each in scaled if each.table.arn in found}
@@ -1151,13 +1174,14 @@ _NAMED: Mapping[str, Callable[[Mapping[str, Any], str], str]] = {
     "dynamodb": lambda params, place: f"arn:aws:dynamodb:{place}:table/{params['TableName']}",
     "rds": lambda params, place: f"arn:aws:rds:{place}:cluster:{params['DBClusterIdentifier']}",
     "events": lambda params, place: f"arn:aws:events:{place}:rule/{params['Name']}",
-    "lambda": lambda params, place: _function(str(params["FunctionName"]), place),
+    "lambda": lambda params, place: _function(str(params["FunctionName"]), place, params.get("Qualifier")),
 }
 """what a write is about, by its service, where the parameters say it"""
 
 
-def _function(name: str, place: str) -> str:
-    return name if name.startswith("arn:") else f"arn:aws:lambda:{place}:function:{name}"
+def _function(name: str, place: str, qualifier: str | None) -> str:
+    arn = name if name.startswith("arn:") else f"arn:aws:lambda:{place}:function:{name}"
+    return f"{arn}:{qualifier}" if qualifier else arn
 
 
 def _account(call: Call) -> str:
@@ -1177,6 +1201,8 @@ def _owner(call: Call) -> str:
         task = call.notes["answer"]["task"]
         base, _, cluster = str(task["clusterArn"]).partition(":cluster/")
         return f"{base}:service/{cluster}/{str(task['group']).removeprefix('service:')}"
+    if call.name in {_KEEPS, _LETS_GO}:
+        return resource.rpartition(":")[0]
     return resource
 
 

@@ -65,6 +65,7 @@ from sandbox.systems.hot_aggregates import HotAggregates, table_target
 from sandbox.systems.ingestion import Ingestion, schedule_target
 from sandbox.systems.pulse_functions import PulseFunctions, functions_target
 from sandbox.systems.queue_service import QueueService
+from sandbox.systems.ready_instances import ReadyInstances, instances_target
 from sandbox.systems.search import NAME as SEARCH
 from sandbox.systems.search import DocumentSearch, search_domains, search_target
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
@@ -102,6 +103,7 @@ TABLES = "dynamodb-throttled"
 ROLLBACKS = "stack-rollback-failed"
 THROTTLED = "lambda-throttled"
 ALIASES = "lambda-alias-bad"
+COLD = "lambda-cold-starts"
 RESERVED = 10
 """what is reserved for a function, until somebody sets another value"""
 SHORT = 80
@@ -147,6 +149,7 @@ class Systems:
     stacks: list[Stack]
     lambdas: PulseFunctions | None
     aliased: AliasedFunctions | None
+    ready: ReadyInstances | None
 
     def whose(self, remediation: str) -> Sized:
         """Those that a remediation may look at."""
@@ -173,6 +176,7 @@ class Systems:
             ROLLBACKS: self.stacks,
             THROTTLED: self.lambdas.all if self.lambdas else (),
             ALIASES: self.aliased.all if self.aliased else (),
+            COLD: self.ready.all if self.ready else (),
         }
         return found.get(remediation, self.queues)
 
@@ -317,8 +321,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         tables = Tables(world) if story.stores else None
         stores = [HotAggregates(world, f"-s{number}", tables=tables) for number in range(story.stores)]
         stacks = [_stack(world, number) for number in range(story.stacks)]
-        names = [f"pulse-{number}" for number in range(story.lambdas)]
-        lambdas = PulseFunctions(world, *names) if names else None
+        lambdas, ready = _functions(world, story)
         loans = Loans(world, story.loans)
         nemesis = Nemesis(world, story.seed, story.weather, only=story.only)
         hub = Hub(world, fate=nemesis.fate, skew_ms=nemesis.skew_ms)
@@ -344,6 +347,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             stacks=stacks,
             lambdas=lambdas,
             aliased=_called_by_alias(world, story.aliased),
+            ready=ready,
         )
         toml = configuration(story, world, systems)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
@@ -569,6 +573,10 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     if systems.aliased is not None:
         of_aliases = (aliases_target(systems.aliased, name, mode=story.mode) for name in systems.aliased.all)
         parts.append(f'[[systems]]\nname = "api"\n{"".join(of_aliases)}\n')
+    ready = systems.ready
+    if ready is not None:
+        of_ready = (instances_target(ready, name, mode=story.mode) for name in ready.all)
+        parts.append(f'[[systems]]\nname = "ready"\n{"".join(of_ready)}\n')
     loans = systems.loans
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
@@ -1164,6 +1172,42 @@ def _reserve(stage: Stage, scene: Scene) -> None:
         function.reserved = scene.numbers[0]
 
 
+def _functions(world: World, story: Story) -> tuple[PulseFunctions | None, ReadyInstances | None]:
+    """Functions that share an account: those that are called by name, or those that are called as an alias."""
+    names = [f"pulse-{number}" for number in range(story.lambdas)]
+    ready = [f"ready-{number}" for number in range(story.ready)]
+    return PulseFunctions(world, *names) if names else None, ReadyInstances(world, *ready) if ready else None
+
+
+def _starts_cold(stage: Stage, scene: Scene) -> None:
+    """Calls wait for a start; ``numbers``: per cent of them, whether AWS can start any, and how many run at once."""
+    if stage.ready is not None:
+        percent, cannot, at_once = scene.numbers
+        name = list(stage.ready.all)[scene.which]
+        stage.ready.all[name].asks = at_once * 30  # of two seconds each
+        stage.ready.instances[name].cannot = bool(cannot)
+        stage.ready.steep(percent / 100, name)
+
+
+def _keep_by_hand(stage: Stage, scene: Scene) -> None:
+    """A person has so many kept ready; 0: none any more."""
+    if stage.ready is not None:
+        name, number = list(stage.ready.all)[scene.which], scene.numbers[0]
+        stage.note("keep", stage.ready.arn(name), value=number)
+        if number:
+            stage.ready.set_kept(number, name=name)
+        else:
+            stage.ready.instances[name].kept.clear()
+
+
+def _kept_by_autoscaling(stage: Stage, scene: Scene) -> None:
+    """A person has autoscaling set how many are kept ready: it begins with as many as there are."""
+    if stage.ready is not None:
+        name = list(stage.ready.all)[scene.which]
+        stage.note("keep", stage.ready.arn(name), value=stage.ready.kept(name) or 0)
+        stage.ready.instances[name].scaled = True
+
+
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
     name = stage.loans.names[scene.which]
     stage.loans.slow(name, curable=curable)
@@ -1451,6 +1495,8 @@ def _look(stage: Stage) -> None:
         found |= {stage.lambdas.arn(each.name): stage.lambdas.well(each) for each in stage.lambdas.all.values()}
     if stage.aliased is not None:
         found |= {stage.aliased.arn(each.name): each.well for each in stage.aliased.all.values()}
+    if stage.ready is not None:
+        found |= {stage.ready.arn(name): not stage.ready.waits(name) for name in stage.ready.all}
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
@@ -1582,6 +1628,8 @@ def _heal_lent(stage: Stage) -> None:
     for function in stage.aliased.all.values() if stage.aliased is not None else ():
         for version in function.versions.values():
             version.failing = 0.0
+    for instances in stage.ready.instances.values() if stage.ready is not None else ():
+        instances.cold = 0.0
     for database in stage.databases:
         database.offer(0.6)
         database.shorten_backups(35)
@@ -1638,6 +1686,9 @@ _SCENES: dict[str, Any] = {
     "way back bad": _way_back_is_bad,
     "account is small": _account_is_small,
     "reserve by hand": _reserve,
+    "starts cold": _starts_cold,
+    "keep by hand": _keep_by_hand,
+    "kept by autoscaling": _kept_by_autoscaling,
     "trigger stays": _trigger_stays,
     "trigger lost": _trigger_lost,
     "trigger forgotten": _trigger_forgotten,

@@ -153,6 +153,7 @@ class Story:
     stacks: int = 0  # stacks that CloudFormation updates
     lambdas: int = 0  # functions that share an account's concurrency: these or the ones before
     aliased: int = 0  # functions that are called by an alias: these or the ones before
+    ready: int = 0  # functions of whose alias some may be kept ready: instead of those
     mode: str = "auto"
     settings: Mapping[str, str] = field(default_factory=dict)
     scenes: tuple[Scene, ...] = ()

@@ -8,7 +8,19 @@ from datetime import timedelta
 import pytest
 from nightshift import signals, surroundings
 from nightshift.errors import ConfigError
-from nightshift.model import Arn, Backup, Call, Customer, DnsRecord, Hours, Pipeline, Schedule, Target, Triggers
+from nightshift.model import (
+    Arn,
+    Backup,
+    Call,
+    Customer,
+    DnsRecord,
+    Hours,
+    Pipeline,
+    Provisioned,
+    Schedule,
+    Target,
+    Triggers,
+)
 from nightshift.pipelines import Route
 from nightshift.remediations import REMEDIATIONS
 
@@ -37,7 +49,11 @@ ROLE = Arn.parse("arn:aws:iam::111122223333:role/worker")
 LOG = Arn.parse("arn:aws:logs:eu-central-1:111122223333:log-group:/ecs/worker")
 ALARM = Target(arn=Arn.parse("arn:aws:cloudwatch:eu-central-1:111122223333:alarm:a"), group="g")
 BUCKET = Target(arn=Arn.parse("arn:aws:s3:::b"), group="g")
-FUNCTION = Target(arn=Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl"), group="g")
+FUNCTION = Target(
+    arn=Arn.parse("arn:aws:lambda:eu-central-1:111122223333:function:etl"),
+    group="g",
+    provisioned=Provisioned("live", 5),
+)
 MACHINE = Target(arn=Arn.parse("arn:aws:states:eu-central-1:111122223333:stateMachine:docs"), group="g")
 DATABASE = Target(arn=Arn.parse("arn:aws:rds:eu-central-1:111122223333:cluster:dms"), group="g")
 SEARCH = Target(arn=Arn.parse("arn:aws:es:eu-central-1:111122223333:domain/search"), group="g")
@@ -261,6 +277,15 @@ def test_a_clusters_range_may_be_changed_and_its_password_not_handed_over() -> N
     assert reason(grant.resource, ["rds:DescribeDBInstances"])
     snapshots = {each.resource for each in grants_for(["rds:DescribeDBClusterSnapshots"], [DATABASE], PLACE, who="x")}
     assert snapshots == {str(DATABASE.arn), "arn:aws:rds:eu-central-1:111122223333:cluster-snapshot:*"}
+
+
+def test_only_of_the_alias_that_a_function_names_is_anything_kept_ready() -> None:
+    """Of no other alias or version, and of nothing where none is named; what is kept ready is listed for all of it."""
+    actions = ["lambda:PutProvisionedConcurrencyConfig", "lambda:DeleteProvisionedConcurrencyConfig"]
+    assert {each.resource for each in grants_for(actions, [FUNCTION, DLQ], PLACE, who="x")} == {f"{FUNCTION.arn}:live"}
+    assert grants_for(actions, [replace(FUNCTION, provisioned=None), DLQ], PLACE, who="x") == set()
+    listed = grants_for(["lambda:ListProvisionedConcurrencyConfigs"], [FUNCTION], PLACE, who="x", reading=True)
+    assert {grant.resource for grant in listed} == {str(FUNCTION.arn)}
 
 
 def test_only_triggers_are_deleted_and_only_by_their_version() -> None:

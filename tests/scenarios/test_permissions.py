@@ -80,6 +80,7 @@ def test_every_step_had_a_session_and_used_what_it_was_given() -> None:
         *("delete", "send"),
         *("enable", "fill-in", "continue"),
         *("cache", "undo cache"),
+        *("keep-ready", "undo keep-ready"),
         *("copy", "complete"),
         *("restart", "quarantine", "canary", "redrive", "undo redrive"),
         *("more-tasks", "undo more-tasks", "higher-maximum", "undo higher-maximum"),

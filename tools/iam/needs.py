@@ -135,6 +135,11 @@ def _function(params: Params, account: Account) -> str:
     return account.arn("lambda", f"function:{params['FunctionName'].rsplit(':', 1)[-1]}")
 
 
+def _qualified(params: Params, account: Account) -> str:
+    """A function's alias or version."""
+    return f"{_function(params, account)}:{params['Qualifier']}"
+
+
 def _invoked(params: Params, account: Account) -> str:
     """By its ARN, whose version or alias counts, or by its name."""
     name = str(params["FunctionName"])
@@ -526,6 +531,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "kms.DescribeKey": lambda params, account: [
         ("kms:DescribeKey", _described_key(params, account), _KEY_SAYS_NOTHING)
     ],
+    "lambda.DeleteProvisionedConcurrencyConfig": _plain("lambda:DeleteProvisionedConcurrencyConfig", _qualified),
     "lambda.GetAccountSettings": _plain("lambda:GetAccountSettings"),
     "lambda.GetAlias": _plain("lambda:GetAlias", _function),
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
@@ -533,11 +539,13 @@ OPERATIONS: Mapping[str, Rule] = {
     "lambda.GetPolicy": _plain("lambda:GetPolicy", _function),
     "lambda.Invoke": _plain("lambda:InvokeFunction", _invoked),
     "lambda.ListAliases": _plain("lambda:ListAliases", _function),
+    "lambda.ListProvisionedConcurrencyConfigs": _plain("lambda:ListProvisionedConcurrencyConfigs", _function),
     "lambda.ListTags": _plain("lambda:ListTags", lambda params, _: str(params["Resource"])),
     "lambda.ListEventSourceMappings": _plain("lambda:ListEventSourceMappings"),
     "lambda.ListVersionsByFunction": _plain("lambda:ListVersionsByFunction", _function),
     "lambda.UpdateAlias": _plain("lambda:UpdateAlias", _function),
     "lambda.PutFunctionConcurrency": _plain("lambda:PutFunctionConcurrency", _function),
+    "lambda.PutProvisionedConcurrencyConfig": _plain("lambda:PutProvisionedConcurrencyConfig", _qualified),
     "opensearch.DescribeDomain": _plain("es:DescribeDomain", _domain),
     "opensearch.DescribeDomainHealth": _plain("es:DescribeDomainHealth", _domain),
     "opensearch.ListTags": _plain("es:ListTags", lambda params, _: str(params["ARN"])),

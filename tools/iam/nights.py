@@ -57,6 +57,7 @@ from sandbox.systems.hot_aggregates import HotAggregates, table_configuration, t
 from sandbox.systems.ingestion import Ingestion, schedule_configuration
 from sandbox.systems.pulse_functions import PulseFunctions, functions_configuration, functions_target
 from sandbox.systems.queue_service import WORK, tuning_configuration
+from sandbox.systems.ready_instances import ReadyInstances, instances_configuration
 from sandbox.systems.search import NAME as SEARCH
 from sandbox.systems.search import DocumentSearch, search_target
 from sandbox.systems.transient_trigger import (
@@ -306,6 +307,7 @@ def nights() -> tuple[Night, ...]:
                 _play_tables(),
                 _play_concurrency(),
                 _play_alias(),
+                _play_ready(),
                 *releases,
                 _play_executions(),
                 _play_databases(),
@@ -663,6 +665,26 @@ def _play_alias() -> Night:
                 stage.until(lambda: world.trail.of("lambda.ListEventSourceMappings"))
                 stage.until_settled()
             return recorded("alias", stage, steps, words={f"function:{functions.api.name}": "function:FUNCTION"})
+
+
+def _play_ready() -> Night:
+    """A function's calls wait for a start; the answer to what is kept ready is lost, and it is given up again."""
+    with World(NIGHT, thin=True) as world:
+        system, functions = DocumentManagement(world), ReadyInstances(world)
+        functions.etl.reserved = None
+        tables = '[remediations.lambda-cold-starts]\nmode = "auto"\nlease = "PT20M"\ngib_dollars_per_hour = 0.02\n'
+        with Deployment(world, instances_configuration(functions, tables=tables)) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                functions.steep()
+                stage.until(lambda: any(each.phase is Phase.AWAITING for each in nightshift.all))
+                world.faults.add(Kind.TIMEOUT_AFTER, "lambda.PutProvisionedConcurrencyConfig", times=1)
+                nightshift.answer(nightshift.all[0], yes=True, why="it has to be quick tonight")
+                stage.until(lambda: world.trail.of("lambda.DeleteProvisionedConcurrencyConfig"))
+                functions.steep(0.0)
+                stage.until_settled()
+            return recorded("ready", stage, steps, words={f"function:{functions.etl.name}": "function:FUNCTION"})
 
 
 def _play_answers() -> Night:

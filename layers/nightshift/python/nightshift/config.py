@@ -47,6 +47,7 @@ from nightshift.model import (
     Hours,
     Mode,
     Pipeline,
+    Provisioned,
     Schedule,
     Severity,
     Target,
@@ -486,6 +487,19 @@ class ThroughputTable(_Table):
     write: _Units | None = Field(default=None, description="the same of write capacity units")
 
 
+class ProvisionedTable(_Table):
+    """Of which alias of a function instances may be kept ready for a while, and how many."""
+
+    alias: str = Field(
+        pattern="^[A-Za-z0-9_-]*[A-Za-z_-][A-Za-z0-9_-]*$",
+        max_length=128,
+        description="the alias that its callers name: AWS keeps nothing ready of $LATEST",
+    )
+    ceiling: int = Field(
+        ge=1, le=1000, description="how many at most: each is paid for by the hour while it is kept ready, calls or not"
+    )
+
+
 class DnsTable(_Table):
     """The name by which people reach a service."""
 
@@ -576,6 +590,9 @@ class TargetTable(_Table):
     )
     throughput: ThroughputTable | None = Field(
         default=None, description="of a DynamoDB table or index: how much a loan may bring it to"
+    )
+    provisioned: ProvisionedTable | None = Field(
+        default=None, description="of a Lambda function: of which alias instances may be kept ready, and how many"
     )
     depends_on: tuple[_Arn, ...] = Field(
         default=(),
@@ -899,6 +916,7 @@ def _written(target: Target) -> dict[str, Any]:
         **({"clients": list(target.clients)} if target.clients is not None else {}),
         **({"database": _database_written(target.database)} if target.database is not None else {}),
         **({"throughput": _throughput_written(target.throughput)} if target.throughput is not None else {}),
+        **({"provisioned": asdict(target.provisioned)} if target.provisioned is not None else {}),
         **({"letters": [rule.model_dump(mode="json") for rule in target.letters]} if target.letters else {}),
         **({"depends_on": [str(each) for each in target.depends_on]} if target.depends_on else {}),
         **({"events_from": [str(each) for each in target.events_from]} if target.events_from else {}),
@@ -1207,6 +1225,7 @@ def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -
         "cache": None if table.cache is None else Cache(**dict(table.cache)),
         "database": Database(**dict(table.database)) if table.database is not None else None,
         "throughput": Throughput(table.throughput.read, table.throughput.write) if table.throughput else None,
+        "provisioned": Provisioned(**dict(table.provisioned)) if table.provisioned is not None else None,
     }
     target = Target(group=group, **{**said, **tables})
     return replace(target, maintenance=tuple(dict.fromkeys((*maintenance, *target.maintenance))))
@@ -1372,6 +1391,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_locks(target, loc, problems)
     _check_kept_up(target, loc, problems)
     _check_table(target, loc, problems)
+    _check_provisioned(target, loc, problems)
     if target.dns is not None and target.load_balancer is None:
         problems.add(
             (*loc, "dns"), "there is no load balancer that it could lead to", "Name the load_balancer, or remove it"
@@ -1463,6 +1483,18 @@ def _check_table(target: Target, loc: Loc, problems: _Problems) -> None:
             return
     remedy = "Name the table (table/NAME), or one of its global secondary indexes (table/NAME/index/NAME)"
     problems.add((*loc, "arn"), f"{target.arn} is no table and no index", remedy)
+
+
+def _check_provisioned(target: Target, loc: Loc, problems: _Problems) -> None:
+    """Instances are those of a function that is named itself: the alias is said beside it."""
+    if target.provisioned is None:
+        return
+    if target.arn.kind != "lambda:function":
+        remedy = "Remove it: only lambda:function has one"
+        problems.add((*loc, "provisioned"), f"a target of kind {target.arn.kind} has no provisioned", remedy)
+    elif target.arn.resource.count(":") != 1:
+        remedy = "Name the function itself, and its alias in provisioned"
+        problems.add((*loc, "arn"), f"{target.arn} names a version or an alias", remedy)
 
 
 def _check_needed(target: Target, loc: Loc, problems: _Problems) -> None:
@@ -1691,6 +1723,7 @@ _TABLES: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("systems", "targets", "schedule"): ScheduleTable,
     ("systems", "targets", "database"): DatabaseTable,
     ("systems", "targets", "throughput"): ThroughputTable,
+    ("systems", "targets", "provisioned"): ProvisionedTable,
     ("systems", "targets", "schedule", "hours"): HoursTable,
 }
 

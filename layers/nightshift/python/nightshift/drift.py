@@ -31,6 +31,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
     "events:EnableRule": {"State": "State"},
     "lambda:UpdateAlias": {"FunctionVersion": "FunctionVersion"},
     "lambda:PutFunctionConcurrency": {"ReservedConcurrentExecutions": "ReservedConcurrentExecutions"},
+    "lambda:PutProvisionedConcurrencyConfig": {"ProvisionedConcurrentExecutions": "ProvisionedConcurrentExecutions"},
     "rds:ModifyDBCluster": {name: name for name in ("MinCapacity", "MaxCapacity")},
     "sqs:SetQueueAttributes": {
         "VisibilityTimeout": "VisibilityTimeout",
@@ -45,6 +46,7 @@ UNDECLARED = frozenset(
         "cloudformation:ContinueUpdateRollback",
         "dynamodb:CreateBackup",
         "ecs:StopTask",
+        "lambda:DeleteProvisionedConcurrencyConfig",
         "lambda:InvokeFunction",
         "rds:CreateDBClusterSnapshot",
         "s3:DeleteObject",
@@ -66,8 +68,8 @@ UNDECLARED = frozenset(
     }
 )
 """
-Tasks, messages, objects, runs and backups, a cache where there was none, and what is only read under a write role:
-nobody declares these.
+Tasks, messages, objects, runs and backups, a cache or ready instances where there were none, and what is only read
+under a write role: nobody declares these.
 """
 _ALWAYS: Mapping[str, Mapping[str, str]] = {
     "ecs:StopServiceDeployment": {"taskDefinition": "the one that ran before"},

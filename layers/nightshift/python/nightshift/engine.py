@@ -1499,7 +1499,7 @@ def _parts(target: Target) -> tuple[str, ...]:
         return (str(replace(arn, resource=f"execution:{arn.name}:*")),)
     if arn.kind == "rds:cluster":
         return (str(replace(arn, resource="cluster-snapshot:nightshift-*")),)
-    return ()
+    return (f"{arn}:{target.provisioned.alias}",) if target.provisioned is not None else ()
 
 
 def _touched(plan: Plan, target: Target) -> tuple[Arn, ...]:

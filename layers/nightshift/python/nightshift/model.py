@@ -49,6 +49,7 @@ __all__ = [
     "Phase",
     "Pipeline",
     "Plan",
+    "Provisioned",
     "Queries",
     "Query",
     "Refusal",
@@ -287,6 +288,14 @@ class DnsRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Provisioned:
+    """Of which alias of a function instances may be kept ready for a while, and how many at most: each costs money."""
+
+    alias: str
+    ceiling: int
+
+
+@dataclass(frozen=True, slots=True)
 class Throughput:
     """How many capacity units a loan may bring a DynamoDB table or index to; None where the remediation says it."""
 
@@ -315,6 +324,7 @@ class Target:
     days it should have another value, ``replicated`` (of a bucket) that it should be copied to another one,
     ``database`` (of an Aurora cluster) what AWS does not say of it,
     ``throughput`` (of a DynamoDB table or index) how much a loan may bring it to,
+    ``provisioned`` (of a function) how many instances of which alias may be kept ready,
     ``terraform_locks`` (of a table) the states that Terraform locks in it.
     ``maintenance`` names the windows in which people work on it. ``alarms`` says whether the stack makes alarms and a
     dashboard for it: nothing but the stack asks.
@@ -343,6 +353,7 @@ class Target:
     api: Arn | None = None
     database: Database | None = None
     throughput: Throughput | None = None
+    provisioned: Provisioned | None = None
     depends_on: tuple[Arn, ...] = ()
     log_group: Arn | None = None
     events_from: tuple[Arn, ...] = ()

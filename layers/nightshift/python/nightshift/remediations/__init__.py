@@ -26,6 +26,7 @@ from nightshift.remediations.event_source_broken import EventSourceBroken
 from nightshift.remediations.execution_failed import ExecutionFailed
 from nightshift.remediations.hours_missing import HoursMissing
 from nightshift.remediations.lambda_alias_bad import LambdaAliasBad
+from nightshift.remediations.lambda_cold_starts import LambdaColdStarts
 from nightshift.remediations.lambda_dlq_backlog import LambdaDlqBacklog
 from nightshift.remediations.lambda_failing import LambdaFailing
 from nightshift.remediations.lambda_throttled import LambdaThrottled
@@ -61,6 +62,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
     EcsErrorsHigh,  # and this is only told
     LambdaThrottled,  # messages of which a function's calls are turned away come back, and die
+    LambdaColdStarts,  # what is turned away waits for more than a start: that is the one before
     VisibilityTimeoutShort,  # messages that come back too early die, and are no use to redrive
     SqsDlqBacklog,  # then what it left behind; its diagnosis waits until the consumer works
     ArchiveObjectLost,  # without a change's object nothing is known of its triggers
