@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.bills import Bill
 from sandbox.clock import Order
 from sandbox.metrics import MINUTE_MS
 from sandbox.seam import Answer, AwsError, Call, new_id
@@ -102,7 +101,7 @@ class Tables:
     def __init__(self, world: World) -> None:
         self.all: dict[str, Table] = {}
         self.scaled: dict[tuple[str, str], Scalable] = {}  # by resource and dimension
-        self.bill = Bill(world.agenda)
+        self.bill = world.bill
         self.takes = timedelta(seconds=90)
         self.limits = {"Account": 80_000, "Table": 40_000}
         self._world = world
