@@ -43,9 +43,7 @@ class AuroraDatabase:
         self.world = world
         self.account = account or databases(world)
         instances = [Instance(f"{name}-{n}", writer=n == 0, serverless=serverless) for n in range(1 + readers)]
-        self.cluster: AuroraCluster = self.account.make(
-            name, *instances, least=least, most=most, tags=dict(OPT_IN)
-        )
+        self.cluster: AuroraCluster = self.account.make(name, *instances, least=least, most=most, tags=dict(OPT_IN))
         self.offer(0.6)
 
     @property

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.fakes.tables import Capacity, Scalable, Tables
+from sandbox.fakes.tables import NAMESPACE, Capacity, Scalable, Tables
+from sandbox.metrics import MINUTE_MS
 from sandbox.systems.ecs_system import OPT_IN
 from sandbox.world import World
 
@@ -74,6 +75,15 @@ class HotAggregates:
         throughput = {"ReadCapacityUnits": read, "WriteCapacityUnits": write}
         self.world.client("dynamodb").update_table(TableName=self.name, ProvisionedThroughput=throughput)
 
+    def has_lacked(self, *hours_ago: float, way: str = "Write", throttled: int = 600, why: str = "") -> None:
+        """So long ago it turned requests away for ten minutes."""
+        now = self.world.agenda.ms // MINUTE_MS
+        for ago in hours_ago:
+            for name in (f"{way}ThrottleEvents", f"{way}{why}ThrottleEvents"):
+                series = self.world.metrics.of(NAMESPACE, name, {"TableName": self.name})
+                for minute in range(10):
+                    series.put(now - round(60 * ago) + minute, throttled / 10)
+
     def lowered(self, times: int, *, since: datetime) -> None:
         """Somebody has lowered its capacity so often today."""
         self.table.own.decreases += [since + timedelta(minutes=number) for number in range(times)]
@@ -120,9 +130,15 @@ def table_target(system: HotAggregates, *, mode: str = "auto", more: str = "", i
 
 
 def table_configuration(
-    system: HotAggregates, *, mode: str = "auto", settings: Iterable[str] = (), more: str = "", index: bool = True
+    system: HotAggregates,
+    *,
+    mode: str = "auto",
+    settings: Iterable[str] = (),
+    more: str = "",
+    index: bool = True,
+    table: str = "dynamodb-throttled",
 ) -> str:
-    """A deployment's TOML: the table, its index, and the remediation with these settings."""
+    """A deployment's TOML: the table, its index, and one remediation with these settings."""
     world = system.world
     return f"""
 name = "demo"
@@ -132,7 +148,7 @@ region = "{world.region}"
 [notify]
 emails = ["oncall@example.com"]
 
-[remediations.dynamodb-throttled]
+[remediations.{table}]
 mode = "auto"
 {chr(10).join(settings)}
 

@@ -40,6 +40,10 @@ def nothing() -> None:
     """Nothing has to happen."""
 
 
+def sick_already(nightshift: Deployment) -> None:
+    """It has been short for long."""
+
+
 @dataclass(frozen=True)
 class Lender:
     """What makes it lend, what uses all of that, what ends the need; and what its items cost, by the hour."""
@@ -58,6 +62,20 @@ def tables(world: World) -> Lender:
         table_configuration(system),
         short=lambda _: system.ask(write=35),
         calm=lambda: system.ask(write=5),
+        prices={READS: listed(READS), WRITES: listed(WRITES)},
+    )
+
+
+def scaled_tables(world: World) -> Lender:
+    """What autoscaling may give a table at most, for good: it costs that while all of it is asked for."""
+    system = HotAggregates(world)
+    system.has_lacked(60, 20)
+    missing = "dynamodb-autoscaling-missing"
+    return Lender(
+        table_configuration(system, index=False, table=missing),
+        short=sick_already,
+        full=lambda: system.ask(read=1000, write=1000),
+        calm=lambda: system.ask(read=10, write=5),
         prices={READS: listed(READS), WRITES: listed(WRITES)},
     )
 
@@ -151,6 +169,7 @@ def listed(item: str) -> float:
 COMPARED: dict[str, Callable[[World], Lender]] = {
     "appsync-slow": caches,
     "aurora-saturated": databases,
+    "dynamodb-autoscaling-missing": scaled_tables,
     "dynamodb-throttled": tables,
     "ecs-capacity-short": tasks,
     "ecs-maintenance": maintenance,
@@ -186,10 +205,11 @@ def played(name: str) -> Told:
         price = {**dict.fromkeys((TASK, ACU, CACHE, READS, WRITES), 0.0), **lender.prices}.__getitem__
         with Deployment(world, lender.toml) as nightshift:
             nightshift.resume()
-            world.run(timedelta(minutes=25))
-            assert nightshift.all == []
-            lender.short(nightshift)
-            if name != "ecs-maintenance":
+            if lender.short is not sick_already:
+                world.run(timedelta(minutes=25))
+                assert nightshift.all == []
+                lender.short(nightshift)
+            if name != "ecs-maintenance":  # which takes away, and at once
                 world.run(timedelta(minutes=3))
             world.bill.anew()
 
@@ -202,9 +222,9 @@ def played(name: str) -> Told:
                     nightshift.answer(found, yes=True, why="it is needed")
                 return found is not None and found.phase in phases
 
-            world.run_until(lambda: has(Phase.LEASED), timedelta(hours=3))
+            world.run_until(lambda: has(Phase.LEASED, Phase.CLOSED), timedelta(hours=3))
             lender.full()
-            world.run(timedelta(minutes=3))
+            world.run(timedelta(minutes=20))  # what is given may come step by step
             before = world.bill.dollars(price)
             world.run(timedelta(minutes=10))
             an_hour = 6 * (world.bill.dollars(price) - before)

@@ -25,6 +25,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
             "ScheduledScalingSuspended",
         )
     },
+    "application-autoscaling:PutScalingPolicy": {"TargetValue": "TargetValue"},
     "dynamodb:UpdateTable": {name: name for name in ("ReadCapacityUnits", "WriteCapacityUnits")},
     "ecs:StopServiceDeployment": {"task_definition": "taskDefinition"},
     "ecs:UpdateService": {"desiredCount": "desiredCount", "task_definition": "taskDefinition"},
@@ -39,6 +40,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
 """by action: the properties that somebody declares, as a call's ``before`` calls them, and as its parameters do"""
 UNDECLARED = frozenset(
     {
+        "application-autoscaling:DeregisterScalableTarget",
         "appsync:CreateApiCache",
         "appsync:DeleteApiCache",
         "cloudformation:ContinueUpdateRollback",
@@ -63,8 +65,8 @@ UNDECLARED = frozenset(
     }
 )
 """
-Tasks, messages, objects and runs, a cache where there was none, and what is only read under a write role: nobody
-declares these.
+Tasks, messages, objects and runs, a cache where there was none, limits that we take back, and what is only read under a
+write role: nobody declares these.
 """
 _ALWAYS: Mapping[str, Mapping[str, str]] = {
     "ecs:StopServiceDeployment": {"taskDefinition": "the one that ran before"},

@@ -1477,7 +1477,7 @@ def _next_look(now: datetime, until: datetime) -> datetime:
 
 
 def _parts(target: Target) -> tuple[str, ...]:
-    """What belongs to a service under names that AWS gives (tasks, deployments), a bucket of triggers, or a machine."""
+    """What belongs to a service, a bucket of triggers, a machine or a table under names that AWS gives."""
     arn = target.arn
     if target.triggers is not None:
         backup = (f"{target.backup.bucket}/{target.backup.prefix}*",) if target.backup is not None else ()
@@ -1488,6 +1488,8 @@ def _parts(target: Target) -> tuple[str, ...]:
             return tuple(str(replace(arn, resource=part)) for part in parts)
     if arn.kind == "states:stateMachine":
         return (str(replace(arn, resource=f"execution:{arn.name}:*")),)
+    if arn.kind == "dynamodb:table":  # the alarms by which it is scaled
+        return (str(replace(arn, service="cloudwatch", resource=f"alarm:TargetTracking-{arn.resource}-*")),)
     return ()
 
 
