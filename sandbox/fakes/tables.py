@@ -386,6 +386,7 @@ class Tables:
             raise AwsError("AccessDeniedException", "not authorized to perform: iam:CreateServiceLinkedRole", 403)
         if each is None:
             each = self.scaled[key] = self._scalable(*key)
+            call.notes["nameless"] = True  # who asks cannot know its name yet
         each.least, each.most = least, most
         each.suspended |= params.get("SuspendedState", {})
         each.clamps = True

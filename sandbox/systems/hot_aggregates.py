@@ -54,6 +54,12 @@ class HotAggregates:
         """Whether the table, or its index, cannot take what it is asked for."""
         return any(self.short(part) for part in self.table.parts.values())
 
+    @property
+    def scaled(self) -> bool:
+        """Whether autoscaling sets all of the table's own capacity, by a policy."""
+        theirs = [each for each in self.tables.scaled.values() if each.part is self.table.own]
+        return len(theirs) > 1 and all(each.policies for each in theirs)
+
     @staticmethod
     def short(part: Capacity) -> bool:
         """Whether a table or an index cannot take what it is asked for."""
@@ -75,14 +81,15 @@ class HotAggregates:
         throughput = {"ReadCapacityUnits": read, "WriteCapacityUnits": write}
         self.world.client("dynamodb").update_table(TableName=self.name, ProvisionedThroughput=throughput)
 
-    def has_lacked(self, *hours_ago: float, way: str = "Write", throttled: int = 600, why: str = "") -> None:
+    def has_lacked(self, *hours_ago: float, way: str = "Write", why: str = "", index: str = "") -> None:
         """So long ago it turned requests away for ten minutes."""
         now = self.world.agenda.ms // MINUTE_MS
+        dims = {"TableName": self.name, **({"GlobalSecondaryIndexName": index} if index else {})}
         for ago in hours_ago:
             for name in (f"{way}ThrottleEvents", f"{way}{why}ThrottleEvents"):
-                series = self.world.metrics.of(NAMESPACE, name, {"TableName": self.name})
+                series = self.world.metrics.of(NAMESPACE, name, dims)
                 for minute in range(10):
-                    series.put(now - round(60 * ago) + minute, throttled / 10)
+                    series.put(now - round(60 * ago) + minute, 60.0)
 
     def lowered(self, times: int, *, since: datetime) -> None:
         """Somebody has lowered its capacity so often today."""

@@ -149,10 +149,7 @@ def test_of_a_table_of_which_one_half_is_scaled_the_other_is_too() -> None:
 def test_an_index_is_scaled_itself() -> None:
     """It is a target of its own, and its table is left alone: it lacked nothing itself."""
     with night(60, 20, index=True) as on:
-        for ago in (60, 20):
-            dims = {"TableName": on.system.name, "GlobalSecondaryIndexName": INDEX}
-            series = on.world.metrics.of("AWS/DynamoDB", "WriteThrottleEvents", dims)
-            series.put(on.world.agenda.ms // 60_000 - 60 * ago, 600.0)
+        on.system.has_lacked(60, 20, index=INDEX)
         on.until(lambda: [each for each in on.nightshift.all if each.phase is Phase.AWAITING], 60)
         [asked] = [each for each in on.nightshift.all if each.phase is Phase.AWAITING]
         assert asked.target == on.system.index_arn
