@@ -22,7 +22,8 @@ from sandbox.scenes import NIGHT, failures
 from sandbox.systems.hot_aggregates import INDEX, HotAggregates, table_configuration
 from sandbox.world import World
 
-MISSING, THROTTLED = "dynamodb-autoscaling-missing", "dynamodb-throttled"
+MISSING = "dynamodb-autoscaling-missing"
+THROTTLED = "dynamodb-throttled"
 SYDNEY = "ap-southeast-2"
 REGISTER, FOLLOW, END = "RegisterScalableTarget", "PutScalingPolicy", "DeregisterScalableTarget"
 BOTH = [REGISTER, FOLLOW] * 2
