@@ -1063,7 +1063,8 @@ def _takes_back(case: Case, call: Call) -> bool:
 
 def _part(call: Call) -> str:
     """Of what a write is a part that others of the same attempt are not: a new table is scaled both ways."""
-    return str(call.params["ScalableDimension"]) if call.name == _FOLLOWS or call.notes.get("nameless") else ""
+    own = call.name == _FOLLOWS or call.notes.get("nameless")
+    return f"{call.name} {call.params['ScalableDimension']}" if own else ""
 
 
 def _maximum(call: Call) -> float:
