@@ -44,7 +44,7 @@ POLICIES = "application-autoscaling:DescribeScalingPolicies"
 WRITES, READS = "dynamodb:table:WriteCapacityUnits", "dynamodb:table:ReadCapacityUnits"
 END = "application-autoscaling:DeregisterScalableTarget"
 OURS = "nightshift-target-tracking"
-ON_DEMAND = {"BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"}}
+ON_DEMAND: dict[str, Any] = {"BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"}}
 
 
 def finding(*ways: str) -> Finding:
@@ -204,14 +204,17 @@ def test_a_few_throttled_requests_are_not_lack() -> None:
 def test_what_capacity_would_not_have_helped_does_not_count(reason: str) -> None:
     """A hot key and a quota are told by others, while they last."""
     name = f"Write{reason}ThrottleEvents"
-    assert isinstance(detected(seen(WriteThrottleEvents=hours(30, 20), **{name: hours(30)})), Healthy)
-    some = {name: hours(30, value=5.0)}
+    whole: dict[str, Any] = {name: hours(30)}
+    assert isinstance(detected(seen(WriteThrottleEvents=hours(30, 20), **whole)), Healthy)
+    some: dict[str, Any] = {name: hours(30, value=5.0)}
     assert isinstance(detected(seen(WriteThrottleEvents=hours(30, 20), **some)), Sick)
 
 
 def test_both_reasons_together_count_together() -> None:
     """Of the same hour."""
-    both = {f"Write{reason}ThrottleEvents": hours(30, value=6.0) for reason in ("KeyRangeThroughput", "AccountLimit")}
+    both: dict[str, Any] = {
+        f"Write{reason}ThrottleEvents": hours(30, value=6.0) for reason in ("KeyRangeThroughput", "AccountLimit")
+    }
     assert isinstance(detected(seen(WriteThrottleEvents=hours(30, 20), **both)), Healthy)
 
 
@@ -337,7 +340,7 @@ def test_what_is_not_as_it_was_for_a_while_is_left_alone(described: Any, guard: 
 def test_what_was_changed_long_ago_is_settled() -> None:
     """A while is ten minutes."""
     old = capacity(LastIncreaseDateTime=NOW - 10 * MINUTE, LastDecreaseDateTime="never")
-    assert diagnosed(account(table(ProvisionedThroughput=old)))
+    assert len(diagnosed(account(table(ProvisionedThroughput=old))).facts["ways"]) == 2
 
 
 def test_an_index_is_looked_at_itself() -> None:
@@ -354,7 +357,7 @@ def test_a_table_whose_index_throttled_writes_did_not_lack_them_itself() -> None
     there.metrics["place", "WriteThrottleEvents"] = [0.0] * 30 + [60.0] + [0.0] * 30
     found = refused(there)
     assert (found.guard, found.link, found.retry_after) == ("index", str(INDEX), None)
-    assert CURE.diagnose(eyes(there), HOT, finding("Read"))
+    assert len(CURE.diagnose(eyes(there), HOT, finding("Read")).facts["ways"]) == 2
 
 
 # -- the plan ----------------------------------------------------------------------------------------------------------

@@ -491,12 +491,14 @@ def _touched(call: Call) -> str:
         return f"{call.resource.rpartition('/')[0]}/{call.params.get('apiId')}"
     found = _SCALABLE.fullmatch(call.resource)
     namespace = call.params.get("ServiceNamespace")
-    if found is None or namespace not in _SCALED:
+    nameless = call.resource.endswith("/*")
+    if found is None or namespace not in _SCALED or (nameless and namespace != _NAMELESS):
         return call.resource
     return f"arn:{found['partition']}:{namespace}:{found['place']}:{call.params.get('ResourceId')}"
 
 
 _ELSEWHERE = ("kms:", "cloudwatch:DescribeAlarms")
+_NAMELESS = "dynamodb"  # of which we have something scaled that was not before
 _SCALED = ("ecs", "dynamodb")  # which the ARNs of what they scale call the same
 
 
