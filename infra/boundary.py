@@ -91,7 +91,8 @@ def _never(policy: Policy, partition: str) -> list[dict[str, Any]]:
 
     Where a target names roles, these may be passed on: all else of IAM stays denied. Where a bucket has triggers, these
     may be deleted: all other objects stay denied, what was set apart among them. Where a queue's attributes may be set,
-    those of other queues stay denied, or, where there are many such queues, those of other accounts and Regions.
+    those of other queues stay denied, or, where there are many such queues, those of other accounts and Regions. Where
+    a table's autoscaling may be taken back that was just made, what is not autoscaling's stays denied.
     """
     rest: dict[str, dict[str, Any]] = {}
     if any(target.roles for target in policy.targets):
@@ -104,6 +105,10 @@ def _never(policy: Policy, partition: str) -> list[dict[str, Any]]:
     queues = _set(policy, Place(partition, policy.account, policy.region))
     if queues:
         rest[_SET] = {"Sid": "NeverQueues", "Effect": "Deny", "Action": [_SET], "NotResource": queues}
+    place = Place(partition, policy.account, policy.region)
+    if any(_ENDS in each.writes for each in policy.remediations.values()):
+        but = {"Action": [_ENDS], "NotResource": [place.arn("application-autoscaling", "scalable-target/*")]}
+        rest[_ENDS] = {"Sid": "NeverScaled", "Effect": "Deny", **but}
     all_over = {"Action": sorted({*NEVER} - rest.keys()), "Resource": "*"}
     return [{"Sid": "Never", "Effect": "Deny", **all_over}, *rest.values()]
 
@@ -126,6 +131,7 @@ def _allowed(policy: Policy, partition: str) -> list[Any]:
 _AROUND = 200
 """characters of the document besides its statements"""
 _DELETE, _SET = "s3:DeleteObject", "sqs:SetQueueAttributes"
+_ENDS = "application-autoscaling:DeregisterScalableTarget"
 _FEW = 10
 """queues whose attributes may be set that are named one by one"""
 

@@ -86,6 +86,7 @@ PATTERNS: Mapping[str, str] = {
     "application-autoscaling:*:scalable-target/": (
         "scalable targets have names of AWS's making; which kind of them is a condition, which one is in the plan"
     ),
+    "cloudwatch:*:alarm:": "alarms of autoscaling get the end of their names from AWS; the table is in the pattern",
     "cloudformation:*:stack/": "which stack owns a target is in its tags of that moment; it is only read",
     "ecr:*:repository/": "which repository an image comes from is in the task definition of that moment; only read",
     "ecs:*:service-deployment/": "deployments get their identifiers when they start; the service is in the pattern",
@@ -163,6 +164,12 @@ this; a boundary denies it by name.
 """
 
 WORST: Mapping[str, str] = {
+    "application-autoscaling:DeregisterScalableTarget": (
+        "End the autoscaling of any scaled table of this account, with all its policies"
+    ),
+    "application-autoscaling:PutScalingPolicy": (
+        "Have any scaled table of this account follow another figure, and so have too little capacity, or too much"
+    ),
     "application-autoscaling:RegisterScalableTarget": (
         "Set any limits of any scaled service or table of this account, and so its number of tasks or its capacity, or "
         "suspend its autoscaling"
@@ -176,6 +183,8 @@ WORST: Mapping[str, str] = {
         "Continue the failed rollback of a registered stack, with its own role, and have it skip what could not be "
         "rolled back"
     ),
+    "cloudwatch:DeleteAlarms": "Delete the alarms by which a registered table is scaled, which then is so no more",
+    "cloudwatch:PutMetricAlarm": "Have a registered table scaled by another figure",
     "dynamodb:CreateBackup": "Make backups of a registered table without end, which cost money; none can be deleted",
     "dynamodb:DeleteItem": "Make Nightshift forget an incident, a lease or a budget, and so act more often than it may",
     "dynamodb:PutItem": "Invent or overwrite incidents; never the kill switch, which is denied by its key",
@@ -401,6 +410,12 @@ def _table(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     del place
     if target.arn.kind == "dynamodb:table":
         yield str(replace(target.arn, resource=target.arn.resource.partition("/index/")[0])), ()
+
+
+def _scaling_alarms(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """The alarms by which autoscaling follows a table's, or an index's, use."""
+    if target.arn.kind == "dynamodb:table":
+        yield place.arn("cloudwatch", f"alarm:TargetTracking-{target.arn.resource}-*"), ()
 
 
 def _cluster(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
@@ -692,6 +707,8 @@ _SCOPES: Mapping[str, Scope] = {
     "secretsmanager:DescribeSecret": _of("secretsmanager:secret", "arn"),
     "secretsmanager:ListSecretVersionIds": _of("secretsmanager:secret", "arn"),
     # -- whatever stands around a target
+    "cloudwatch:DeleteAlarms": _scaling_alarms,
+    "cloudwatch:PutMetricAlarm": _scaling_alarms,
     "cloudwatch:ListTagsForResource": _of("cloudwatch:alarm", "arn"),
     "ecs:ListTagsForResource": _of("ecs:service", *_SERVICE),
     "sqs:ListQueueTags": _of("sqs:queue", "arn"),
@@ -699,6 +716,8 @@ _SCOPES: Mapping[str, Scope] = {
     "acm:DescribeCertificate": _certificates,
     "route53:ListResourceRecordSets": _zone,
     # -- ECS
+    "application-autoscaling:DeregisterScalableTarget": _scaled_limits,
+    "application-autoscaling:PutScalingPolicy": _scaled_limits,
     "application-autoscaling:RegisterScalableTarget": _scaled_limits,
     "ecs:DescribeClusters": _cluster,
     "ecs:DescribeServiceDeployments": _with_service(_part_of_service("service-deployment", "{service}/*")),

@@ -1,8 +1,8 @@
 """
 Bills: what a thing has of a unit that is paid by the hour, above what it had at first, for how long.
 
-Whatever can be lent says here how much there is of it, whenever that changes. A report's dollars are compared with what
-stands here: list prices, to the millisecond.
+Whatever can be lent says here how much there is of it, whenever that changes: one bill for the account. A report's
+dollars are compared with what stands here: list prices, to the millisecond.
 """
 
 from collections.abc import Callable
@@ -39,8 +39,13 @@ class Bill:
         line = self._lines.setdefault((thing, item), _Line(units, units, self._agenda.ms))
         line.unit_hours, line.since_ms, line.now = line.until(self._agenda.ms), self._agenda.ms, units
 
+    def anew(self) -> None:
+        """What everything has now is what it has anyway: nothing above that was had so far."""
+        for line in self._lines.values():
+            line.at_first, line.since_ms, line.unit_hours = line.now, self._agenda.ms, 0.0
+
     def extra_hours(self, thing: str, item: str) -> float:
-        """Unit-hours of an item that a thing has had above what it had at first."""
+        """Unit-hours of an item that a thing has had above what it had at first; fewer than none, if it had less."""
         line = self._lines.get((thing, item))
         return line.until(self._agenda.ms) if line is not None else 0.0
 

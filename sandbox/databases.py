@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from sandbox.bills import Bill
 from sandbox.clock import Agenda
 from sandbox.metrics import MINUTE_MS, Metrics, Sample
 from sandbox.seam import Answer, AwsError, Call, Seam
 
 __all__ = ["AuroraCluster", "Databases", "Instance"]
 
+ACU = "aurora-acu"
 LARGEST = 256.0
 LAG = timedelta(minutes=5)
 """how long ago the newest time is to which a cluster can be restored"""
@@ -47,7 +49,7 @@ class Instance:
 @dataclass(eq=False)
 class AuroraCluster:
     """
-    One cluster. ``least`` and ``most`` are its range, ``dollars`` what its capacity has cost since it was made.
+    One cluster. ``least`` and ``most`` are its range.
 
     ``pending`` is what somebody has left for the maintenance window, ``flushed`` what was applied before that.
     """
@@ -56,7 +58,6 @@ class AuroraCluster:
     instances: list[Instance]
     least: float
     most: float
-    price: float
     engine: str = "aurora-postgresql"
     status: str = "available"
     tags: dict[str, str] = field(default_factory=dict)
@@ -68,7 +69,6 @@ class AuroraCluster:
     backed_up_until: datetime | None = None  # where its backups have stopped
     snapshots: dict[str, datetime] = field(default_factory=dict)
     spoiled: set[str] = field(default_factory=set)  # snapshots that come to nothing
-    dollars: float = 0.0
     history: list[tuple[datetime, float]] = field(default_factory=list)
 
     @property
@@ -92,8 +92,9 @@ class AuroraCluster:
 class Databases:
     """The clusters of the account, and what RDS answers about them."""
 
-    def __init__(self, agenda: Agenda, metrics: Metrics, seam: Seam, place: tuple[str, str]) -> None:
+    def __init__(self, agenda: Agenda, metrics: Metrics, seam: Seam, place: tuple[str, str], bill: Bill) -> None:
         self.all: dict[str, AuroraCluster] = {}
+        self._bill = bill
         self._agenda = agenda
         self._metrics = metrics
         self._account, self._region = place
@@ -116,15 +117,17 @@ class Databases:
     # -- physics
 
     def measure(self, minute: int) -> None:
-        """A minute of each cluster: what it uses of its range, what that costs, and what RDS measures of it."""
+        """A minute of each cluster: what it uses of its range, which is paid for, and what RDS measures of it."""
         for cluster in self.all.values():
             if cluster.status == "stopped":
+                for each in cluster.instances:
+                    self._bill.has(f"{cluster.name}/{each.name}", ACU, 0)
                 continue
             for each in cluster.instances:
                 each.connections += round(cluster.leak_per_minute)
                 each.capacity = min(max(each.load, each.memory, cluster.least), cluster.most)
                 if each.serverless:
-                    cluster.dollars += each.capacity * cluster.price / 60
+                    self._bill.has(f"{cluster.name}/{each.name}", ACU, each.capacity)
             self._report(cluster, minute)
 
     def _report(self, cluster: AuroraCluster, minute: int) -> None:

@@ -18,6 +18,8 @@ from sandbox.clock import Agenda, Entry, Order
 from sandbox.images import Behaviour, Image, Images
 from sandbox.seam import new_id
 
+TASK = "ecs-task"
+"""what a bill calls one of them"""
 SECOND_MS = 1000
 KEPT_EVENTS = 100
 STOPPED_TASK_KEPT_MS = 3600 * SECOND_MS

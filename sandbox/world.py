@@ -40,6 +40,7 @@ from moto.route53.models import route53_backends
 from moto.sqs.models import sqs_backends
 
 from sandbox.alarms import Alarms
+from sandbox.bills import Bill
 from sandbox.clock import Agenda, Entry, Order
 from sandbox.consumers import Dependencies
 from sandbox.events import Bus
@@ -64,6 +65,7 @@ from sandbox.meters import Meters
 from sandbox.metrics import Metrics
 from sandbox.queues import Queues
 from sandbox.seam import OPERATOR_KEY, LeftTheSandbox, Seam
+from sandbox.services import TASK, Service
 from sandbox.thin.client import OperatorClient, sleep
 from sandbox.thin.cloud import ThinCloud
 from sandbox.trail import Trail
@@ -89,6 +91,7 @@ class World:
         self.account = account
         self.region = region
         self.agenda = Agenda(start)
+        self.bill = Bill(self.agenda)
         self.seam = Seam(lambda: self.agenda.now)
         self.trail = Trail()
         self.faults = Faults(self.agenda, self.dice("faults"))
@@ -103,6 +106,7 @@ class World:
         self.dependencies = Dependencies()
         self.images = Images(self.agenda, self.seam, account, region)
         self.ecs = EcsServices(self.agenda, self.images, self.seam, self.dice("ecs"), (account, region))
+        self.ecs.created.append(self._bill_tasks)
         self.front_doors = FrontDoors(account, region)
         self.target_groups = TargetGroups(self.seam)
         self.insights = LogInsights(self.agenda, self.seam)
@@ -194,6 +198,15 @@ class World:
     def arn(self, service: str, resource: str) -> str:
         """An ARN in this account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account}:{resource}"
+
+    def _bill_tasks(self, service: Service) -> None:
+        """Tasks are paid for from when they run until they have stopped."""
+
+        def count() -> None:
+            paid = sum(task.status in ("RUNNING", "DEACTIVATING") for task in service.tasks)
+            self.bill.has(service.arn, TASK, paid)
+
+        service.listeners.append(count)
 
     # -- in and out
 

@@ -7,7 +7,7 @@ which the old numbers stand; it refuses what AWS refuses: the same numbers again
 decrease too many, more than a quota allows. Tables that are not in here are moto's, or the thin cloud's.
 
 Autoscaling of tables acts after two minutes above its target, and lowers after fifteen well below it; a call that sets
-its limits brings the capacity into them, as soon as the table takes it.
+its limits brings the capacity into them, as soon as the table takes it. Limits alone scale nothing.
 """
 
 import math
@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.bills import Bill
 from sandbox.clock import Order
 from sandbox.metrics import MINUTE_MS
 from sandbox.seam import Answer, AwsError, Call, new_id
@@ -102,8 +101,9 @@ class Tables:
     def __init__(self, world: World) -> None:
         self.all: dict[str, Table] = {}
         self.scaled: dict[tuple[str, str], Scalable] = {}  # by resource and dimension
-        self.bill = Bill(world.agenda)
+        self.bill = world.bill
         self.takes = timedelta(seconds=90)
+        self.has_role = True  # whether AWS's own role is there by which it scales tables
         self.limits = {"Account": 80_000, "Table": 40_000}
         self._world = world
         world.meters.all.append(self._measure)
@@ -382,8 +382,11 @@ class Tables:
         least, most = (params.get(f"{end}Capacity", old) for end, old in _ends(each))
         if least is None or most is None or least > most:
             raise AwsError("ValidationException", "MinCapacity and MaxCapacity are required, in this order")
+        if each is None and not self.has_role:
+            raise AwsError("AccessDeniedException", "not authorized to perform: iam:CreateServiceLinkedRole", 403)
         if each is None:
             each = self.scaled[key] = self._scalable(*key)
+            call.notes["nameless"] = True  # who asks cannot know its name yet
         each.least, each.most = least, most
         each.suspended |= params.get("SuspendedState", {})
         each.clamps = True

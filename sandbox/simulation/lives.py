@@ -61,6 +61,7 @@ _DISABLED, _HOURS_MISSING = "schedule-disabled", "hours-missing"
 _EVENTS = "lambda-dlq-backlog"
 _GRAPHS = "appsync-slow"
 _TABLES = "dynamodb-throttled"
+_SCALING = "dynamodb-autoscaling-missing"
 _ROLLBACK = "stack-rollback-failed"
 _THROTTLED = "lambda-throttled"
 _ALIASES = "lambda-alias-bad"
@@ -96,6 +97,7 @@ _BY_SCENE = {
     "hours lost": _HOURS_MISSING,
     "api busy": _GRAPHS,
     "table busy": _TABLES,
+    "table lacked": _SCALING,
     "rollback fails": _ROLLBACK,
     "database busy": _SATURATED,
     "search red": _SEARCH,
@@ -111,6 +113,7 @@ _REDRIVES, _STARTS = "stepfunctions.RedriveExecution", "stepfunctions.StartExecu
 _COPIES = "s3.CopyObject"
 _ENABLES, _ASKS_FOR = "events.EnableRule", "lambda.Invoke"
 _UPDATES = "dynamodb.UpdateTable"
+_FOLLOWS, _ENDS = "application-autoscaling.PutScalingPolicy", "application-autoscaling.DeregisterScalableTarget"
 _INVOKES, _RESERVES = "lambda.Invoke", "lambda.PutFunctionConcurrency"
 _KEEPS, _LETS_GO = "lambda.PutProvisionedConcurrencyConfig", "lambda.DeleteProvisionedConcurrencyConfig"
 _CACHES, _DROPS = "appsync.CreateApiCache", "appsync.DeleteApiCache"
@@ -179,6 +182,7 @@ _OWN: Mapping[str, Mapping[str, str | int | float]] = {
     _BACKUPS: _SOON,
     _BACKED_UP: {"patience": "PT12M"},
     _EVENTS: {**_SOON, "healthy_for": "PT5M", "canary_patience": "PT5M", "batch": 10, "sample": 10},
+    _SCALING: {**_SOON, "read_dollars_per_hour": 0.0001, "write_dollars_per_hour": 0.001},
     _TABLES: {
         **_SOON,
         "patience": "PT16M",
@@ -370,6 +374,11 @@ def _table(*scenes: Scene, has: Mapping[str, str | int] | None = None, **more: A
     )
 
 
+def _unscaled(*scenes: Scene, answer: str = "yes", **more: Any) -> Story:
+    begin = (_at(0.1, "table lacked"), *scenes)
+    return _told(_SCALING, begin, {}, {"documents": 0, "stores": 1, "answer": answer, **more})
+
+
 def _turned_away(*scenes: Scene, asks: int = 390, lambdas: int = 1, **more: Any) -> Story:
     begin = (_at(2.1, "calls come in", asks, which=which) for which in range(lambdas))
     return _told(_THROTTLED, (*begin, *scenes), {}, {"documents": 0, "lambdas": lambdas, **more})
@@ -448,6 +457,10 @@ LIVES: tuple[Life, ...] = (
     Life("capacity, only watched", _table(mode="observe"), (_REFUSED,), (), (_UPDATES, _LIMITS)),
     Life("capacity that a hot key cannot use", _table(_at(0.05, "table key", 1)), (_ESCALATED,), (), (_UPDATES, _LIMITS)),
     Life("higher maximum of a table", _table(_at(0.05, "table scaled")), (_FIXED,), (_LIMITS,), (_UPDATES,)),
+    # a table that is to be scaled
+    Life("autoscaling of a table", _unscaled(), (_FIXED,), (_LIMITS, _FOLLOWS), (_UPDATES, _ENDS)),
+    Life("autoscaling of a table, denied", _unscaled(answer="no"), (_REFUSED,), (), (_LIMITS, _FOLLOWS, _UPDATES)),
+    Life("autoscaling of a table, only watched", _unscaled(mode="observe"), (_REFUSED,), (), (_LIMITS, _FOLLOWS)),
     # concurrency
     Life("concurrency that helps", _turned_away(), (_FIXED,), (_RESERVES,)),
     Life("concurrency that does not help", _turned_away(asks=1200), (_REVERTED,), (_RESERVES,)),

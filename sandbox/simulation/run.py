@@ -99,7 +99,7 @@ BACKUPS = "archive-backup-due"
 DISABLED, HOURS = "schedule-disabled", "hours-missing"
 EVENTS = "lambda-dlq-backlog"
 GRAPHS = "appsync-slow"
-TABLES = "dynamodb-throttled"
+TABLES, SCALING = "dynamodb-throttled", "dynamodb-autoscaling-missing"
 ROLLBACKS = "stack-rollback-failed"
 THROTTLED = "lambda-throttled"
 ALIASES = "lambda-alias-bad"
@@ -173,6 +173,7 @@ class Systems:
             SUSPICIOUS: self.guarded,
             EVENTS: self.functions,
             TABLES: self.stores,
+            SCALING: self.stores,
             ROLLBACKS: self.stacks,
             THROTTLED: self.lambdas.all if self.lambdas else (),
             ALIASES: self.aliased.all if self.aliased else (),
@@ -1095,6 +1096,11 @@ def _table_busy(stage: Stage, scene: Scene) -> None:
     _later(stage, scene.numbers[0], lambda: system.ask(write=5))
 
 
+def _table_lacked(stage: Stage, scene: Scene) -> None:
+    """A table has lacked writes on two days of this week."""
+    _store(stage, scene).has_lacked(60, 20)
+
+
 def _table_scaled(stage: Stage, scene: Scene) -> None:
     """A table's writes are scaled by their use, and at their maximum."""
     system = _store(stage, scene)
@@ -1501,7 +1507,8 @@ def _look(stage: Stage) -> None:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
     found |= {system.arn: system.healthy for system in stage.graphs}
-    found |= {system.arn: not system.short(system.table.own) for system in stage.stores}
+    for store in stage.stores:
+        found[store.arn] = store.scaled if SCALING in enabled else not store.short(store.table.own)
     found |= {stack.arn: stack.status.endswith("_COMPLETE") for stack in stage.stacks}
     found |= {each.arn: not each.full and each.cluster.retention >= 7 for each in stage.databases}
     found |= {search.arn: not search.domain.red for search in stage.searches}
@@ -1718,6 +1725,7 @@ _SCENES: dict[str, Any] = {
     "api busy": _api_busy,
     "cache changed": _cache_changed,
     "table busy": _table_busy,
+    "table lacked": _table_lacked,
     "table scaled": _table_scaled,
     "table lowered": _table_lowered,
     "table key": lambda stage, scene: _store(stage, scene).hot_key(tells=bool(scene.numbers[0])),

@@ -43,9 +43,7 @@ class AuroraDatabase:
         self.world = world
         self.account = account or databases(world)
         instances = [Instance(f"{name}-{n}", writer=n == 0, serverless=serverless) for n in range(1 + readers)]
-        self.cluster: AuroraCluster = self.account.make(
-            name, *instances, least=least, most=most, price=PRICE, tags=dict(OPT_IN)
-        )
+        self.cluster: AuroraCluster = self.account.make(name, *instances, least=least, most=most, tags=dict(OPT_IN))
         self.offer(0.6)
 
     @property
@@ -122,7 +120,7 @@ class AuroraDatabase:
 
 def databases(world: World) -> Databases:
     """The clusters of a world's account."""
-    found = Databases(world.agenda, world.metrics, world.seam, (world.account, world.region))
+    found = Databases(world.agenda, world.metrics, world.seam, (world.account, world.region), world.bill)
     world.meters.all.append(found.measure)
     return found
 

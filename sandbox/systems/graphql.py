@@ -24,6 +24,7 @@ from sandbox.world import World
 
 HIT, CALM, PER_REQUEST = 8.0, 120.0, 10.0
 """milliseconds of an answer from the cache, of one from the table, and for each request that is more than it carries"""
+CACHE = "appsync-cache-small"
 DOLLARS = 0.058
 """of a small cache, an hour"""
 HOLDS = "air quality by suburb"
@@ -62,11 +63,11 @@ class GraphQl:
         self.takes = takes  # what AWS needs to make a cache
         self.cannot = False  # whether AWS fails to
         self.resolvers = {"getAirQualityData": False, "listSuburbs": False}  # field -> whether it is set up to cache
-        self.cache: ApiCache | None = None
+        self._cache: ApiCache | None = None
+        world.bill.has(self.id, CACHE, 0)
         self.tags = {**OPT_IN, "aws:cloudformation:stack-name": self.stack}
         self.pool = ""
         self.refused = 0.0  # share of the requests: tokens that it does not take
-        self.dollars = 0.0
         world.stacks.add(self.stack)
         world.every(timedelta(minutes=1), self._minute, order=Order.PHYSICS)
         _answer_for(world, "appsync", self._answers, self._is_ours)
@@ -83,6 +84,22 @@ class GraphQl:
         }
 
     # -- what is so
+
+    @property
+    def cache(self) -> ApiCache | None:
+        """Its cache, if it has one."""
+        return self._cache
+
+    @cache.setter
+    def cache(self, cache: ApiCache | None) -> None:
+        """It is paid for while it is there, from when it is asked for."""
+        self._cache = cache
+        self.world.bill.has(self.id, CACHE, int(cache is not None))
+
+    @property
+    def dollars(self) -> float:
+        """What its cache has cost."""
+        return DOLLARS * self.world.bill.extra_hours(self.id, CACHE)
 
     @property
     def arn(self) -> str:
@@ -143,15 +160,13 @@ class GraphQl:
     # -- what happens
 
     def _minute(self) -> None:
-        """One minute of requests; and of the cache, which is paid for while it is there."""
+        """One minute of requests; and of the cache."""
         cache, now = self.cache, self.world.now
-        if cache is not None:
-            self.dollars += DOLLARS / 60
-            if cache.until is not None and now >= cache.until:
-                if cache.status == "DELETING":
-                    self.cache = None
-                elif cache.status == "CREATING":
-                    cache.status = "FAILED" if self.cannot else "AVAILABLE"
+        if cache is not None and cache.until is not None and now >= cache.until:
+            if cache.status == "DELETING":
+                self.cache = None
+            elif cache.status == "CREATING":
+                cache.status = "FAILED" if self.cannot else "AVAILABLE"
         minute = self.world.agenda.ms // MINUTE_MS - 1
         if self.requests:
             took = self.latency

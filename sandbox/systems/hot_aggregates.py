@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.fakes.tables import Capacity, Scalable, Tables
+from sandbox.fakes.tables import NAMESPACE, Capacity, Scalable, Tables
+from sandbox.metrics import MINUTE_MS
 from sandbox.systems.ecs_system import OPT_IN
 from sandbox.world import World
 
@@ -53,6 +54,12 @@ class HotAggregates:
         """Whether the table, or its index, cannot take what it is asked for."""
         return any(self.short(part) for part in self.table.parts.values())
 
+    @property
+    def scaled(self) -> bool:
+        """Whether autoscaling sets all of the table's own capacity, by a policy."""
+        theirs = [each for each in self.tables.scaled.values() if each.part is self.table.own]
+        return len(theirs) > 1 and all(each.policies for each in theirs)
+
     @staticmethod
     def short(part: Capacity) -> bool:
         """Whether a table or an index cannot take what it is asked for."""
@@ -73,6 +80,16 @@ class HotAggregates:
         """Somebody sets the table's capacity."""
         throughput = {"ReadCapacityUnits": read, "WriteCapacityUnits": write}
         self.world.client("dynamodb").update_table(TableName=self.name, ProvisionedThroughput=throughput)
+
+    def has_lacked(self, *hours_ago: float, way: str = "Write", why: str = "", index: str = "") -> None:
+        """So long ago it turned requests away for ten minutes."""
+        now = self.world.agenda.ms // MINUTE_MS
+        dims = {"TableName": self.name, **({"GlobalSecondaryIndexName": index} if index else {})}
+        for ago in hours_ago:
+            for name in (f"{way}ThrottleEvents", f"{way}{why}ThrottleEvents"):
+                series = self.world.metrics.of(NAMESPACE, name, dims)
+                for minute in range(10):
+                    series.put(now - round(60 * ago) + minute, 60.0)
 
     def lowered(self, times: int, *, since: datetime) -> None:
         """Somebody has lowered its capacity so often today."""
@@ -120,9 +137,15 @@ def table_target(system: HotAggregates, *, mode: str = "auto", more: str = "", i
 
 
 def table_configuration(
-    system: HotAggregates, *, mode: str = "auto", settings: Iterable[str] = (), more: str = "", index: bool = True
+    system: HotAggregates,
+    *,
+    mode: str = "auto",
+    settings: Iterable[str] = (),
+    more: str = "",
+    index: bool = True,
+    table: str = "dynamodb-throttled",
 ) -> str:
-    """A deployment's TOML: the table, its index, and the remediation with these settings."""
+    """A deployment's TOML: the table, its index, and one remediation with these settings."""
     world = system.world
     return f"""
 name = "demo"
@@ -132,7 +155,7 @@ region = "{world.region}"
 [notify]
 emails = ["oncall@example.com"]
 
-[remediations.dynamodb-throttled]
+[remediations.{table}]
 mode = "auto"
 {chr(10).join(settings)}
 

@@ -140,6 +140,23 @@ def test_a_boundary_that_is_a_policy_is_taken(tmp_path: Path, policy: Policy) ->
         assert Options(boundary=boundary).boundary == boundary
 
 
+def test_nothing_but_the_autoscaling_of_tables_can_be_ended() -> None:
+    """Only where a table may be scaled; the role says of which kind, and the plan of which table."""
+    ends = "application-autoscaling:DeregisterScalableTarget"
+    table = """
+[[systems.targets]]
+arn = "arn:aws:dynamodb:eu-central-1:111122223333:table/hot"
+mode = "auto"
+"""
+    scaled = f"arn:aws:application-autoscaling:{REGION}:{ACCOUNT}:scalable-target/0dd5"
+    for name, may in (("dynamodb-autoscaling-missing", True), ("dynamodb-throttled", False)):
+        policy = parse_toml(TOML + table + f'[remediations.{name}]\nmode = "auto"\n', path="t")
+        boundary = parse({"Version": "2012-10-17", "Statement": document(policy, partition="aws")["Statement"]})
+        assert permitted([ADMINISTRATOR, boundary], ends, scaled, SAYS) is may
+        elsewhere = scaled.replace(REGION, "us-east-1")
+        assert permitted([ADMINISTRATOR, boundary], ends, elsewhere, SAYS) is False
+
+
 def _tuned(count: int) -> list[dict[str, object]]:
     """The statements about a deployment that may set attributes of so many queues."""
     target = """

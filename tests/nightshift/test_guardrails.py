@@ -245,6 +245,26 @@ def test_the_limits_of_a_table_are_not_its_indexes(resource: str, ours: bool) ->
     assert [refusal.guard for refusal in spoken] == ([] if ours else ["registered"])
 
 
+@pytest.mark.parametrize(
+    "resource, grant, ours",
+    [
+        ("table/hot", "cloudwatch:DescribeAlarms on *", True),
+        ("table/hot", "cloudwatch:PutMetricAlarm on *", False),
+        ("table/hot/index/place", "cloudwatch:DescribeAlarms on *", False),
+        ("table/other", "cloudwatch:DescribeAlarms on *", False),
+    ],
+)
+def test_what_is_scaled_is_the_table_that_is_registered(resource: str, grant: str, ours: bool) -> None:
+    """It has no name before it is made, and none that says anything after; to describe alarms touches none."""
+    table = "arn:aws:dynamodb:eu-central-1:123456789012:table/hot"
+    nameless = LIMITS.resource.rpartition("/")[0] + "/*"
+    action, _, on = grant.partition(" on ")
+    params = {"ServiceNamespace": "dynamodb", "ResourceId": resource}
+    call = replace(LIMITS, operation="PutScalingPolicy", resource=nameless, params=params, grants=((action, on),))
+    spoken = refusals(facts(target=Target(Arn.parse(table), "system"), bounds=(table,), plan=plan(call)))
+    assert [refusal.guard for refusal in spoken] == ([] if ours else ["registered"])
+
+
 @pytest.mark.parametrize("guard, more, later", REFUSES)
 def test_refuses(guard: str, more: dict[str, Any], later: bool) -> None:
     """What is just outside is refused by exactly one guardrail, for now or for good, with a reason."""

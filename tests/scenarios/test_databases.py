@@ -166,22 +166,6 @@ def test_a_database_under_load_is_lent_twice_its_maximum_and_gives_it_back(thin:
         assert [part.partition(" until ")[0] for part in on.subjects] == ["FIXED, ON LEASE", "FIXED, lease returned"]
 
 
-@pytest.mark.scenario("3.11", "aurora-saturated")
-def test_the_dollars_that_people_are_told_are_the_most_that_the_bill_can_show() -> None:
-    """Every instance may use all that was lent: the price counts each, and is what an hour of that costs."""
-    with night() as on:
-        on.system.offer(BUSY)
-        on.until(Phase.LEASED)
-        on.system.offer(4.0, readers=4.0)
-        on.minutes(1)
-        before = on.cluster.dollars
-        on.minutes(20)
-        spent = (on.cluster.dollars - before) * 3
-        told = 2 * (4.0 - 2.0) * PRICE
-        assert spent - 2 * 2.0 * PRICE == pytest.approx(told)
-        assert f"${told:.2f} an hour" in on.told
-
-
 @pytest.mark.scenario("3.6", "aurora-saturated")
 def test_what_waits_for_a_reboot_is_told() -> None:
     """Aurora derives parameters from the maximum, and applies them when somebody reboots: nobody of us does."""

@@ -365,13 +365,8 @@ def _revisions(params: Params, account: Account) -> Pairs:
         yield "ecs:DescribeServiceRevisions", account.arn("ecs", f"service/{cluster}/{service}"), ()
 
 
-def _limits(params: Params, account: Account) -> Pairs:
-    """
-    The limits of a service or a table: whoever sets them must be allowed to set the number itself.
-
-    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/auto-scaling-IAM.html,
-    https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_id-based-policy-examples.html
-    """
+def _of_scaled(action: str, params: Params, account: Account) -> tuple[str, str, Any]:
+    """What is done to a scalable target: its ARN, which its name does not say, and what a policy may ask of it."""
     resource, namespace, dimension = params["ResourceId"], params["ServiceNamespace"], params["ScalableDimension"]
     known = {"ecs": resource, "dynamodb": f"{resource} {dimension}"}.get(namespace, "")
     if known not in account.scalable:
@@ -380,10 +375,37 @@ def _limits(params: Params, account: Account) -> Pairs:
         ("application-autoscaling:scalable-dimension", dimension),
         ("application-autoscaling:service-namespace", namespace),
     )
-    yield "application-autoscaling:RegisterScalableTarget", account.scalable[known], said
+    return f"application-autoscaling:{action}", account.scalable[known], said
+
+
+def _limits(params: Params, account: Account) -> Pairs:
+    """
+    The limits of a service or a table: whoever sets them must be allowed to set the number itself.
+
+    Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/auto-scaling-IAM.html,
+    https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_id-based-policy-examples.html
+    """
+    yield _of_scaled("RegisterScalableTarget", params, account)
+    resource, namespace = params["ResourceId"], params["ServiceNamespace"]
     names = {"ecs": ("DescribeServices", "UpdateService"), "dynamodb": ("DescribeTable", "UpdateTable")}[namespace]
     for name in names:
         yield f"{namespace}:{name}", account.arn(namespace, resource.partition("/index/")[0]), ()
+
+
+def _followed(action: str, *alarms: str) -> Rule:
+    """
+    A policy of target tracking: whoever makes or ends one must be allowed to do so with its alarms, and to see all.
+
+    Source: https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_permission_validation.html
+    """
+
+    def rule(params: Params, account: Account) -> Pairs:
+        yield _of_scaled(action, params, account)
+        yield "cloudwatch:DescribeAlarms", "*", ()
+        for name in alarms:
+            yield f"cloudwatch:{name}", account.arn("cloudwatch", f"alarm:TargetTracking-{params['ResourceId']}-*"), ()
+
+    return rule
 
 
 def _described_table(name: str) -> Rule:
@@ -463,6 +485,8 @@ OPERATIONS: Mapping[str, Rule] = {
     "acm.ListTagsForCertificate": _plain("acm:ListTagsForCertificate", lambda params, _: str(params["CertificateArn"])),
     "application-autoscaling.DescribeScalableTargets": _plain("application-autoscaling:DescribeScalableTargets"),
     "application-autoscaling.DescribeScalingPolicies": _plain("application-autoscaling:DescribeScalingPolicies"),
+    "application-autoscaling.DeregisterScalableTarget": _followed("DeregisterScalableTarget", "DeleteAlarms"),
+    "application-autoscaling.PutScalingPolicy": _followed("PutScalingPolicy", "DeleteAlarms", "PutMetricAlarm"),
     "application-autoscaling.RegisterScalableTarget": _limits,
     "appsync.CreateApiCache": _plain("appsync:CreateApiCache"),
     "appsync.DeleteApiCache": _plain("appsync:DeleteApiCache"),

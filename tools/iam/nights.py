@@ -305,6 +305,7 @@ def nights() -> tuple[Night, ...]:
                 _play_graphql(),
                 _play_events(),
                 _play_tables(),
+                _play_scaling(),
                 _play_concurrency(),
                 _play_alias(),
                 _play_ready(),
@@ -596,6 +597,40 @@ def _play_tables() -> Night:
             return recorded("tables", stage, steps, words=words, scalable=limited)
 
 
+def _play_scaling() -> Night:
+    """A table and its index are to be scaled; of each the last policy is refused, and all of it is taken back."""
+    with World(NIGHT, thin=True) as world:
+        system, tables = DocumentManagement(world), HotAggregates(world)
+        tables.has_lacked(60, 20, way="Read")
+        tables.has_lacked(60, 20, index=BY_PLACE)
+        toml = table_configuration(tables, settings=_TABLES[2:], table="dynamodb-autoscaling-missing")
+        with Deployment(world, toml) as nightshift:
+            nightshift.resume()
+            stage = Stage(world, system, nightshift)
+            with _noting() as steps:
+                for arn in (tables.arn, tables.index_arn):
+                    world.faults.add(Kind.DENIED, _FOLLOWS, skip=1, times=1, where=partial(_about, arn))
+                stage.until(lambda: sum(each.phase is Phase.AWAITING for each in nightshift.all) > 1)
+                for incident in nightshift.all:
+                    nightshift.answer(incident, yes=True, why="it is needed")
+                stage.until_settled()
+        parts = {f"table/{tables.name}": "table", f"table/{tables.name}/index/{BY_PLACE}": "index"}
+        dimensions = [
+            f"{resource} dynamodb:{kind}:{way}CapacityUnits"
+            for resource, kind in parts.items()
+            for way in ("Read", "Write")
+        ]
+        gone = world.arn("application-autoscaling", "scalable-target/0dd5gone")
+        words = {tables.name: "TARGET", BY_PLACE: "INDEX", "0dd5gone": "SCALABLE"}
+        return recorded("scaling", stage, steps, words=words, scalable=dict.fromkeys(dimensions, gone))
+
+
+def _about(arn: str, call: Call) -> bool:
+    """Whether a call is about what autoscaling calls by the end of that ARN."""
+    return str(call.params["ResourceId"]) == arn.rpartition(":")[2]
+
+
+_FOLLOWS = "application-autoscaling.PutScalingPolicy"
 _SETS_LIMITS = "application-autoscaling.RegisterScalableTarget"
 
 

@@ -95,6 +95,7 @@ def test_the_declared_actions_are_the_ones_used(cloud: Cloud) -> None:
     cloud.answers["DescribeRule"] = lambda _: {"Name": "a"}
     cloud.answers["DescribeStateMachine"] = lambda _: {"type": "STANDARD"}
     cloud.answers["DescribeTable"] = lambda _: {"Table": {"TableName": "a"}}
+    cloud.answers["DescribeScalableTargets"] = lambda _: {"ScalableTargets": []}
     cloud.answers["ListExecutions"] = lambda _: {"executions": []}
     cloud.answers["DescribeSecret"] = lambda _: {}
     cloud.answers["ListSecretVersionIds"] = lambda _: {"Versions": []}

@@ -70,3 +70,40 @@ def test_names_that_are_none(resource: str) -> None:
     """Said, and not guessed."""
     with pytest.raises(ValueError, match="not a table"):
         split_table_arn(Arn("aws", "dynamodb", REGION, ACCOUNT, resource))
+
+
+# -- what scales it ----------------------------------------------------------------------------------------------------
+
+
+def scaling(arn: Arn) -> ResourceRead:
+    """A query for what autoscaling has been told."""
+    return ResourceRead("dynamodb.scaling", str(arn))
+
+
+def limits(arn: Arn, way: str, kind: str = "table") -> dict[str, Any]:
+    """A scalable target, as AWS tells it."""
+    said = {"ResourceId": arn.resource, "ScalableDimension": f"dynamodb:{kind}:{way}CapacityUnits", "RoleARN": "r"}
+    return {**said, "MinCapacity": 5, "MaxCapacity": 50}
+
+
+def test_what_scales_many_tables_is_one_call_for_twenty(cloud: Cloud) -> None:
+    """Each gets its own; nothing where nobody scales it."""
+    tables = [Arn("aws", "dynamodb", REGION, ACCOUNT, f"table/t{number:02}") for number in range(21)]
+    index = Arn("aws", "dynamodb", REGION, ACCOUNT, "table/t00/index/place")
+    there = [limits(tables[0], "Read"), limits(index, "Write", "index")]
+    cloud.answers["DescribeScalableTargets"] = lambda params: {
+        "ScalableTargets": [each for each in there if each["ResourceId"] in params["ResourceIds"]]
+    }
+    found = gather(cloud.aws(), [scaling(each) for each in (*tables, index)], now=NOW)
+    own = {"MinCapacity": 5, "MaxCapacity": 50}
+    assert found.resource(scaling(tables[0])) == {"dynamodb:table:ReadCapacityUnits": own}
+    assert found.resource(scaling(index)) == {"dynamodb:index:WriteCapacityUnits": own}
+    assert found.resource(scaling(tables[20])) == {}
+    assert cloud.count == {"DescribeScalableTargets": 2}
+
+
+def test_half_an_answer_about_what_scales_it_is_none(cloud: Cloud) -> None:
+    """That nothing scales it must not be said of a page that is missing; nor of what is no table."""
+    cloud.answers["DescribeScalableTargets"] = lambda _: {"ScalableTargets": [], "NextToken": "more"}
+    found = gather(cloud.aws(), [scaling(TABLE), scaling(STREAM)], now=NOW)
+    assert [isinstance(found.resource(scaling(arn)), Unread) for arn in (TABLE, STREAM)] == [True, True]

@@ -75,6 +75,7 @@ _MISSING = frozenset(
         "NoSuchKey",
         "NotFound",
         "NotFoundException",
+        "ObjectNotFoundException",
         "QueueDoesNotExist",
         "RepositoryNotFoundException",
         "ResourceNotFoundException",

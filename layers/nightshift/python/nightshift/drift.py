@@ -25,6 +25,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
             "ScheduledScalingSuspended",
         )
     },
+    "application-autoscaling:PutScalingPolicy": {"TargetValue": "TargetValue"},
     "dynamodb:UpdateTable": {name: name for name in ("ReadCapacityUnits", "WriteCapacityUnits")},
     "ecs:StopServiceDeployment": {"task_definition": "taskDefinition"},
     "ecs:UpdateService": {"desiredCount": "desiredCount", "task_definition": "taskDefinition"},
@@ -41,6 +42,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
 """by action: the properties that somebody declares, as a call's ``before`` calls them, and as its parameters do"""
 UNDECLARED = frozenset(
     {
+        "application-autoscaling:DeregisterScalableTarget",
         "appsync:CreateApiCache",
         "appsync:DeleteApiCache",
         "cloudformation:ContinueUpdateRollback",
@@ -68,8 +70,8 @@ UNDECLARED = frozenset(
     }
 )
 """
-Tasks, messages, objects, runs and backups, a cache or ready instances where there were none, and what is only read
-under a write role: nobody declares these.
+Tasks, messages, objects, runs and backups, a cache or ready instances where there were none, limits that we take back,
+and what is only read under a write role: nobody declares these.
 """
 _ALWAYS: Mapping[str, Mapping[str, str]] = {
     "ecs:StopServiceDeployment": {"taskDefinition": "the one that ran before"},

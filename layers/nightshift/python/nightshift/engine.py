@@ -1486,7 +1486,7 @@ def _next_look(now: datetime, until: datetime) -> datetime:
 
 
 def _parts(target: Target) -> tuple[str, ...]:
-    """What belongs to a service under names of AWS's making (tasks, deployments), to a bucket, machine or cluster."""
+    """What belongs to a target under names that AWS gives, or that it is known to have by the configuration."""
     arn = target.arn
     if target.triggers is not None:
         backup = (f"{target.backup.bucket}/{target.backup.prefix}*",) if target.backup is not None else ()
@@ -1499,6 +1499,8 @@ def _parts(target: Target) -> tuple[str, ...]:
         return (str(replace(arn, resource=f"execution:{arn.name}:*")),)
     if arn.kind == "rds:cluster":
         return (str(replace(arn, resource="cluster-snapshot:nightshift-*")),)
+    if arn.kind == "dynamodb:table":  # the alarms by which it is scaled
+        return (str(replace(arn, service="cloudwatch", resource=f"alarm:TargetTracking-{arn.resource}-*")),)
     return (f"{arn}:{target.provisioned.alias}",) if target.provisioned is not None else ()
 
 

@@ -472,8 +472,8 @@ def _outside(calls: Iterable[Call], bounds: tuple[str, ...]) -> list[str]:
     """What calls would touch that is not within bounds: what they name, then what they would have AWS touch for us."""
     calls = tuple(calls)
     named = {_touched(call) for call in calls}
-    # the key of a queue is the queue's own: its role names the queue it serves
-    granted = {arn for call in calls for action, arn in call.grants if not action.startswith("kms:")}
+    # the key of a queue is the queue's own: its role names the queue it serves; and to describe alarms touches none
+    granted = {arn for call in calls for action, arn in call.grants if not action.startswith(_ELSEWHERE)}
     return [arn for arns in (named, granted) for arn in sorted(arns) if not _within(arn, bounds)]
 
 
@@ -481,8 +481,9 @@ def _touched(call: Call) -> str:
     """
     What a call changes, as the configuration would name it: what IAM checks, except for the limits of autoscaling.
 
-    A scalable target has a name of AWS's making, which says nothing. What it scales stands in the call's parameters,
-    and is what must be within bounds; in the account and Region of the scalable target, and nowhere else.
+    A scalable target has a name of AWS's making, which says nothing, and none before it is made. What it scales stands
+    in the call's parameters, and is what must be within bounds; in the account and Region of the scalable target, and
+    nowhere else.
 
     Of a call for which IAM knows no resource, what the parameters name is looked at here: nobody does afterwards.
     """
@@ -490,16 +491,19 @@ def _touched(call: Call) -> str:
         return f"{call.resource.rpartition('/')[0]}/{call.params.get('apiId')}"
     found = _SCALABLE.fullmatch(call.resource)
     namespace = call.params.get("ServiceNamespace")
-    if found is None or namespace not in _SCALED:
+    nameless = call.resource.endswith("/*")
+    if found is None or namespace not in _SCALED or (nameless and namespace != _NAMELESS):
         return call.resource
     return f"arn:{found['partition']}:{namespace}:{found['place']}:{call.params.get('ResourceId')}"
 
 
+_ELSEWHERE = ("kms:", "cloudwatch:DescribeAlarms")
+_NAMELESS = "dynamodb"  # of which we have something scaled that was not before
 _SCALED = ("ecs", "dynamodb")  # which the ARNs of what they scale call the same
 
 
 _SCALABLE = re.compile(
-    r"arn:(?P<partition>aws[a-z-]*):application-autoscaling:(?P<place>[a-z0-9-]+:\d{12}):scalable-target/[A-Za-z0-9]+",
+    r"arn:(?P<partition>aws[a-z-]*):application-autoscaling:(?P<place>[a-z0-9-]+:\d{12}):scalable-target/(?:[A-Za-z0-9]+|\*)",
     re.ASCII,
 )
 

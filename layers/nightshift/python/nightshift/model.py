@@ -425,6 +425,7 @@ class ResourceRead:
     ``states.machine`` = a state machine with its newest executions, ``events.rule`` = DescribeRule,
     ``s3.hours`` = of which of the last hours there are objects, by their keys, which are part of the ARN,
     ``dynamodb.table`` = DescribeTable, of an index with ``Index``;
+    ``dynamodb.scaling`` = the limits that autoscaling has been told for it, by scalable dimension;
     ``secretsmanager.secret``, ``cloudformation.stack`` and ``acm.certificate`` = how each is described, without values;
     ``dynamodb.locks`` = who holds the locks that are part of the ARN,
     ``rds.cluster`` = DescribeDBClusters, ``es.domain`` = DescribeDomain;

@@ -14,6 +14,7 @@ from nightshift.remediations.backup_on_demand import BackupOnDemand
 from nightshift.remediations.backup_stale import BackupStale
 from nightshift.remediations.certificate_expiring import CertificateExpiring
 from nightshift.remediations.database_backup_stale import DatabaseBackupStale
+from nightshift.remediations.dynamodb_autoscaling_missing import DynamodbAutoscalingMissing
 from nightshift.remediations.dynamodb_throttled import DynamodbThrottled
 from nightshift.remediations.ecs_capacity_short import EcsCapacityShort
 from nightshift.remediations.ecs_deployment_bad import EcsDeploymentBad
@@ -59,6 +60,7 @@ REMEDIATIONS: tuple[type[Remediation], ...] = (
     AuroraSaturated,  # what waits for its database is not short of tasks
     EcsCapacityShort,  # more tasks of what hangs or leaks are no cure
     DynamodbThrottled,  # what waits for a table is slow, too
+    DynamodbAutoscalingMissing,  # waits while it throttles: that is the one before
     EcsLatencyHigh,  # what none of those explains: a leak is restarted once, anything else is for people
     EcsErrorsHigh,  # and this is only told
     LambdaThrottled,  # messages of which a function's calls are turned away come back, and die

@@ -55,7 +55,7 @@ from nightshift.signals.pipelines import pipeline_pieces
 from nightshift.signals.queues import attribute_pieces, exists_pieces
 from nightshift.signals.rules import rule_pieces
 from nightshift.signals.services import service_pieces
-from nightshift.signals.tables import table_pieces
+from nightshift.signals.tables import scaling_pieces, table_pieces
 from nightshift.signals.triggers import trigger_pieces
 from nightshift.signals.upkeep import (
     bucket_pieces,
@@ -157,6 +157,7 @@ KINDS: Mapping[str, Kind] = {
     "s3.runs": Kind("s3:bucket", ("s3:ListBucket",), backup_pieces, timed=True),
     "s3.triggers": Kind("s3:bucket", ("s3:ListBucket",), trigger_pieces),
     "dynamodb.table": Kind("dynamodb:table", ("dynamodb:DescribeTable",), table_pieces),
+    "dynamodb.scaling": Kind("dynamodb:table", ("application-autoscaling:DescribeScalableTargets",), scaling_pieces),
     "secretsmanager.secret": Kind(
         "secretsmanager:secret", ("secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds"), secret_pieces
     ),

@@ -5,7 +5,11 @@ Tables of DynamoDB: their status, how their capacity is billed, and how much of 
 its table's, with the index itself as ``Index``. None where there is no such table, or no such index of it. AWS has no
 batch for it: a call a table, however many of its indexes are asked for.
 
-Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeTable.html
+``dynamodb.scaling`` is what Application Auto Scaling has been told about a table's or an index's capacity: its limits
+by scalable dimension; nothing where nobody has it scaled.
+
+Source: https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_DescribeTable.html,
+https://docs.aws.amazon.com/autoscaling/application/APIReference/API_DescribeScalableTargets.html
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from nightshift.signals.names import split_table_arn
 if TYPE_CHECKING:
     from nightshift.aws import Aws
 
-__all__ = ["table_pieces"]
+__all__ = ["scaling_pieces", "table_pieces"]
 
 Located: TypeAlias = Mapping[ResourceRead, Arn]
 
@@ -42,6 +46,8 @@ _KEPT = (
     "Replicas",
 )
 _OF_INDEX = ("IndexName", "IndexStatus", "ProvisionedThroughput")
+_OF_LIMITS = ("MinCapacity", "MaxCapacity")
+_TOGETHER = 20  # of which each has two limits at most: together fewer than the fifty that an answer holds
 
 
 def table_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
@@ -56,6 +62,37 @@ def table_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
             tables[table][read] = index
     for table, indexes in tables.items():
         yield Piece(tuple(indexes), partial(_table, aws, table, indexes))
+
+
+def scaling_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
+    """One piece for every twenty tables and indexes."""
+    asked: list[tuple[ResourceRead, Arn]] = []
+    for read, arn in reads.items():
+        try:
+            split_table_arn(arn)
+        except ValueError as error:
+            yield Piece((read,), partial(_unread, read, str(error)))
+        else:
+            asked.append((read, arn))
+    for start in range(0, len(asked), _TOGETHER):
+        part = dict(asked[start : start + _TOGETHER])
+        yield Piece(tuple(part), partial(_scaling, aws, part))
+
+
+def _scaling(aws: Aws, reads: Located) -> dict[ResourceRead, Answer]:
+    """Nothing is said of an answer that is not whole."""
+    found = aws.read(
+        "application-autoscaling",
+        "DescribeScalableTargets",
+        ServiceNamespace="dynamodb",
+        ResourceIds=sorted({arn.resource for arn in reads.values()}),
+    )
+    if found.get("NextToken"):
+        return {}
+    limits: dict[str, dict[str, Any]] = defaultdict(dict)
+    for each in found["ScalableTargets"]:
+        limits[each["ResourceId"]][each["ScalableDimension"]] = _cut(each, _OF_LIMITS)
+    return {read: limits[arn.resource] for read, arn in reads.items()}
 
 
 def _unread(read: ResourceRead, reason: str) -> dict[ResourceRead, Answer]:
