@@ -102,7 +102,6 @@ WHY = {
     "lambda:UpdateAlias": "the cure: an alias points back to the version before",
     "lambda:PutFunctionConcurrency": "the cure: more of a function's calls may run at once, for a while",
     "lambda:DeleteProvisionedConcurrencyConfig": "what was kept ready is given up",
-    "lambda:GetAlias": "which version does the alias lead to, and is it being moved?",
     "lambda:GetFunctionConcurrency": "has somebody switched the consumer off?",
     "lambda:GetFunctionConfiguration": "does AWS say that the function has failed, and how long may a call take?",
     "lambda:GetPolicy": "may S3, EventBridge or SNS still call the function?",

@@ -1486,7 +1486,7 @@ def _next_look(now: datetime, until: datetime) -> datetime:
 
 
 def _parts(target: Target) -> tuple[str, ...]:
-    """What belongs to a target under names that AWS gives, or that it is known to have by the configuration."""
+    """What belongs to a target, and so may be touched with it: tasks, executions, snapshots, alarms, an alias."""
     arn = target.arn
     if target.triggers is not None:
         backup = (f"{target.backup.bucket}/{target.backup.prefix}*",) if target.backup is not None else ()
