@@ -1093,10 +1093,10 @@ def _takes_back(case: Case, call: Call) -> bool:
         return _resource(call) in lent and call.params["Attributes"].get("VisibilityTimeout") != LENT
     before = [each for each in case.by_incident[call.principal.name] if each.number < call.number]
     if call.name in {_UPDATES, _RESERVES}:
-        wanted = _units(call)
+        units = _units(call)
         theirs = {human.value for human in case.played.stage.humans if human.subject == _resource(call)}
-        less = any(each.name == call.name and _units(each) > wanted for each in before)
-        return wanted == (WRITES if call.name == _UPDATES else RESERVED) or (wanted in theirs and less)
+        less = any(each.name == call.name and _units(each) > units for each in before)
+        return units == (WRITES if call.name == _UPDATES else RESERVED) or (units in theirs and less)
     if "SuspendedState" in call.params:  # it comes with the stop, which is what counts
         return True
     wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))

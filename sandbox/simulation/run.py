@@ -1002,9 +1002,9 @@ def _api_busy(stage: Stage, scene: Scene) -> None:
 
 
 def _cache_changed(stage: Stage, scene: Scene) -> None:
-    """A person changes an API's cache, if it has one: it is theirs from then on."""
+    """A person changes an API's cache, if it has one that works: it is theirs from then on."""
     system = stage.graphs[scene.which % len(stage.graphs)]
-    if system.cache is not None:
+    if system.cache is not None and system.cache.status == "AVAILABLE":
         stage.note("cache", system.arn)
         system.change_cache(ttl=60)
 
