@@ -531,10 +531,14 @@ def _overlaps(case: Case, target: str, incidents: list[Incident]) -> Iterator[st
 
 
 def _too_soon(case: Case, target: str, incidents: list[Incident]) -> Iterator[str]:
-    policy = case.played.stage.nightshift.policy
-    cooldown = policy.remediations[incidents[0].remediation].cooldown
-    starts = sorted(attempt.started_at for incident in incidents for attempt in incident.attempts)
-    for before, after in pairwise(starts):
+    """What was applied first says for how long: a service may be restarted as soon as people are done with it."""
+    rules = case.played.stage.nightshift.policy.remediations
+    starts = sorted(
+        (attempt.started_at, rules[incident.remediation].cooldown)
+        for incident in incidents
+        for attempt in incident.attempts
+    )
+    for (before, cooldown), (after, _) in pairwise(starts):
         if after - before < cooldown - case.skew:
             yield f"{target}: applied at {before:%H:%M:%S} and {after:%H:%M:%S}; the cooldown is {cooldown}"
 
