@@ -1442,7 +1442,10 @@ def _look(stage: Stage) -> None:
     for machine in stage.machines:
         found[machine.arn] = not machine.left
     if stage.lambdas is not None:
-        found |= {stage.lambdas.arn(each.name): stage.lambdas.well(each) for each in stage.lambdas.all.values()}
+        found |= {
+            stage.lambdas.arn(each.name): each.reserved == 0 or stage.lambdas.well(each)  # stopped on purpose is well
+            for each in stage.lambdas.all.values()
+        }
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
