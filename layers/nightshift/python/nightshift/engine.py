@@ -99,6 +99,8 @@ _PEERS = 20
 _CONTROLS = 5
 """of them that are watched beside one that is treated"""
 _TRIES = "give_back_tries"
+_OVER = "over"
+"""among the notices of an incident: that it is over is about to be told"""
 _LEFT_OUT = "; what was lent is still OUT and must be taken back by hand"
 
 
@@ -333,10 +335,12 @@ class Engine:
         if claim.claims > DEATHS:  # every try to tell of it has died; its end was told
             again = None
         elif again is not None and incident.remediation == loans.NAME and self._is_back(incident):
-            incident, events = self._resolved(incident, "what was lent is back")
+            incident, events = self._resolved(claim, "what was lent is back")
             again = None
-        elif again is not None and incident.verdict is not Verdict.BROKEN and self._is_healthy(incident):
-            incident, events = self._resolved(incident, "healthy again")
+        elif again is not None and (
+            _OVER in incident.notices or (incident.verdict is not Verdict.BROKEN and self._is_healthy(incident))
+        ):
+            incident, events = self._resolved(claim, "healthy again")
             again = None
         else:
             turn = next_turn(incident, self.policy)
@@ -352,11 +356,20 @@ class Engine:
         turn, update = next_turn(incident, self.policy), self._next_update_at(incident)
         return min((at for at in (turn.at if turn else None, update) if at is not None), default=None)
 
-    def _resolved(self, incident: Incident, what: str) -> tuple[Incident, tuple[Event, ...]]:
-        """It is over: those who were promised updates are told so, nobody else is called."""
+    def _resolved(self, claim: Claim, what: str) -> tuple[Incident, tuple[Event, ...]]:
+        """
+        It is over: those who were promised updates are told so, nobody else is called.
+
+        That it is over is written down first: who was told so hears no more, though it be sick again when a tick that
+        died is made up for.
+        """
+        incident = claim.incident
         said = Event(self._clock(), "healed", f"{what}: nobody else is told")
         if self._next_update_at(incident) is None:
             return incident, (said,)
+        if _OVER not in incident.notices:
+            incident = replace(incident, notices=(*incident.notices, _OVER))
+            self._incidents.checkpoint(claim, incident)
         timeline = self._incidents.events(incident.id)
         notice = resolved_notice(incident, context=self._context(incident), events=timeline)
         self._notify(notice)
