@@ -25,16 +25,19 @@ from nightshift import (
     guardrails,
     incidents,
     letters,
+    loans,
     notify,
     pipelines,
     retelling,
     sweep,
+    upkeep,
 )
 from nightshift.errors import Ambiguous, AwsError, NightshiftError, Rejected, Stopped
 from nightshift.model import Healthy, Outcome, Phase, SwitchState, Unknown, Verdict
 from nightshift.remediations import REMEDIATIONS, pipeline_backlog, s3_trigger_stuck
 from nightshift.remediations.execution_failed import ExecutionFailed
 from nightshift.remediations.s3_trigger_stuck import S3TriggerStuck
+from nightshift.remediations.stack_stuck import StackStuck
 from nightshift.retelling import marker
 
 from sandbox.simulation import loan
@@ -560,3 +563,32 @@ def _failed_loan_stays_out() -> Iterator[AbstractContextManager[Any]]:
         return original(self, case, incident)
 
     yield patch.object(engine.Engine, "_take_back", take_back)
+
+
+@_bug("an end that leaves what was lent out calls people, and so does what is out", "ended and told")
+def _called_twice() -> Iterator[AbstractContextManager[Any]]:
+    yield patch.object(loans, "ends_out", lambda loan: False)
+    original = loans.not_back
+
+    def not_back(before: Any, after: Any, events: Any) -> str:
+        return after.why if after.decided and after.lent else original(before, after, events)
+
+    yield patch.object(loans, "not_back", not_back)
+
+
+# -- what is told again ------------------------------------------------------------------------------------------------
+
+
+@_bug("which update was told is not kept", "updates paced")
+def _update_forgotten() -> Iterator[AbstractContextManager[Any]]:
+    yield patch.object(
+        engine,
+        "updated",
+        lambda incident, update: dataclasses.replace(incident, notices=(*incident.notices, "update:")),
+    )
+
+
+@_bug("what people keep up is looked at once a month", "upkeep noticed")
+def _seldom_looked_at() -> Iterator[AbstractContextManager[Any]]:
+    for remediation in (upkeep.Upkeep, StackStuck):
+        yield patch.object(remediation, "turn", timedelta(days=30))

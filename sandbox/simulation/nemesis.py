@@ -38,6 +38,7 @@ LATE_MS = 40_000
 """how much later a request may take effect whose caller has given up"""
 _STALE = {
     "cloudformation.DescribeStacks",
+    "dynamodb.DescribeTable",
     "ecs.DescribeServices",
     "ecs.ListServiceDeployments",
     "ecs.ListTasks",

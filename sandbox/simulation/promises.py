@@ -14,7 +14,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -29,6 +29,7 @@ from nightshift.stacks import ROLLBACK_FAILED
 
 from sandbox.clock import from_ms, to_ms
 from sandbox.ledger import fingerprint
+from sandbox.mailbox import Mail
 from sandbox.seam import Call
 from sandbox.simulation.hub import Running
 from sandbox.simulation.loan import LENT, ORIGINAL
@@ -71,6 +72,11 @@ _LOOKED, _JUST_NOW = timedelta(minutes=8), timedelta(seconds=30)
 """how long before its verdict an incident may have looked last, and how often we look ourselves"""
 _REACH = timedelta(minutes=6)
 """from the intent of a call to the look that finds out what became of it: a dead tick's lease, and then some"""
+_NEVER = datetime.max.replace(tzinfo=UTC) - timedelta(days=1)
+_NEGLECTED = timedelta(minutes=150)
+"""after which somebody knows what people have neglected: an hour until it counts, an hour until it is looked at"""
+_AGAIN = timedelta(minutes=2)
+"""within which a publication whose answer was lost is repeated, or lands late"""
 _EXPECTED = {"Crash", "Fenced", "StoreUnavailable", "Unsent"}
 """what a tick or a sweep may end with: it is taken up again"""
 _LIMITS = "application-autoscaling.RegisterScalableTarget"
@@ -81,13 +87,14 @@ _RANGES = "rds.ModifyDBCluster"
 _SNAPSHOTS = "rds.CreateDBClusterSnapshot"
 _RESERVES = "lambda.PutFunctionConcurrency"
 _KEEPS, _LETS_GO = "lambda.PutProvisionedConcurrencyConfig", "lambda.DeleteProvisionedConcurrencyConfig"
+_UPDATES = "dynamodb.UpdateTable"
 _ONCE = {
     _CONTINUES,
     _RANGES,
     "ecs.UpdateService",
     "events.EnableRule",
     "appsync.CreateApiCache",
-    "dynamodb.UpdateTable",
+    _UPDATES,
     "ecs.StopTask",
     "ecs.StopServiceDeployment",
     "sqs.SetQueueAttributes",
@@ -162,6 +169,15 @@ class Case:
         """The timelines, by incident."""
         incidents = self.played.stage.nightshift.incidents
         return {id_: incidents.events(id_) for id_ in self.incidents}
+
+    @cached_property
+    def mail(self) -> dict[str, list[Mail]]:
+        """What people were told, by the incident that it is about."""
+        found: dict[str, list[Mail]] = defaultdict(list)
+        for mail in self.played.stage.world.mail:
+            if about := _ABOUT.search(mail.text):
+                found[about[1]].append(mail)
+        return found
 
     @cached_property
     def invocations(self) -> dict[int, Running]:
@@ -583,10 +599,14 @@ def _overlaps(case: Case, target: str, incidents: list[Incident]) -> Iterator[st
 
 
 def _too_soon(case: Case, target: str, incidents: list[Incident]) -> Iterator[str]:
-    policy = case.played.stage.nightshift.policy
-    cooldown = policy.remediations[incidents[0].remediation].cooldown
-    starts = sorted(attempt.started_at for incident in incidents for attempt in incident.attempts)
-    for before, after in pairwise(starts):
+    """What was applied first says for how long: a service may be restarted as soon as people are done with it."""
+    rules = case.played.stage.nightshift.policy.remediations
+    starts = sorted(
+        (attempt.started_at, rules[incident.remediation].cooldown)
+        for incident in incidents
+        for attempt in incident.attempts
+    )
+    for (before, cooldown), (after, _) in pairwise(starts):
         if after - before < cooldown - case.skew:
             yield f"{target}: applied at {before:%H:%M:%S} and {after:%H:%M:%S}; the cooldown is {cooldown}"
 
@@ -621,13 +641,23 @@ def within_budget(case: Case) -> Iterator[str]:
 
 
 def ended_and_told(case: Case) -> Iterator[str]:
-    """Every incident ends, in time, with a verdict, and the mail about its end says that verdict and no other."""
+    """
+    Every incident ends, in time, with a verdict, and the mail about its end says that verdict and no other.
+
+    A loan that is not back, and whose own incident has ended so, is told in the mail about that, and in no other.
+    """
     played = case.played
     for id_ in played.open_at_end:
         incident = case.incidents[id_]
         yield f"{id_} ({incident.remediation}) was still {incident.phase.value} half an hour after the last fault"
     told = _told(played)
     for incident in played.incidents:
+        if incident.remediation == loans.NAME:
+            loan = case.incidents.get(str(incident.scratch["loan"]))
+            if incident.id not in told:
+                told |= {incident.id: _told_with(case, incident, told)}
+            elif loan and loan.lent and (incident.closed_at or loan.deadline) > (loan.closed_at or _NEVER) + case.skew:
+                yield f"{loan.id} ended with what it lent out, and {incident.id} called people for that once more"
         if incident.open:
             yield f"{incident.id} ({incident.remediation}) is {incident.phase.value} at the very end"
             continue
@@ -639,6 +669,14 @@ def ended_and_told(case: Case) -> Iterator[str]:
             yield f"{incident.id} ended as {incident.verdict.value}; people were told {sorted(words) or 'nothing'}"
         if any(attempt.verdict is None for attempt in incident.attempts):
             yield f"{incident.id} ended as {incident.verdict.value} with an attempt that has no verdict"
+
+
+def _told_with(case: Case, own: Incident, told: Mapping[str, set[str]]) -> set[str]:
+    """What people were told of a loan that is not back by the end of that loan, where its report names it."""
+    loan = str(own.scratch["loan"])
+    ends = [mail for mail in case.mail.get(loan, ()) if mail.attributes.get("transition") == "closed"]
+    named = bool(ends) and all(own.id in mail.text for mail in ends)
+    return {Verdict.ESCALATED.value.upper()} if named and told.get(loan) else set()
 
 
 def _told(played: Played) -> dict[str, set[str]]:
@@ -740,6 +778,15 @@ def sickness_noticed(case: Case) -> Iterator[str]:
     yield from _work_unnoticed(stage, known)
 
 
+def upkeep_noticed(case: Case) -> Iterator[str]:
+    """What people keep up was in a bad way for hours: they were told."""
+    known = {incident.target for incident in case.played.incidents}
+    for human in case.played.stage.humans:
+        lasted = timedelta(milliseconds=(human.until_ms or 0) - human.at_ms)
+        if human.what == "neglect" and lasted > _NEGLECTED and human.subject not in known:
+            yield f"{human.subject} was neglected for {lasted}, and nobody was ever told"
+
+
 def _work_unnoticed(stage: Stage, known: set[str]) -> Iterator[str]:
     """The same of files, executions and stacks."""
     for pipeline in stage.pipelines:
@@ -757,6 +804,34 @@ def _work_unnoticed(stage: Stage, known: set[str]) -> Iterator[str]:
     for machine in stage.machines:
         if machine.left and machine.arn not in known:
             yield f"{len(machine.left)} executions of {machine.arn} have failed, and nobody was ever told"
+
+
+def updates_paced(case: Case) -> Iterator[str]:
+    """
+    While a person is waited for, people hear once in each span since then at most, and not once it is over.
+
+    What was published twice within a minute or two is told once: SNS may take what it does not answer to.
+    """
+    for incident in case.played.incidents:
+        every = case.played.stage.nightshift.policy.update_every(incident.severity)
+        mails = case.mail.get(incident.id, ())
+        over = min((each.at for each in mails if each.attributes.get("transition") == "resolved"), default=None)
+        told: dict[tuple[bool, int], datetime] = {}
+        for mail in (each for each in mails if each.attributes.get("transition") == "update"):
+            ended = incident.closed_at is not None and mail.at >= incident.closed_at - case.skew
+            since = incident.closed_at if ended else incident.approval.asked_at if incident.approval else None
+            number, at = (
+                int(str(mail.subject).split()[1].rstrip(",")),
+                f"{incident.id} was told of at {mail.at:%H:%M:%S}",
+            )
+            if every is None or since is None:
+                yield f"{at}, and nobody asked to hear of it"
+            elif mail.at < since + number * every - case.skew:
+                yield f"{at} for the {number}. time; {every} after {since:%H:%M:%S} each is promised"
+            if mail.at > told.setdefault((ended, number), mail.at) + _AGAIN:
+                yield f"{at} as number {number}, and at {told[ended, number]:%H:%M:%S}"
+            if over is not None and mail.at > over + _AGAIN:
+                yield f"{at}, and was over at {over:%H:%M:%S}"
 
 
 # -- 4: what is lent comes back --------------------------------------------------------------------------------------
@@ -892,7 +967,11 @@ def _tables_returned(case: Case) -> Iterator[str]:
     for store in case.played.stage.stores:
         limits = [each for each in store.tables.scaled.values() if each.table is store.table]
         human = [
-            each.value for each in case.played.stage.humans if (each.what, each.subject) == ("set capacity", store.arn)
+            each.value
+            for each in case.played.stage.humans
+            if (each.what, each.subject) == ("set capacity", store.arn)
+            and not limits
+            and not _overlooked(case, each, _UPDATES)
         ]
         right, now = (human or [WRITES])[-1], limits[0].most if limits else store.capacity[1]
         told = any(each.lent and "given back" in each.why for each in case.played.incidents if each.target == store.arn)
@@ -1127,16 +1206,17 @@ def _takes_back(case: Case, call: Call) -> bool:
     if call.name == "sqs.SetQueueAttributes":
         lent = {case.played.stage.loans.arn(name) for name in case.played.stage.loans.names}
         return _resource(call) in lent and call.params["Attributes"].get("VisibilityTimeout") != LENT
-    if call.name == "dynamodb.UpdateTable":
-        return bool(call.params["ProvisionedThroughput"]["WriteCapacityUnits"] == WRITES)
-    if call.name == _RESERVES:
-        return int(call.params["ReservedConcurrentExecutions"]) == RESERVED
+    before = [each for each in case.by_incident[call.principal.name] if each.number < call.number]
+    if call.name in {_UPDATES, _RESERVES}:
+        units = _units(call)
+        theirs = {human.value for human in case.played.stage.humans if human.subject == _resource(call)}
+        less = any(each.name == call.name and _units(each) > units for each in before)
+        return units == (WRITES if call.name == _UPDATES else RESERVED) or (units in theirs and less)
     if "SuspendedState" in call.params:  # it comes with the stop, which is what counts
         return True
     wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
     if call.params.get("ServiceNamespace") == "dynamodb":
         return bool(wanted == WRITES)
-    before = [each for each in case.by_incident[call.principal.name] if each.number < call.number]
     if call.name == _RANGES:
         return any(each.name == _RANGES and _maximum(each) > _maximum(call) for each in before)
     wanted = call.params.get("desiredCount", call.params.get("MaxCapacity"))
@@ -1151,6 +1231,13 @@ def _part(call: Call) -> str:
     """Of what a write is a part that others of the same attempt are not: a new table is scaled both ways."""
     own = call.name == _FOLLOWS or call.notes.get("nameless")
     return f"{call.name} {call.params['ScalableDimension']}" if own else ""
+
+
+def _units(call: Call) -> int:
+    """How much a table, or a function, is given."""
+    if call.name == _RESERVES:
+        return int(call.params["ReservedConcurrentExecutions"])
+    return int(call.params["ProvisionedThroughput"]["WriteCapacityUnits"])
 
 
 def _maximum(call: Call) -> float:
@@ -1303,6 +1390,8 @@ PROMISES: dict[str, Callable[[Case], Iterator[str]]] = {
     "deadlines": deadlines,
     "sickness noticed": sickness_noticed,
     "tables noticed": tables_noticed,
+    "upkeep noticed": upkeep_noticed,
+    "updates paced": updates_paced,
     "loans returned": loans_returned,
     "only raised": only_raised,
     "locks released": locks_released,

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
@@ -42,7 +42,7 @@ from sandbox.simulation.environments import Environments
 from sandbox.simulation.hub import Hub
 from sandbox.simulation.loan import Loans, QueueSlow
 from sandbox.simulation.nemesis import Nemesis
-from sandbox.simulation.story import SETTLE, START, Scene, Story
+from sandbox.simulation.story import SETTLE, START, UPKEEP, Scene, Story
 from sandbox.systems.aliased_function import DENIED, IMPORT, AliasedFunction, AliasedFunctions, aliases_target
 from sandbox.systems.aurora import BACKUPS as STALE
 from sandbox.systems.aurora import NAME as SATURATED
@@ -69,6 +69,7 @@ from sandbox.systems.ready_instances import ReadyInstances, instances_target
 from sandbox.systems.search import NAME as SEARCH
 from sandbox.systems.search import DocumentSearch, search_domains, search_target
 from sandbox.systems.transient_trigger import TransientTrigger, bucket_target
+from sandbox.systems.upkeep import STATES, Certificate, UpkeepSystem
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.systems.wires import secure
 from sandbox.thin.client import half_the_backoff
@@ -104,6 +105,7 @@ ROLLBACKS = "stack-rollback-failed"
 THROTTLED = "lambda-throttled"
 ALIASES = "lambda-alias-bad"
 COLD = "lambda-cold-starts"
+_MENDED = "UPDATE_ROLLBACK_COMPLETE"
 RESERVED = 10
 """what is reserved for a function, until somebody sets another value"""
 SHORT = 80
@@ -150,6 +152,7 @@ class Systems:
     lambdas: PulseFunctions | None
     aliased: AliasedFunctions | None
     ready: ReadyInstances | None
+    upkeep: UpkeepSystem | None
 
     def whose(self, remediation: str) -> Sized:
         """Those that a remediation may look at."""
@@ -178,6 +181,7 @@ class Systems:
             THROTTLED: self.lambdas.all if self.lambdas else (),
             ALIASES: self.aliased.all if self.aliased else (),
             COLD: self.ready.all if self.ready else (),
+            **dict.fromkeys(UPKEEP, (self.upkeep,) if self.upkeep else ()),
         }
         return found.get(remediation, self.queues)
 
@@ -319,6 +323,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         databases = [AuroraDatabase(world, f"d{n}", most=MOST, account=clusters) for n in range(story.databases)]
         searches = [DocumentSearch(world, f"s{n}", account=domains) for n in range(story.searches)]
         functions = [EtlFunction(world, f"f{n}", timeout=1, destination=bool(n % 2)) for n in range(story.functions)]
+        upkeep = UpkeepSystem(world) if f"remediations.{UPKEEP[0]}" in story.settings else None
         tables = Tables(world) if story.stores else None
         stores = [HotAggregates(world, f"-s{number}", tables=tables) for number in range(story.stores)]
         stacks = [_stack(world, number) for number in range(story.stacks)]
@@ -349,6 +354,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
             lambdas=lambdas,
             aliased=_called_by_alias(world, story.aliased),
             ready=ready,
+            upkeep=upkeep,
         )
         toml = configuration(story, world, systems)
         nightshift = stack.enter_context(Deployment(world, toml, registry=REGISTRY, handlers=environments.handler))
@@ -500,7 +506,8 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     if RELEASE in story.settings:
         of_service = ["ecs-deployment-bad"]
     if MAINTENANCE in story.settings:
-        of_service = ["ecs-maintenance"]
+        stalled = "remediations.ecs-service-stalled" in story.settings
+        of_service = ["ecs-service-stalled", "ecs-maintenance"] if stalled else ["ecs-maintenance"]
     for number, system in enumerate(systems.queues):
         parts.append(f'[[systems]]\nname = "system-{number}"\n')
         if TUNING in story.settings:
@@ -540,6 +547,7 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         f'[[systems]]\nname = "ingestion-{number}"\n{schedule_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.schedules)
     ]
+    of_tables = f"remediations = {json.dumps([TABLES])}\n"
     of_events = f"remediations = {json.dumps([EVENTS])}\n"  # and not of the one that stands in for all that lend
     parts += [
         f'[[systems]]\nname = "graph-{number}"\n{graphql_target(system, mode=story.mode)}\n'
@@ -560,13 +568,15 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         for number, system in enumerate(systems.functions)
     ]
     parts += [
-        f'[[systems]]\nname = "table-{number}"\n{table_target(system, mode=story.mode, index=False)}\n'
+        f'[[systems]]\nname = "table-{number}"\n{table_target(system, mode=story.mode, more=of_tables, index=False)}\n'
         for number, system in enumerate(systems.stores)
     ]
     parts += [
         f'[[systems]]\nname = "stack-{number}"\n[[systems.targets]]\narn = "{stack.arn}"\nmode = "{story.mode}"\n'
         for number, stack in enumerate(systems.stacks)
     ]
+    if systems.upkeep is not None:
+        parts += ['[[systems]]\nname = "kept-up"\n', *_kept_up(systems.upkeep, mode=story.mode)]
     lambdas = systems.lambdas
     if lambdas is not None:
         of_lambdas = (functions_target(lambdas, name, mode=story.mode) for name in lambdas.all)
@@ -586,6 +596,27 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         for name in loans.names
     ]
     return "".join(parts)
+
+
+def _kept_up(system: UpkeepSystem, *, mode: str) -> Iterator[str]:
+    """What people keep up, as targets of a configuration."""
+    more = {system.locks: f"terraform_locks = {json.dumps(STATES)}\n"}
+    for remediation, arns in _cared_for(system).items():
+        for arn in arns:
+            yield (
+                f'[[systems.targets]]\narn = "{arn}"\nmode = "{mode}"\n{more.get(arn, "")}'
+                f"remediations = {json.dumps([remediation])}\n"
+            )
+
+
+def _cared_for(system: UpkeepSystem) -> dict[str, list[str]]:
+    return {
+        "certificate-expiring": [system.certificate.arn, system.imported.arn],
+        "secret-rotation-overdue": [system.rotated.arn, system.by_hand.arn],
+        "stack-stuck": [system.stack.arn],
+        "terraform-lock-held": [system.locks],
+        "backup-stale": [system.table.arn],
+    }
 
 
 # -- what happens ----------------------------------------------------------------------------------------------------
@@ -1026,24 +1057,26 @@ def _rule_disabled(stage: Stage, scene: Scene) -> None:
 
 def _api_busy(stage: Stage, scene: Scene) -> None:
     """
-    An API is asked for twice what its table carries, for good.
+    An API is asked for twice what its table carries.
 
-    ``numbers``: per cent of that which is asked again and again, whether AWS can make a cache, and for how many seconds
-    the table turns away what is too much (it is then given more).
+    ``numbers``: per cent of that which is asked again and again, whether AWS can make a cache, for how many seconds the
+    table turns away what is too much (it is then given more), and for how long all of this lasts, where it ends.
     """
-    repeats, cannot, throttled = scene.numbers
+    repeats, cannot, throttled, *seconds = scene.numbers
     system = stage.graphs[scene.which % len(stage.graphs)]
     system.repeats, system.cannot = repeats / 100, bool(cannot)
     system.throttles = "table" if throttled else ""
     system.busy()
+    for each in seconds:
+        _later(stage, each, partial(system.busy, 200))
     if throttled:
         _later(stage, throttled, partial(setattr, system, "carries", 1000))
 
 
 def _cache_changed(stage: Stage, scene: Scene) -> None:
-    """A person changes an API's cache, if it has one: it is theirs from then on."""
+    """A person changes an API's cache, if it has one that works: it is theirs from then on."""
     system = stage.graphs[scene.which % len(stage.graphs)]
-    if system.cache is not None:
+    if system.cache is not None and system.cache.status == "AVAILABLE":
         stage.note("cache", system.arn)
         system.change_cache(ttl=60)
 
@@ -1110,7 +1143,7 @@ def _table_scaled(stage: Stage, scene: Scene) -> None:
 def _set_capacity(stage: Stage, scene: Scene) -> None:
     """A person sets another number of writes, if the table is not being changed."""
     system = _store(stage, scene)
-    if system.table.status == "ACTIVE":
+    if system.table.status == "ACTIVE" and system.most("Write") != scene.numbers[0]:
         stage.note("set capacity", system.arn, value=scene.numbers[0])
         system.set_by_hand(system.most("Read"), scene.numbers[0])
 
@@ -1121,9 +1154,13 @@ def _table_lowered(stage: Stage, scene: Scene) -> None:
 
 
 def _calls_come_in(stage: Stage, scene: Scene) -> None:
-    """More calls of a function are asked for than are reserved for it; ``numbers``: how many a minute."""
+    """More calls of a function are asked for than are reserved for it; ``numbers``: how many a minute, for how long."""
     if stage.lambdas is not None:
-        list(stage.lambdas.all.values())[scene.which].asks = scene.numbers[0]
+        asks, *seconds = scene.numbers
+        function = list(stage.lambdas.all.values())[scene.which]
+        function.asks = asks
+        for each in seconds:
+            _later(stage, each, partial(setattr, function, "asks", 60))
 
 
 def _called_by_alias(world: World, count: int) -> AliasedFunctions | None:
@@ -1212,6 +1249,64 @@ def _kept_by_autoscaling(stage: Stage, scene: Scene) -> None:
         name = list(stage.ready.all)[scene.which]
         stage.note("keep", stage.ready.arn(name), value=stage.ready.kept(name) or 0)
         stage.ready.instances[name].scaled = True
+
+
+def _is_neglected(stage: Stage, arn: str) -> bool:
+    now = stage.ms
+    return any(each.what == "neglect" and each.subject == arn and (each.until_ms or 0) > now for each in stage.humans)
+
+
+def _neglected(stage: Stage, scene: Scene, arn: str, cause: Callable[[], object], mend: Callable[[], object]) -> None:
+    """Something that people keep up is in a bad way for so many seconds; then somebody mends it."""
+    if _is_neglected(stage, arn):
+        return
+    cause()
+    stage.note("neglect", arn, scene.numbers[0] / 60)
+    _later(stage, scene.numbers[0], mend)
+
+
+def _kept(stage: Stage) -> UpkeepSystem:
+    if stage.upkeep is None:
+        msg = "the story has nothing that people keep up"
+        raise LookupError(msg)
+    return stage.upkeep
+
+
+def _certificate_ends(stage: Stage, scene: Scene) -> None:
+    """A certificate ends in three weeks, and nobody can renew it."""
+    each = (_kept(stage).certificate, _kept(stage).imported)[scene.which]
+    _neglected(stage, scene, each.arn, lambda: _lasts(stage, each, 21, valid=False), lambda: _lasts(stage, each, 300))
+
+
+def _lasts(stage: Stage, each: Certificate, days: int, *, valid: bool = True) -> None:
+    each.valid, each.ends, each.renewal = valid, stage.world.now + timedelta(days=days), ""
+
+
+def _secret_forgotten(stage: Stage, scene: Scene) -> None:
+    """Nobody has given a secret another value for over a year."""
+    system = _kept(stage)
+    secret = system.by_hand
+    _neglected(stage, scene, secret.arn, lambda: system.neglect(secret, 400), lambda: system.rotate(secret))
+
+
+def _stack_stuck(stage: Stage, scene: Scene) -> None:
+    """A stack takes no update any more."""
+    stack = _kept(stage).stack
+    cause, mend = (partial(stage.world.stacks.set_status, stack.name, each) for each in (ROLLBACK_FAILED, _MENDED))
+    _neglected(stage, scene, stack.arn, cause, mend)
+
+
+def _state_locked(stage: Stage, scene: Scene) -> None:
+    """Somebody locks a state of Terraform's and goes."""
+    system, state = _kept(stage), STATES[scene.which]
+    _neglected(stage, scene, system.locks, partial(system.lock, state), partial(system.unlock, state))
+
+
+def _backups_stop(stage: Stage, scene: Scene) -> None:
+    """A table is not backed up any more."""
+    table = _kept(stage).table
+    cause, mend = (partial(setattr, table, "stopped", each) for each in (stage.world.now, None))
+    _neglected(stage, scene, table.arn, cause, mend)
 
 
 def _slow(stage: Stage, scene: Scene, *, curable: bool = True) -> None:
@@ -1498,7 +1593,10 @@ def _look(stage: Stage) -> None:
     for machine in stage.machines:
         found[machine.arn] = not machine.left
     if stage.lambdas is not None:
-        found |= {stage.lambdas.arn(each.name): stage.lambdas.well(each) for each in stage.lambdas.all.values()}
+        found |= {
+            stage.lambdas.arn(each.name): each.reserved == 0 or stage.lambdas.well(each)  # stopped on purpose is well
+            for each in stage.lambdas.all.values()
+        }
     if stage.aliased is not None:
         found |= {stage.aliased.arn(each.name): each.well for each in stage.aliased.all.values()}
     if stage.ready is not None:
@@ -1514,6 +1612,12 @@ def _look(stage: Stage) -> None:
     found |= {search.arn: not search.domain.red for search in stage.searches}
     found |= {bucket.arn: bucket.well for bucket in stage.uploads}
     found |= {table.arn: table.well for table in stage.guarded}
+    if stage.upkeep is not None:
+        neglected = {
+            each.subject for each in stage.humans if each.what == "neglect" and (each.until_ms or 0) > stage.ms
+        }
+        kept = (arn for arns in _cared_for(stage.upkeep).values() for arn in arns)
+        found |= {arn: arn not in neglected for arn in kept}
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
@@ -1554,7 +1658,7 @@ def _look_at_loan(stage: Stage, name: str) -> None:
 def _brake(stage: Stage, call: Call) -> None:
     """Something was put into a table: perhaps the storm brake."""
     item = call.params["Item"]
-    if item["pk"]["S"] == "BRAKE":
+    if item.get("pk") == {"S": "BRAKE"}:
         stage.braked = item["engaged"]["BOOL"]
 
 
@@ -1628,8 +1732,21 @@ def _heal_buckets(stage: Stage) -> None:
             bucket.remove(f"customers/{key}")
 
 
+def _heal_upkeep(system: UpkeepSystem, stage: Stage) -> None:
+    """What people keep up is in order."""
+    for each in (system.certificate, system.imported):
+        _lasts(stage, each, 300)
+    system.rotate(system.by_hand)
+    stage.world.stacks.set_status(system.stack.name, _MENDED)
+    system.table.stopped = None
+    for state in STATES:
+        system.unlock(state)
+
+
 def _heal_lent(stage: Stage) -> None:
     """What is lent to is asked less again; what people keep up is in order."""
+    if stage.upkeep is not None:
+        _heal_upkeep(stage.upkeep, stage)
     for each in stage.lambdas.all.values() if stage.lambdas is not None else ():
         each.asks = 60
     for function in stage.aliased.all.values() if stage.aliased is not None else ():
@@ -1640,6 +1757,7 @@ def _heal_lent(stage: Stage) -> None:
     for database in stage.databases:
         database.offer(0.6)
         database.shorten_backups(35)
+        database.cluster.pending.clear()
     for search in stage.searches:
         search.replace_nodes()
     for bucket in stage.uploads:
@@ -1687,6 +1805,11 @@ _SCENES: dict[str, Any] = {
     "set timeout": _set_timeout,
     "rollback fails": _rollback_fails,
     "failed events": _failed_events,
+    "certificate ends": _certificate_ends,
+    "secret forgotten": _secret_forgotten,
+    "stack stuck": _stack_stuck,
+    "state locked": _state_locked,
+    "backups stop": _backups_stop,
     "calls come in": _calls_come_in,
     "version bad": _version_is_bad,
     "alias moved": _alias_is_moved,

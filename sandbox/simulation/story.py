@@ -14,7 +14,7 @@ from typing import Any
 
 from sandbox.simulation.nemesis import Death, Denial, Fault, Weather
 
-__all__ = ["START", "Scene", "Story", "draw"]
+__all__ = ["START", "UPKEEP", "Scene", "Story", "draw"]
 
 START = datetime(2026, 11, 19, 1, 0, tzinfo=UTC)
 """a Thursday: no window, no freeze"""
@@ -107,6 +107,46 @@ _WORK: Mapping[str, tuple[str, str, tuple[str, ...], tuple[str, ...]]] = {
     "hours": ("hours-missing", "", ("hours lost",), ()),
 }
 """what does other work: who takes care of it, with which settings, what befalls it, and what people do"""
+_SHARED = 0.15
+"""the share of larger stories in which each of these is looked after, too"""
+_LENT: Mapping[str, tuple[str, str, tuple[str, ...], tuple[str, ...], str]] = {
+    "stores": (
+        "dynamodb-throttled",
+        'patience = "PT16M"\nlease = "PT8M"\nread_dollars_per_hour = 0.0001\nwrite_dollars_per_hour = 0.001',
+        ("table busy",),
+        ("set capacity", "table key"),
+        "dynamodb.UpdateTable",
+    ),
+    "lambdas": (
+        "lambda-throttled",
+        'patience = "PT12M"\nlease = "PT8M"',
+        ("calls come in",),
+        ("reserve by hand", "account is small"),
+        "lambda.PutFunctionConcurrency",
+    ),
+    "databases": (
+        "aurora-saturated",
+        'patience = "PT12M"\nsaturated_for = 5\nlease = "PT8M"\ncalm = "PT10M"\nacu_dollars_per_hour = 0.1',
+        ("database busy",),
+        ("database scaled by hand", "database waits"),
+        "rds.ModifyDBCluster",
+    ),
+    "graphs": (
+        "appsync-slow",
+        'patience = "PT22M"\nlease = "PT30M"\ncache_dollars_per_hour = 1',
+        ("api busy",),
+        ("cache changed",),
+        "appsync.DeleteApiCache",
+    ),
+}
+"""the same of what is lent to, and with which call, which somebody may be denied"""
+_RARELY = 'confirm = 1\nlooks = {looks}\nmax_attempts = 1\ndeadline = "PT30M"\ncooldown = "PT{cooldown}M"\n'
+_AFTERWARDS = 75
+"""minutes until all of these are closed: what was just lent is proved, kept for its lease, and given back"""
+UPKEEP = ("certificate-expiring", "secret-rotation-overdue", "stack-stuck", "terraform-lock-held", "backup-stale")
+"""what people keep up, and hear of when it is forgotten"""
+_NEGLECTED = ("certificate ends", "secret forgotten", "stack stuck", "state locked", "backups stop")
+_UPDATES = 'update_every = "PT{minutes}M"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +262,9 @@ def draw(seed: int, *, faults: bool = True, small: bool = False) -> Story:
     story, more = _profiled(Random(f"profile/{seed}"), story)
     story, told = _triggered(Random(f"triggers/{seed}"), story)
     story, worked = _worked(Random(f"work/{seed}"), story)
-    return _filled(dice, story, [*scenes, *more, *told, *worked], faults=faults)
+    story, lent = _lent(Random(f"lent/{seed}"), story, faults=faults)
+    story, kept = _kept_up(Random(f"upkeep/{seed}"), story)
+    return _filled(dice, story, [*scenes, *more, *told, *worked], faults=faults, others=(*lent, *kept))
 
 
 def _profiled(dice: Random, story: Story) -> tuple[Story, list[Scene]]:
@@ -299,6 +341,75 @@ def _of_work(dice: Random, what: str, at: int, which: int) -> Scene:
     return Scene(at, what, which, numbers.get(what, ()))
 
 
+def _lent(dice: Random, story: Story, *, faults: bool) -> tuple[Story, list[Scene]]:
+    """Tables, functions, databases, APIs that are lent to, and what befalls them. Drawn by itself, as a profile is."""
+    scenes = []
+    alone = not (story.functions or story.pipelines or story.schedules)  # else there are two accounts of functions
+    for kind, (name, own, causes, people, write) in _LENT.items():
+        count = dice.randrange(1, 4)
+        if dice.random() >= _SHARED or (kind == "lambdas" and not alone):
+            continue
+        rows = _RARELY.format(looks=dice.choice((1, 3)), cooldown=dice.choice((15, 60))) + own
+        more: dict[str, Any] = {kind: count}
+        if kind == "graphs" and story.mode == "auto":
+            more["answer"] = "as the seed has it"
+        story = replace(
+            story, settings={**story.settings, f"remediations.{name}": rows}, settle=_AFTERWARDS * 60, **more
+        )
+        if kind == "stores":
+            scenes += [Scene(5, "table scaled", which) for which in range(count) if dice.random() < 0.3]
+        for _ in range(dice.randrange(1, 2 + count * story.trouble // (40 * 60))):
+            at, which = story.warm_up + dice.randrange(0, story.trouble - 10 * 60), dice.randrange(count)
+            scenes.append(_of_lent(dice, dice.choice(causes), at, which))
+            if faults and dice.random() < 0.5:
+                scenes.append(_of_lent(dice, dice.choice(people), at + dice.randrange(60, 30 * 60), which))
+            if faults and dice.random() < 0.1:
+                begin = at + dice.randrange(0, 25 * 60)
+                story = replace(story, denials=(*story.denials, (write, begin, begin + dice.randrange(1, 10) * 60)))
+    return story, scenes
+
+
+def _of_lent(dice: Random, what: str, at: int, which: int) -> Scene:
+    """What a person sets is never what would be lent: nobody could tell whose it is (the page says so)."""
+    span = dice.randrange(8, 30) * 60
+    numbers = {
+        "table busy": (span, dice.choice((35, 45, 60))),
+        "table key": (dice.choice((0, 1)),),
+        "set capacity": (dice.choice((31, 43, 58)),),
+        "calls come in": (dice.choice((390, 390, 1200)), span),
+        "reserve by hand": (dice.choice((0, 12, 30)),),
+        "account is small": (dice.choice((160, 175, 200)),),
+        "database busy": (dice.choice((28, 28, 200)), span),
+        "database scaled by hand": (dice.choice((15, 25, 55)),),
+        "api busy": (dice.choice((90, 90, 0)), int(dice.random() < 0.2), 0, span + 10 * 60),
+    }
+    return Scene(at, what, which, numbers.get(what, ()))
+
+
+def _kept_up(dice: Random, story: Story) -> tuple[Story, list[Scene]]:
+    """People who have services stopped, what people keep up, and how often they hear of it. Drawn by itself, too."""
+    scenes = []
+    settings = dict(story.settings)
+    queues = story.documents + story.usage
+    if dice.random() < _WORKED and queues and "remediations.ecs-service-stalled" in settings:
+        settings["remediations.ecs-maintenance"] = 'patience = "PT5M"\ndeadline = "PT15M"'
+        for _ in range(dice.randrange(1, 2 + queues * story.trouble // (45 * 60))):
+            at = story.warm_up + dice.randrange(0, story.trouble - 10 * 60)
+            numbers = (dice.randrange(6, 30), dice.choice((0, 2, 6, 12)))
+            scenes.append(Scene(at, "maintenance", dice.randrange(queues), numbers))
+        scenes += [Scene(5, "autoscaled", which) for which in range(queues) if dice.random() < 0.3]
+        story = replace(story, settle=_AFTERWARDS * 60)
+    if dice.random() < _WORKED and story.trouble > TROUBLE[0] * 60:
+        settings |= {f"remediations.{name}": "confirm = 1" for name in UPKEEP}
+        for _ in range(dice.randrange(1, 4)):
+            at = story.warm_up + dice.randrange(0, story.trouble - 10 * 60)
+            scenes.append(Scene(at, dice.choice(_NEGLECTED), dice.randrange(2), (dice.randrange(30, 180) * 60,)))
+    if dice.random() < 0.5:
+        for severity in ("SEV2", "SEV3"):
+            settings[f"severities.{severity}"] = _UPDATES.format(minutes=dice.choice((5, 10, 30)))
+    return replace(story, settings=settings), scenes
+
+
 def _of_profile(dice: Random, what: str, at: int, which: int) -> Scene:
     numbers = {
         "busy": (dice.randrange(8, 25) * 60, dice.choice((90, 112, 130))),
@@ -335,14 +446,15 @@ def _small(dice: Random, seed: int, *, faults: bool) -> Story:
     return replace(story, rates={fault: min(rate * 5, 0.3) for fault, rate in story.rates.items()})
 
 
-def _filled(dice: Random, story: Story, scenes: list[Scene], *, faults: bool) -> Story:
-    """The story with its causes, and with the people and the weather that belong to them."""
+def _filled(dice: Random, story: Story, scenes: list[Scene], *, faults: bool, others: tuple[Scene, ...] = ()) -> Story:
+    """The story with its causes, and with the people and the weather that belong to them; and others with their own."""
     starts = [scene.at for scene in scenes] or [story.warm_up]
     if faults:
         scenes += _people(dice, story, starts)
         rates, denials = _faults(dice, story, starts)
         skew = dice.choice((0, 0, 2_000, 15_000))
-        story = replace(story, rates=rates, denials=denials, skew_ms=skew)
+        story = replace(story, rates=rates, denials=(*denials, *story.denials), skew_ms=skew)
+    scenes += others
     return replace(story, scenes=tuple(sorted(scenes, key=lambda scene: (scene.at, scene.what, scene.which))))
 
 

@@ -1,5 +1,6 @@
 """One incident after the other, from its first sign to its end, on an account in this process."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from nightshift.decide import Close
 from nightshift.engine import _unclear
 from nightshift.errors import Denied, Refused, StoreUnavailable, Unreadable, Unsent
 from nightshift.guardrails import Brake, _within
-from nightshift.incidents import Event
+from nightshift.incidents import Claim, Event, Incidents
 from nightshift.model import (
     Acknowledgement,
     Arn,
@@ -1048,6 +1049,63 @@ def test_what_did_not_help_and_is_needed_is_handed_over_at_once(account: Account
     assert [attempt.verdict for attempt in incident.attempts] == [Verdict.INEFFECTIVE]
     assert incident.closed_at is not None
     assert incident.closed_at < incident.opened_at + 15 * MINUTE
+
+
+def needed_and_in_vain(account: Account, **rules: Any) -> Night:
+    """A loan that did not help, and that its target runs on all the same: it has ended with what was lent left out."""
+    Kept.needed[:] = ["it runs on that"]
+    here = night(account, Kept(lease=10 * MINUTE, cures=False, max_attempts=1, patience=MINUTE), **rules)
+    here.until_closed(30)
+    return here
+
+
+def test_a_loan_that_ends_with_what_was_lent_out_is_told_once(account: Account) -> None:
+    """Its report names the incident about what is out, at the severity of that; which calls nobody for itself."""
+    here = needed_and_in_vain(account)
+    own = not_back(account, here)
+    tick_all(account, here)
+    own = not_back(account, here)
+    assert (own.verdict, own.phase) == (Verdict.ESCALATED, Phase.CLOSED)
+    assert f"told with the end of {here.incident.id}" in own.why
+    [mail] = account.mails()
+    assert mail.startswith("ESCALATED")
+    assert f"{own.id}: what was lent is not back" in mail
+    assert here.incident.severity is own.severity is Severity.SEV2
+
+
+def test_what_is_out_is_told_to_the_next_level_where_nobody_answers(account: Account) -> None:
+    """Once, for what is out; the loan's own end calls no level beside it."""
+    here = needed_and_in_vain(
+        account,
+        escalation=(Level(emails=("boss@example.com",)),),
+        severities={Severity.SEV2: SeverityTable(respond_within=30 * MINUTE)},
+    )
+    tick_all(account, here)
+    account.mails()
+    account.clock.pass_(HOUR)
+    for due, _ in account.incidents.reminders(account.clock()):
+        here.engine.tick(due)
+    [mail] = account.mails()
+    assert "for L1" in mail
+    assert not_back(account, here).id in mail
+
+
+def test_an_end_that_was_not_written_down_is_not_told_of_what_is_out(account: Account) -> None:
+    """Whoever dies before that may find a minute later that it can go back: then it is not told that it did not."""
+    Kept.needed[:] = ["it runs on that"]
+    here = night(account, Kept(lease=10 * MINUTE, cures=False, max_attempts=1, patience=MINUTE))
+    written = Incidents.checkpoint
+
+    def dies(incidents: Incidents, claim: Claim, incident: Incident, events: Sequence[Event] = ()) -> None:
+        if incident.phase is Phase.ENDING:
+            raise Crash
+        written(incidents, claim, incident, events)
+
+    with patch.object(Incidents, "checkpoint", dies), pytest.raises(Crash):
+        here.until_closed(30)
+    Kept.needed[:] = [""]
+    assert here.until_closed(30).verdict is Verdict.REVERTED
+    assert [each.remediation for each in account.incidents.recent()] == [Kept.name]
 
 
 def test_what_somebody_has_changed_since_is_not_asked_about(account: Account) -> None:

@@ -6,13 +6,14 @@ import contextlib
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from nightshift.config import Level, SeverityTable
 from nightshift.errors import Unsent
 from nightshift.escalation import MOST_UPDATES, next_update, updated
-from nightshift.incidents import Event
+from nightshift.incidents import Event, Incidents
 from nightshift.model import Acknowledgement, Approval, Incident, Mode, Phase, Severity, SwitchState, Verdict
 
 from tests.nightshift.test_escalation import hopeless, incident, later, on_it, words
@@ -257,3 +258,23 @@ def test_the_end_of_it_is_told_twice_rather_than_never(account: Account) -> None
     later(here, 2)
     assert [word.startswith("RESOLVED") for word in updates(account)][-1]
     assert here.incident.remind_at is None
+
+
+def test_who_was_told_that_it_is_over_hears_no_update_after_that(account: Account) -> None:
+    """Its tick died of telling, and it is sick again before the next one: that is an incident of its own."""
+    here = hopeless(account, **ALONE)
+    ended = here.until_closed()
+    account.set(here.target, DelaySeconds="0")
+    leap(here, 1, 1, 1, 1)
+    account.clock.pass_(EVERY)
+    account.wire.lose("sns:Publish", ReadTimeoutError(endpoint_url="x"))
+    with pytest.raises(Unsent):
+        here.engine.tick(ended.id)
+    account.set(here.target, DelaySeconds="5")
+    with patch.object(Incidents, "seen_healthy", return_value=False):
+        account.clock.pass_(MINUTE)
+        here.engine.tick(ended.id)
+    assert {word.split()[0] for word in updates(account)} == {"RESOLVED"}
+    told = account.incidents.get(ended.id)
+    assert told is not None
+    assert told.remind_at is None

@@ -12,7 +12,7 @@ from sandbox.simulation.lives import LIVES
 from sandbox.simulation.nemesis import Fault
 from sandbox.simulation.promises import Violation, check
 from sandbox.simulation.run import play
-from sandbox.simulation.story import Scene, Story
+from sandbox.simulation.story import UPKEEP, Scene, Story
 
 NOTICED = {
     "claim-without-condition": 233,
@@ -98,6 +98,24 @@ AIMED = {
         settings={**SETTINGS, "remediations.queue-slow": 'deadline = "PT20M"\nlease = "PT3M"\ncooldown = "PT1M"'},
         scenes=tuple(Scene(720 + number * 7, "slow for ever", number, (600,)) for number in range(3)),
         rates={Fault.LANDS_LATE: 0.08},
+    ),
+    "called-twice": LIFE["database that is lent to in vain"],
+    "update-forgotten": replace(
+        LIFE["letters come back, no attempt left"],
+        brief=False,
+        trouble=30 * 60,
+        settings={
+            **LIFE["letters come back, no attempt left"].settings,
+            **{f"severities.SEV{number}": 'update_every = "PT5M"' for number in (2, 3)},
+        },
+    ),
+    "seldom-looked-at": Story(
+        seed=1,
+        loans=0,
+        documents=0,
+        settings={f"remediations.{name}": "" for name in UPKEEP},
+        scenes=tuple(Scene(720, what, 0, (10_000,)) for what in ("state locked", "stack stuck", "backups stop")),
+        trouble=10_200,
     ),
     "switch-read-once": HALTED,
     "switch-not-read-again": HALTED,

@@ -101,6 +101,8 @@ _PEERS = 20
 _CONTROLS = 5
 """of them that are watched beside one that is treated"""
 _TRIES = "give_back_tries"
+_OVER = "over"
+"""among the notices of an incident: that it is over is about to be told"""
 _LEFT_OUT = "; what was lent is still OUT and must be taken back by hand"
 
 
@@ -265,11 +267,17 @@ class Engine:
         look again, find another world, and tell another verdict of the same incident.
         """
         before, incident, events = claim.incident, after.incident, after.events
-        self._check_loan(before, incident, events)
+        ends_out = loans.ends_out(incident)
+        if ends_out:  # its end is told where what is out would be
+            incident = replace(incident, severity=min(incident.severity, Severity.SEV2))
+        else:
+            self._check_loan(before, incident, events)
         if self._notices(before, incident):
             if incident.phase is Phase.CLOSED and before.phase is not Phase.ENDING:
                 self._incidents.checkpoint(claim, replace(incident, phase=Phase.ENDING, look_at=self._clock()), events)
                 events = ()
+            if ends_out:
+                self._check_loan(before, incident, events)
             incident = replace(incident, links=self._incidents.links(incident.id))
             timeline = (*self._incidents.events(incident.id), *events)
             for notice in self._notices(before, incident, timeline):
@@ -307,6 +315,7 @@ class Engine:
             label=self.policy.label(after.severity),
             respond_within=self.policy.respond_within(after.severity),
             next_update=self._next_update_at(after),
+            linked={loans.own_id(after): loans.TITLE} if loans.ends_out(after) else {},
         )
 
     def _next_update_at(self, incident: Incident) -> datetime | None:
@@ -328,10 +337,12 @@ class Engine:
         if claim.claims > DEATHS:  # every try to tell of it has died; its end was told
             again = None
         elif again is not None and incident.remediation == loans.NAME and self._is_back(incident):
-            incident, events = self._resolved(incident, "what was lent is back")
+            incident, events = self._resolved(claim, "what was lent is back")
             again = None
-        elif again is not None and incident.verdict is not Verdict.BROKEN and self._is_healthy(incident):
-            incident, events = self._resolved(incident, "healthy again")
+        elif again is not None and (
+            _OVER in incident.notices or (incident.verdict is not Verdict.BROKEN and self._is_healthy(incident))
+        ):
+            incident, events = self._resolved(claim, "healthy again")
             again = None
         else:
             turn = next_turn(incident, self.policy)
@@ -347,11 +358,20 @@ class Engine:
         turn, update = next_turn(incident, self.policy), self._next_update_at(incident)
         return min((at for at in (turn.at if turn else None, update) if at is not None), default=None)
 
-    def _resolved(self, incident: Incident, what: str) -> tuple[Incident, tuple[Event, ...]]:
-        """It is over: those who were promised updates are told so, nobody else is called."""
+    def _resolved(self, claim: Claim, what: str) -> tuple[Incident, tuple[Event, ...]]:
+        """
+        It is over: those who were promised updates are told so, nobody else is called.
+
+        That it is over is written down first: who was told so hears no more, though it be sick again when a tick that
+        died is made up for.
+        """
+        incident = claim.incident
         said = Event(self._clock(), "healed", f"{what}: nobody else is told")
         if self._next_update_at(incident) is None:
             return incident, (said,)
+        if _OVER not in incident.notices:
+            incident = replace(incident, notices=(*incident.notices, _OVER))
+            self._incidents.checkpoint(claim, incident)
         timeline = self._incidents.events(incident.id)
         notice = resolved_notice(incident, context=self._context(incident), events=timeline)
         self._notify(notice)
@@ -389,25 +409,40 @@ class Engine:
     # -- what is not back ----------------------------------------------------------------------------------------
 
     def _check_loan(self, before: Incident, after: Incident, events: Sequence[Event]) -> None:
-        """Open an incident about a loan that is not back: first of all, so that no end of the loan's own hides it."""
+        """
+        Open an incident about a loan that is not back: first of all, so that no end of the loan's own hides it.
+
+        But where that end says it: then once the end is written down, so that it cannot turn out to be another one.
+        """
         why = loans.not_back(before, after, events)
         if not why:
             return
         own = loans.not_restored(after, why, self._clock())
-        if self._incidents.open_beside(own, Event(own.opened_at, "opened", own.finding.symptom)):
+        if self._incidents.open_beside(own, Event(own.opened_at, "opened", own.finding.symptom)) or after.decided:
             self._incidents.link(after.id, own.id)
 
     def _not_restored(self, incident: Incident) -> _Next:
-        """Tell it, unless it is back meanwhile. Whatever may still be done about it is the loan's own."""
+        """
+        Tell it, unless it is back meanwhile. Whatever may still be done about it is the loan's own.
+
+        Where that has ended, its report says it, and names this incident: nobody is called twice about one loan.
+        """
+        loan = self._loan(incident)
         if self._is_back(incident):
             after = _closed(incident, Verdict.RECOVERED, "what was lent is back", self._clock())
         else:
             cause = incident.diagnosis.cause if incident.diagnosis is not None else "nobody knows why"
+            if loan is not None and loans.ends_out(loan):
+                incident = replace(incident, notices=(*incident.notices, f"closed:{Verdict.ESCALATED.value}"))
+                cause = f"{cause} (told with the end of {loan.id})"
             after = _closed(incident, Verdict.ESCALATED, f"what was lent is not back: {cause}", self._clock())
         return replace(after, quiet=False)
 
+    def _loan(self, incident: Incident) -> Incident | None:
+        return self._incidents.get(str(incident.scratch.get("loan", "")))
+
     def _is_back(self, incident: Incident) -> bool:
-        loan = self._incidents.get(str(incident.scratch.get("loan", "")))
+        loan = self._loan(incident)
         return loan is not None and not loan.lent and bool(given_back(loan))
 
     def _tell_level(self, incident: Incident, turn: Turn) -> tuple[Incident, Event]:

@@ -2,8 +2,9 @@
 What was lent and is not back: an incident of its own, told once, with what to do by hand. Pure.
 
 It is linked to the incident that lent. Nothing is planned for it: whatever Nightshift may still do about the loan is
-that one's, which goes on trying. Three things make one: what should be back is still out (an undo that fails, or a
-kill switch that forbids it), it was given up, or somebody has changed it since and it was left.
+that one's, which goes on trying. Where that one ends with what it lent out, its report tells of both, as gravely as
+what is out deserves: nobody is called twice about one loan. Three things make one: what should be back is still out (an
+undo that fails, or a kill switch that forbids it), it was given up, or somebody has changed it since and it was left.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from nightshift.incidents import Event, incident_id
 from nightshift.model import Call, Diagnosis, Finding, Incident, Outcome, Severity
 from nightshift.report import GIVE_BACK
 
-__all__ = ["NAME", "TITLE", "not_back", "not_restored"]
+__all__ = ["NAME", "TITLE", "ends_out", "not_back", "not_restored", "own_id"]
 
 NAME = "lease-not-restored"
 TITLE = "what was lent is not back"
@@ -30,10 +31,20 @@ def not_back(before: Incident, after: Incident, events: Iterable[Event]) -> str:
         return ""
     if any(event.kind == "superseded" for event in events):
         return "somebody else has changed it since, so it was left as it is"
-    if after.decided and after.lent:
+    if ends_out(after):
         return after.why
     held = [each.refusal for each in (before, after) if each.refusal is not None and each.refusal.guard == GIVE_BACK]
     return held[-1].reason if after.lent and len(held) > 1 else ""  # the first try may fail for once
+
+
+def ends_out(loan: Incident) -> bool:
+    """Whether an incident has ended, and what it lent is still out."""
+    return loan.decided and loan.lent
+
+
+def own_id(loan: Incident) -> str:
+    """The id of the incident about a loan that is not back: each loan has one."""
+    return incident_id(NAME, loan.id, loan.opened_at)
 
 
 def not_restored(loan: Incident, why: str, now: datetime) -> Incident:
@@ -49,7 +60,7 @@ def not_restored(loan: Incident, why: str, now: datetime) -> Incident:
     severity = Severity.SEV2 if out else Severity.SEV3
     what = loan.plan.summary if loan.plan is not None else "something was lent"
     return Incident(
-        id=incident_id(NAME, loan.id, loan.opened_at),
+        id=own_id(loan),
         remediation=NAME,
         target=loan.target,
         group=loan.group,
