@@ -577,17 +577,7 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
     ]
     if systems.upkeep is not None:
         parts += ['[[systems]]\nname = "kept-up"\n', *_kept_up(systems.upkeep, mode=story.mode)]
-    lambdas = systems.lambdas
-    if lambdas is not None:
-        of_lambdas = (functions_target(lambdas, name, mode=story.mode) for name in lambdas.all)
-        parts.append(f'[[systems]]\nname = "pulse"\n{"".join(of_lambdas)}\n')
-    if systems.aliased is not None:
-        of_aliases = (aliases_target(systems.aliased, name, mode=story.mode) for name in systems.aliased.all)
-        parts.append(f'[[systems]]\nname = "api"\n{"".join(of_aliases)}\n')
-    ready = systems.ready
-    if ready is not None:
-        of_ready = (instances_target(ready, name, mode=story.mode) for name in ready.all)
-        parts.append(f'[[systems]]\nname = "ready"\n{"".join(of_ready)}\n')
+    parts += _of_functions(systems, mode=story.mode)
     loans = systems.loans
     if loans.names:
         parts.append('[[systems]]\nname = "slow"\n')
@@ -596,6 +586,20 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         for name in loans.names
     ]
     return "".join(parts)
+
+
+def _of_functions(systems: Systems, *, mode: str) -> Iterator[str]:
+    """What is called, by name or as an alias, as systems of a configuration."""
+    lambdas, aliased, ready = systems.lambdas, systems.aliased, systems.ready
+    if lambdas is not None:
+        called = "".join(functions_target(lambdas, name, mode=mode) for name in lambdas.all)
+        yield f'[[systems]]\nname = "pulse"\n{called}\n'
+    if aliased is not None:
+        called = "".join(aliases_target(aliased, name, mode=mode) for name in aliased.all)
+        yield f'[[systems]]\nname = "api"\n{called}\n'
+    if ready is not None:
+        called = "".join(instances_target(ready, name, mode=mode) for name in ready.all)
+        yield f'[[systems]]\nname = "ready"\n{called}\n'
 
 
 def _kept_up(system: UpkeepSystem, *, mode: str) -> Iterator[str]:
@@ -1592,15 +1596,7 @@ def _look(stage: Stage) -> None:
         found[pipeline.raw_arn] = not pipeline.late(LATE)
     for machine in stage.machines:
         found[machine.arn] = not machine.left
-    if stage.lambdas is not None:
-        found |= {
-            stage.lambdas.arn(each.name): each.reserved == 0 or stage.lambdas.well(each)  # stopped on purpose is well
-            for each in stage.lambdas.all.values()
-        }
-    if stage.aliased is not None:
-        found |= {stage.aliased.arn(each.name): each.well for each in stage.aliased.all.values()}
-    if stage.ready is not None:
-        found |= {stage.ready.arn(name): not stage.ready.waits(name) for name in stage.ready.all}
+    found |= _look_at_functions(stage)
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings
         found[ingestion.rule_arn] = not ingestion.holes if filled else ingestion.enabled
@@ -1612,17 +1608,33 @@ def _look(stage: Stage) -> None:
     found |= {search.arn: not search.domain.red for search in stage.searches}
     found |= {bucket.arn: bucket.well for bucket in stage.uploads}
     found |= {table.arn: table.well for table in stage.guarded}
-    if stage.upkeep is not None:
-        neglected = {
-            each.subject for each in stage.humans if each.what == "neglect" and (each.until_ms or 0) > stage.ms
-        }
-        kept = (arn for arns in _cared_for(stage.upkeep).values() for arn in arns)
-        found |= {arn: arn not in neglected for arn in kept}
+    found |= _look_at_upkeep(stage)
     for name in stage.loans.names:
         _look_at_loan(stage, name)
     for arn, well in found.items():
         stage.health.setdefault(arn, []).append((stage.ms, well))
     stage.braking.append((stage.ms, stage.braked))
+
+
+def _look_at_functions(stage: Stage) -> dict[str, bool]:
+    found: dict[str, bool] = {}
+    if stage.lambdas is not None:
+        found |= {
+            stage.lambdas.arn(each.name): each.reserved == 0 or stage.lambdas.well(each)  # stopped on purpose is well
+            for each in stage.lambdas.all.values()
+        }
+    if stage.aliased is not None:
+        found |= {stage.aliased.arn(each.name): each.well for each in stage.aliased.all.values()}
+    if stage.ready is not None:
+        found |= {stage.ready.arn(name): not stage.ready.waits(name) for name in stage.ready.all}
+    return found
+
+
+def _look_at_upkeep(stage: Stage) -> dict[str, bool]:
+    if stage.upkeep is None:
+        return {}
+    neglected = {each.subject for each in stage.humans if each.what == "neglect" and (each.until_ms or 0) > stage.ms}
+    return {arn: arn not in neglected for arns in _cared_for(stage.upkeep).values() for arn in arns}
 
 
 def _fits(system: QueueService) -> bool:
