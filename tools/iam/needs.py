@@ -517,6 +517,7 @@ OPERATIONS: Mapping[str, Rule] = {
         "cloudwatch:ListTagsForResource", lambda params, _: str(params["ResourceARN"])
     ),
     "dynamodb.BatchGetItem": _batch_get,
+    "dynamodb.CreateBackup": _described_table("CreateBackup"),
     "dynamodb.DescribeContinuousBackups": _described_table("DescribeContinuousBackups"),
     "dynamodb.DescribeTimeToLive": _described_table("DescribeTimeToLive"),
     "dynamodb.GetResourcePolicy": _described_table("GetResourcePolicy"),
