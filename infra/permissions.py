@@ -473,12 +473,27 @@ def _read_objects(target: Target, place: Place) -> Iterable[tuple[str, Condition
 
 def _put_back(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """
-    An object of an archive, and only as a copy of what the archive holds.
+    An object of an archive, and only as a copy of what the archive holds, or its backup.
 
     Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/amazon-s3-policy-keys.html
     """
     for resource, _ in _objects("archive")(target, place):
-        yield resource, (("StringLike", "s3:x-amz-copy-source", resource.rpartition(":::")[2]),)
+        for source in (resource, *(copies for copies, _ in _copies(target, place))):
+            yield resource, (("StringLike", "s3:x-amz-copy-source", source.rpartition(":::")[2]),)
+
+
+def _copies(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """What the runs of a backup have copied."""
+    del place
+    if target.backup is not None:
+        yield f"{target.backup.bucket}/{target.backup.prefix}objects/*", ()
+
+
+def _backup_listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """Which runs of a backup there are."""
+    del place
+    if target.backup is not None:
+        yield str(target.backup.bucket), (("StringEquals", "s3:prefix", target.backup.prefix),)
 
 
 def _backed_up(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
@@ -503,8 +518,7 @@ def _archive_listed(target: Target, place: Place) -> Iterable[tuple[str, Conditi
 
 def _archive_and_backup_listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     yield from _archive_listed(target, place)
-    if target.backup is not None:
-        yield str(target.backup.bucket), (("StringEquals", "s3:prefix", target.backup.prefix),)
+    yield from _backup_listed(target, place)
 
 
 def _backup_read(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
@@ -796,6 +810,7 @@ _OWN: Mapping[tuple[str, str], Scope] = {
     ("archive-backup-due", "s3:GetObject"): _objects("archive"),
     ("archive-backup-due", "s3:ListBucket"): _archive_listed,
     ("archive-backup-due", "s3:PutObject"): _backed_up,
+    ("archive-object-lost", "s3:GetObject"): _copies,
     ("archive-object-lost", "s3:PutObject"): _put_back,
 }
 """Where a remediation does with an action what no other does: on what."""
@@ -803,6 +818,8 @@ _OWN: Mapping[tuple[str, str], Scope] = {
 _OWN_READS: Mapping[tuple[str, str], Scope] = {
     ("archive-backup-due", "s3:GetObject"): _backup_read,
     ("archive-backup-due", "s3:ListBucket"): _archive_and_backup_listed,
+    ("archive-object-lost", "s3:GetObject"): _copies,
+    ("archive-object-lost", "s3:ListBucket"): _backup_listed,
 }
 """The same of what a diagnosis reads, where that is another thing than what a write role reads for it."""
 

@@ -93,6 +93,7 @@ _BY_SCENE = {
     "archived": _DUE,
     "object deleted": _LOST,
     "object broken": _LOST,
+    "object only saved": _LOST,
     "rule disabled": _DISABLED,
     "hours lost": _HOURS_MISSING,
     "api busy": _GRAPHS,
@@ -308,6 +309,11 @@ def _objects(
     many: int = 1, *, free: int = 1, again: int = 0, has: Mapping[str, str | int] | None = None, **more: Any
 ) -> Story:
     return _told(_LOST, (_at(0.1, "object deleted", many, free, again),), has or {}, {**_ARCHIVE, **more})
+
+
+def _saved(*, there: int) -> Story:
+    """Of an object that was written over when it was in a backup, or was not."""
+    return _told(_LOST, (_at(0.1, "object only saved", there),), {}, _ARCHIVE)
 
 
 def _due(*scenes: Scene, of: int = 3, has: Mapping[str, str | int] | None = None, **more: Any) -> Story:
@@ -568,6 +574,8 @@ LIVES: tuple[Life, ...] = (
     Life("object that was deleted, denied", _objects(free=0, answer="no"), (_REFUSED,), (), (_COPIES,)),
     Life("object that was deleted, only watched", _objects(mode="observe"), (_REFUSED,), (), (_COPIES,)),
     Life("objects, too many of them", _objects(4), (_ESCALATED,), (), (_COPIES,)),
+    Life("object that only the backup has", _saved(there=1), (_FIXED,), (_COPIES,), (_DELETES, _STORES)),
+    Life("object that was not backed up", _saved(there=0), (_ESCALATED,), (), (_COPIES,)),
     # backups of an archive
     Life("archive that is backed up", _due(), (_FIXED,), (_COPIES, _STORES), (_DELETES,)),
     Life("archive that is written to meanwhile", _due(_at(0.2, "archive written", 3)), (_FIXED,), (_COPIES, _STORES), (_DELETES,)),

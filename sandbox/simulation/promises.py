@@ -318,7 +318,7 @@ def triggers_kept(case: Case) -> Iterator[str]:
 
 def archive_kept(case: Case) -> Iterator[str]:
     """
-    Nothing is put into an archive but a version of the same object that can be read, where it was lost.
+    Nothing is put into an archive but a version of the same object that can be read, or its copy, where it was lost.
 
     Each once an attempt, and only if S3 was asked to see that nobody had written it since.
     """
@@ -329,7 +329,11 @@ def archive_kept(case: Case) -> Iterator[str]:
         for call in copies:
             key, (source, _, version) = call.params["Key"], call.params["CopySource"].partition("?versionId=")
             every = bucket.versions(key)
-            if source != f"{bucket.bucket}/{key}" or not readable(dict(every).get(version) or b""):
+            copies_of = (each for each in case.played.stage.backups if each.system is bucket)
+            saved = {f"{each.bucket}/{name}": each.body(name) for each in copies_of for name in each.keys}
+            own = source == f"{bucket.bucket}/{key}" and readable(dict(every).get(version) or b"")
+            copy = source.endswith(f"/{key}") and "CopySourceIfMatch" in call.params and source in saved
+            if not own and not (copy and readable(saved[source])):
                 yield f"{call.params['CopySource']} was copied over {key}"
             if "IfMatch" not in call.params and call.params.get("IfNoneMatch") != "*":
                 yield f"{key} was copied whatever stood there"
@@ -351,7 +355,10 @@ def backups_whole(case: Case) -> Iterator[str]:
     for backups in case.played.stage.backups:
         for run in backups.complete:
             yield from backups.wrong(run)
-            copies, incident = backups.copies(run), case.incidents[run]
+            incident = case.incidents.get(run)
+            if incident is None:  # one that was there before
+                continue
+            copies = backups.copies(run)
             for key, body in copies.items():
                 if body not in [each for _, each in backups.system.versions(key)]:
                     yield f"{key} in {run} was never so in the archive"

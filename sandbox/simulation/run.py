@@ -81,6 +81,7 @@ REGISTRY: tuple[type[Remediation], ...] = (*REMEDIATIONS, QueueSlow)
 CAPACITY = "remediations.ecs-capacity-short"
 """the table of a configuration that looks at a service's capacity, and not at whether it hangs"""
 MAINTENANCE = "remediations.ecs-maintenance"
+_ONLY_SAVED = "object only saved"
 BACKUP = "backup-on-demand"
 """the same where people have services stopped"""
 RELEASE = "remediations.ecs-deployment-bad"
@@ -313,7 +314,7 @@ def _stage(story: Story, *, thin: bool) -> Iterator[Stage]:
         wired = f"remediations.{WIRES}" in story.settings
         versioned = any(f"remediations.{name}" in story.settings for name in (ARCHIVE, BACKUPS))
         buckets = [_bucket(world, n, wired=wired, versioned=versioned) for n in range(story.triggers)]
-        backups = [Backups(each) for each in buckets if f"remediations.{BACKUPS}" in story.settings]
+        backups = _backups(story, buckets)
         pipelines = [_pipeline(world, story) for _ in range(story.pipelines)]
         account = state_machines(world)
         machines = [DocumentProcessing(world, f"x{number}", machines=account) for number in range(story.machines)]
@@ -482,6 +483,12 @@ def _stack(world: World, number: int) -> Stack:
 def _pipeline(world: World, story: Story) -> Etl:
     """One whose function adds rows as often as it is told."""
     return DirectEtl(world, idempotent=False) if story.called else Etl(world, idempotent=False)
+
+
+def _backups(story: Story, buckets: list[TransientTrigger]) -> list[Backups]:
+    """Where a story has any of them backed up, or something that only a backup has, of all."""
+    wanted = f"remediations.{BACKUPS}" in story.settings or any(each.what == _ONLY_SAVED for each in story.scenes)
+    return [Backups(each) for each in buckets] if wanted else []
 
 
 def _ingestion(world: World, number: int) -> Ingestion:
@@ -1030,6 +1037,27 @@ def _object_broken(stage: Stage, scene: Scene) -> None:
     system.tag(auto_restore="enabled")
     key = f"archive/{system.submit()}.json"
     _later(stage, 60, partial(system.write, key, b'{"modif'))
+
+
+def _object_only_saved(stage: Stage, scene: Scene) -> None:
+    """
+    A change is processed and backed up (or not); then somebody writes over it, and a rule deletes what stood before.
+
+    ``numbers``: whether the backup has it.
+    """
+    system = stage.buckets[scene.which % len(stage.buckets)]
+    system.tag(auto_restore="enabled")
+    change = system.submit()
+    key = f"archive/{change}.json"
+    if scene.numbers[0]:
+        _later(stage, 60, lambda: stage.backups[scene.which].save(change))
+    _later(stage, 70, partial(_worn_out, system, key))
+
+
+def _worn_out(system: TransientTrigger, key: str) -> None:
+    """Nobody can read what stands under a key, and nothing is left of what stood there before."""
+    system.write(key, b'{"modif')
+    system.forget(key)
 
 
 def _archived(stage: Stage, scene: Scene) -> None:
@@ -1591,7 +1619,7 @@ def _look(stage: Stage) -> None:
     found |= {system.dlq_arn: system.clean for system in stage.functions}
     for bucket in stage.buckets:
         found[bucket.arn] = not (bucket.stuck(stuck_for(stage)) if TRIGGERS in enabled else bucket.lost)
-    found |= {each.system.arn: bool(each.complete) for each in stage.backups}
+    found |= {each.system.arn: bool(each.complete) for each in stage.backups if BACKUPS in enabled}
     for pipeline in stage.pipelines:
         found[pipeline.raw_arn] = not pipeline.late(LATE)
     for machine in stage.machines:
@@ -1853,6 +1881,7 @@ _SCENES: dict[str, Any] = {
     "backups shortened": _backups_shortened,
     "object deleted": _object_deleted,
     "object broken": _object_broken,
+    _ONLY_SAVED: _object_only_saved,
     "archived": _archived,
     "archive written": _archive_written,
     "rule disabled": _rule_disabled,

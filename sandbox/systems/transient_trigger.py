@@ -153,6 +153,12 @@ class TransientTrigger:
         """Somebody deletes an object."""
         self._s3.delete_object(Bucket=self.bucket, Key=key)
 
+    def forget(self, key: str) -> None:
+        """A lifecycle rule deletes what stood under a key before what stands there now."""
+        for each in self._s3.list_object_versions(Bucket=self.bucket, Prefix=key).get("Versions", ()):
+            if each["Key"] == key and not each["IsLatest"]:
+                self._s3.delete_object(Bucket=self.bucket, Key=key, VersionId=each["VersionId"])
+
     def note(self, change: str, customer: str, at: datetime | None = None) -> None:
         """The archive says that a change was processed for a customer, whatever is true."""
         document = self.archived(change)

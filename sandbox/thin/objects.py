@@ -122,7 +122,17 @@ class Objects:
             raise AwsError("404", "Not Found", 404)
         return {"ContentLength": len(body), **self._described(call)}
 
+    def _forget(self, call: Call) -> Answer:
+        """Delete a version for good: only one that is not the latest can be deleted here."""
+        every = self.versions.get(call.params["Bucket"], {}).get(call.params["Key"], [])
+        if not every or every[-1].id == call.params["VersionId"]:
+            raise AwsError("NotImplemented", "the thin cloud does not delete the latest version of an object", 501)
+        every[:] = [each for each in every if each.id != call.params["VersionId"]]
+        return {"VersionId": call.params["VersionId"]}
+
     def _delete(self, call: Call) -> Answer:
+        if "VersionId" in call.params:
+            return self._forget(call)
         body = self._bucket(call).get(call.params["Key"])
         if body is None and "IfMatch" in call.params:
             raise AwsError("NoSuchKey", "The specified key does not exist.", 404)

@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from sandbox.deployment import Deployment
 from sandbox.scenes import NIGHT, failures
+from sandbox.systems.backups import Backups, backup_table
 from sandbox.systems.transient_trigger import FIELDS, TransientTrigger, archive_configuration
 from sandbox.world import World
 
@@ -192,6 +193,58 @@ def test_without_versions_what_cannot_be_read_is_told() -> None:
         on.until_settled()
         assert (on.of(LOST).verdict, on.written) == (Verdict.ESCALATED, [])
         assert "Switch the bucket's versions on" in on.world.mail[-1].text
+
+
+@contextmanager
+def backed_up(*, thin: bool = True, versioned: bool = True) -> Iterator[tuple[Night, Backups]]:
+    """A night on which the archive has been backed up."""
+    with World(NIGHT, thin=thin) as world:
+        system = TransientTrigger(world, versioned=versioned)
+        system.tag(**FREE)
+        backups = Backups(system)
+        due = '[remediations.archive-backup-due]\nmode = "auto"\nbatch = 2\n'
+        toml = archive_configuration(system, f'[remediations.{LOST}]\nmode = "auto"\n{due}').rstrip()
+        with Deployment(world, toml + backup_table(backups)) as nightshift:
+            on = Night(world, system, nightshift)
+            system.submit(change="CHG-0")
+            on.minutes(10)
+            nightshift.resume()
+            on.until_settled("archive-backup-due")
+            assert backups.complete
+            yield on, backups
+            assert failures(world) == ()
+
+
+@pytest.mark.scenario("0.23", "archive-object-lost")
+@pytest.mark.scenario("3.16", "archive-object-lost")
+@pytest.mark.parametrize("thin", [True, False])
+def test_an_object_of_which_no_version_is_left_comes_from_the_backup(thin: bool) -> None:
+    """A rule has deleted what stood there before: its copy of the newest complete run is put in its place."""
+    with backed_up(thin=thin) as (on, backups):
+        before = on.system.archived("CHG-0")
+        done = len(on.written)
+        on.system.write("archive/CHG-0.json", "no list")
+        on.system.forget("archive/CHG-0.json")
+        on.until_settled()
+        assert on.of(LOST).verdict is Verdict.FIXED
+        assert on.system.archived("CHG-0") == before
+        assert on.written[done:] == ["s3.CopyObject"]
+        source = f"{backups.bucket}/changes/objects/{backups.complete[-1]}/archive/CHG-0.json"
+        assert on.world.trail.of("s3.CopyObject")[-1].params["CopySource"] == source
+
+
+@pytest.mark.scenario("0.23", "archive-object-lost")
+def test_where_no_versions_are_kept_the_copy_is_named_and_nothing_written_over() -> None:
+    """What stands there cannot be read, and would be gone: whoever puts the copy back decides that."""
+    with backed_up(versioned=False) as (on, backups):
+        done = len(on.written)
+        on.system.write("archive/CHG-0.json", "no list")
+        on.until_settled()
+        found = on.of(LOST)
+        assert found.verdict is Verdict.ESCALATED
+        assert found.diagnosis is not None
+        assert f"changes/objects/{backups.complete[-1]}/archive/CHG-0.json" in found.diagnosis.advice[0]
+        assert on.written[done:] == []
 
 
 def test_an_object_of_which_no_version_can_be_read_is_told() -> None:

@@ -491,23 +491,35 @@ def _play_archive() -> Night:
 
 
 def _play_backup() -> Night:
-    """An archive is backed up in parts, a copy's answer lost; the next day it has fewer objects, and that is told."""
+    """An archive is backed up in parts; then it has fewer objects, which is told, and one comes back from there."""
     with World(NIGHT, thin=True) as world:
         system = TransientTrigger(world, customers=("hts",), versioned=True)
         backups = Backups(system)
+        system.tag(auto_restore="enabled")
         tables = '[remediations.archive-backup-due]\nmode = "auto"\nbatch = 2\nevery = "PT1H"\n'
+        tables += '[remediations.archive-object-lost]\nmode = "auto"\n'
         toml = archive_configuration(system, tables).rstrip() + backup_table(backups)
         with Deployment(world, toml) as nightshift:
             nightshift.resume()
             stage = Stage(world, system.lines["hts"], nightshift)
             with _noting() as steps:
                 for number in range(5):
-                    system.write(f"archive/CHG-{number}.json", {"modifications": []})
+                    system.write(f"archive/CHG-{number}.json", {"modifications": [{"modificationType": "submitted"}]})
                 world.faults.add(Kind.TIMEOUT_AFTER, "s3.CopyObject", times=1)
                 stage.until(lambda: world.trail.of("s3.CopyObject"))
                 stage.until_settled()
-                system.remove("archive/CHG-0.json")
+                for number in range(4):
+                    system.write(f"archive/CHG-{number}.json", b"no list")
+                    system.remove(f"archive/CHG-{number}.json")
                 stage.minutes(70)
+                stage.until_settled()
+                for number in range(4):
+                    system.write(f"archive/CHG-{number}.json", {"modifications": [{"modificationType": "submitted"}]})
+                stage.minutes(70)
+                stage.until_settled()
+                system.write("archive/CHG-1.json", b"no list")
+                system.forget("archive/CHG-1.json")
+                stage.until(lambda: any(each.remediation == "archive-object-lost" for each in nightshift.all[-1:]))
                 stage.until_settled()
             return recorded("backup", stage, steps, words={backups.bucket: "BACKUP", system.bucket: "BUCKET"})
 

@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from nightshift.backups import Complete
 from nightshift.errors import Denied, Missing, NightshiftError, Refused, Rejected, Undeclared, Unreadable
 from nightshift.model import (
     Arn,
+    Backup,
     Call,
     Customer,
     Diagnosis,
@@ -37,7 +39,11 @@ BUCKET = Arn.parse("arn:aws:s3:::metadata")
 QUEUE = Arn.parse("arn:aws:sqs:eu-central-1:123456789012:hts")
 HTS = Customer("hts", QUEUE, QUEUE, Arn.parse("arn:aws:ecs:eu-central-1:123456789012:service/prod/hts"))
 TARGET = Target(BUCKET, "changes", triggers=Triggers("customers/", "archive/", (HTS,)))
+SAFE = Backup(Arn.parse("arn:aws:s3:::safe"), "changes/")
+SAVED = replace(TARGET, backup=SAFE)
 QUERY = ResourceRead("s3.archive", "arn:aws:s3:::metadata/archive/")
+RUNS = ResourceRead("s3.runs", "arn:aws:s3:::safe/changes/")
+RUN = "20261118T0300-0a1b2c3d"
 LOST = ArchiveObjectLost()
 FINDING = Finding("archive-object-lost", str(BUCKET), "lost")
 KEY = "archive/CHG-1.json"
@@ -62,6 +68,8 @@ class Account:
     tags: int = 0
     full: bool = False
     seen: Any = field(default_factory=dict)
+    runs: Any = field(default_factory=dict)  # what the backup says of its runs
+    copies: dict[str, bytes] = field(default_factory=dict)  # what stands in the backup
 
     def put(self, body: bytes | None, key: str = KEY, ago: timedelta = HOUR) -> None:
         """Somebody writes an object, or deletes it."""
@@ -115,9 +123,16 @@ class Eyes:
         if action not in LOST.reads:
             raise Undeclared(action)
         self.used.add(action)
-        assert (params["Bucket"], params["ExpectedBucketOwner"]) == ("metadata", "123456789012")
+        bucket = "safe" if action == "s3:GetObject" else "metadata"
+        assert (params["Bucket"], params["ExpectedBucketOwner"]) == (bucket, "123456789012")
         if error := self.account.fails.get(params.get("VersionId", operation)):
             raise error
+        if action == "s3:GetObject":
+            if params["Key"] not in self.account.copies:
+                raise Missing("s3:GetObject", "NoSuchKey")
+            copy = self.account.copies[params["Key"]]
+            tags = {"TagCount": self.account.tags} if self.account.tags else {}
+            return {"Body": copy, "ETag": etag(copy), **tags}
         if operation == "GetBucketVersioning":
             return {"Status": self.account.status} if self.account.status else {}
         if operation == "GetBucketNotificationConfiguration":
@@ -143,6 +158,9 @@ class Eyes:
     def seen(self, *queries: Query) -> Readings:
         found = self.account.seen
         answer = found if found is None or isinstance(found, Unread) else self.account.archive()
+        if queries == (RUNS,):
+            answer = self.account.runs
+            self.used.add("s3:ListBucket")
         return Readings(self.account.now, dict.fromkeys(queries, answer))
 
     def target(self, arn: str) -> Target | None:
@@ -199,6 +217,18 @@ def written_over() -> Account:
     account = Account()
     account.put(GOOD, ago=3 * HOUR)
     account.put(BAD)
+    return account
+
+
+def backed_up(*keys: str, body: bytes = GOOD) -> Account:
+    """An account in which an object was deleted of which no version is left, and a backup that has these keys."""
+    account = Account()
+    account.put(BAD, ago=3 * HOUR)
+    account.put(None)
+    old = Complete("20261117T0300-0a1b2c3d", 9, NOW - 2 * timedelta(days=1))
+    account.runs = {"Complete": (Complete(RUN, 9, NOW - timedelta(days=1)), old)}
+    account.copies = {f"changes/objects/{RUN}/{key}": body for key in keys}
+    account.copies[f"changes/objects/{old.run}/{KEY}"] = b'{"modifications": [{"modificationType": "old"}]}'
     return account
 
 
@@ -354,8 +384,11 @@ def test_what_was_written_over_is_replaced_only_if_it_is_still_that() -> None:
 
 def test_every_permission_that_is_declared_is_used() -> None:
     """And no other is."""
-    eyes = Eyes(deleted())
-    plan = LOST.plan(LOST.diagnose(eyes, TARGET, FINDING))
+    account = backed_up(KEY)
+    account.put(GOOD, "archive/CHG-2.json", ago=3 * HOUR)
+    account.put(None, "archive/CHG-2.json")
+    eyes = Eyes(account)
+    plan = LOST.plan(LOST.diagnose(eyes, SAVED, FINDING))
     assert eyes.used == set(LOST.reads)
     assert {call.action for call in plan.calls} == set(LOST.writes)
     assert {action for call in plan.calls for action, _ in call.grants} == set(LOST.delegates)
@@ -399,6 +432,72 @@ def test_what_has_no_version_that_can_be_read_is_for_people(error: NightshiftErr
     found = diagnosed(account)
     assert "none of the last 5 versions before it can be read" in found.cause
     assert "from the backup" in found.advice[0]
+
+
+def test_what_has_no_version_left_comes_from_the_newest_complete_backup() -> None:
+    """If the copy is still the one that was read, and nothing stands where it goes."""
+    found = LOST.diagnose(Eyes(backed_up(KEY)), SAVED, FINDING)
+    assert found.evidence[-1] == f"{KEY}: the version from the backup of 2026-11-18 03:00:00 can be read"
+    plan = LOST.plan(found)
+    [call] = plan.steps[0].calls
+    copy = f"safe/changes/objects/{RUN}/{KEY}"
+    assert call.params == {
+        "Bucket": "metadata",
+        "Key": KEY,
+        "CopySource": copy,
+        "ExpectedBucketOwner": "123456789012",
+        "ExpectedSourceBucketOwner": "123456789012",
+        "IfNoneMatch": "*",
+        "CopySourceIfMatch": etag(GOOD),
+    }
+    assert call.grants == (("s3:GetObject", f"arn:aws:s3:::{copy}"),)
+    assert call.before["copied"] == etag(GOOD)
+    assert plan.summary == f"put back 1 object: {KEY} from the backup of 2026-11-18 03:00:00"
+
+
+def test_a_version_that_can_be_read_is_newer_than_any_backup() -> None:
+    """What was written since the backup is in it."""
+    account = backed_up(KEY)
+    account.versions = written_over().versions
+    [fact] = LOST.diagnose(Eyes(account), SAVED, FINDING).facts["objects"]
+    assert fact["back"]["version"] == f"{KEY}#0"
+
+
+@pytest.mark.parametrize("what", ["no copy", "bad", "says nothing", "tags", "no run", "no bucket", "denied"])
+def test_a_backup_that_does_not_have_it_or_cannot_be_read_is_for_people(what: str) -> None:
+    """An older run is not tried: what it holds may be long out of date."""
+    body = {"bad": BAD, "says nothing": b'{"modifications": []}'}.get(what, GOOD)
+    account = backed_up(*([] if what == "no copy" else [KEY]), body=body)
+    account.tags = int(what == "tags")
+    if what in {"no run", "no bucket"}:
+        account.runs = {"Complete": ()} if what == "no run" else None
+    if what == "denied":
+        account.fails["GetObject"] = Denied("s3:GetObject", "AccessDenied")
+    found = LOST.diagnose(Eyes(account), SAVED, FINDING)
+    assert "none of the last 5 versions before it can be read" in found.cause
+    assert found.facts == {}
+
+
+def test_a_backup_that_cannot_be_seen_for_now_is_asked_again_later() -> None:
+    """Whether it has it is not known."""
+    account = backed_up(KEY)
+    account.runs = Unread("throttled")
+    with pytest.raises(Unreadable, match="throttled"):
+        LOST.diagnose(Eyes(account), SAVED, FINDING)
+
+
+def test_without_versions_the_copy_is_named_and_nothing_is_written_over() -> None:
+    """What stands there would be gone: a person keeps it first."""
+    account = backed_up(KEY)
+    account.versions = {KEY: [(BAD, NOW - HOUR)]}
+    account.status = None
+    found = LOST.diagnose(Eyes(account), SAVED, FINDING)
+    assert found.facts == {}
+    assert "Keep what stands in its place first" in found.advice[0]
+    assert f"--copy-source safe/changes/objects/{RUN}/{KEY}" in found.advice[0]
+    assert f"--bucket metadata --key {KEY}" in found.advice[0]
+    account.copies = {}
+    assert "from the backup" in LOST.diagnose(Eyes(account), SAVED, FINDING).advice[0]
 
 
 def test_a_version_that_could_not_be_read_for_now_is_not_passed_over() -> None:

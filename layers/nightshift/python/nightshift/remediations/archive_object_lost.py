@@ -13,12 +13,15 @@ was written after the version that comes back is not in it. One object at a time
 than a few at once are no accident of one object: they are told, at the highest severity, and nothing is copied over
 what is still written to.
 
-It works by the bucket's own versions. Where these are off, what was deleted cannot be seen, and what cannot be read is
-only told, with where to look. What the objects say of changes is audited by `archive-broken`.
+It works by the bucket's own versions; where none of these can be read (a lifecycle rule deletes old ones), by the
+newest complete backup that `archive-backup-due` has made. Where versions are off, what was deleted cannot be seen, and
+what stands there and cannot be read would be lost for good by being written over: that is only told, with the copy that
+a person could put back. What the objects say of changes is audited by `archive-broken`.
 """
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +30,7 @@ from typing import Any, ClassVar, Final
 from pydantic import Field
 
 from nightshift.archives import Archived, Words, archive_of, change_of, understood
+from nightshift.backups import Complete, backup_of, copies_under
 from nightshift.errors import Denied, Missing, Refused, Rejected, Unreadable
 from nightshift.model import (
     Alternative,
@@ -89,11 +93,13 @@ class ArchiveObjectLost(Remediation):
     reads: ClassVar[tuple[str, ...]] = (
         "s3:GetBucketNotification",
         "s3:GetBucketVersioning",
+        "s3:GetObject",  # of a backup, as the next
         "s3:GetObjectVersion",
+        "s3:ListBucket",
         "s3:ListBucketVersions",
     )
     writes: ClassVar[tuple[str, ...]] = ("s3:PutObject",)
-    delegates: ClassVar[tuple[str, ...]] = ("s3:GetObjectVersion",)  # the version that S3 copies
+    delegates: ClassVar[tuple[str, ...]] = ("s3:GetObject", "s3:GetObjectVersion")  # what S3 copies
     auto_tag: ClassVar[str] = "auto-restore"
 
     cooldown: timedelta = Field(default=timedelta(minutes=5), description="between two applications to one bucket")
@@ -205,20 +211,23 @@ class ArchiveObjectLost(Remediation):
                 advice=(_PREFIX, _KEEP),
             )
         if (status := read("s3", "GetBucketVersioning", **here).get("Status", "off")) != "Enabled":
-            return self._told(target, evidence, f"the bucket's versions are {str(status).lower()}", (_BACKUP, _SWITCH))
+            why = f"the bucket's versions are {str(status).lower()}"
+            copies = [self._copy_of(read, target, each.key) for each in lost]
+            known = tuple(_from_copy(target, each) for each in copies if each is not None)
+            return self._told(target, evidence, why, (*(known or (_BACKUP,)), _SWITCH))
         if heard := _heard(read("s3", "GetBucketNotificationConfiguration", **here), lost):
             return self._told(target, evidence, f"{heard} is told of what is written to the archive", (_BY_HAND,))
-        found = [self._judge(read, here, each) for each in lost]
+        found = [self._judge(read, here, target, each) for each in lost]
         chosen = [each for each in found if each.back]
         if not chosen:
             reasons = "; ".join(f"{each.key}: {each.why}" for each in found)
             return self._told(target, evidence, reasons, tuple(dict.fromkeys(each.advice for each in found)))
         return Diagnosis(
             target=str(target.arn),
-            cause=f"{_many(len(chosen))} {_is(len(chosen))} deleted or written over; an earlier version can be read",
+            cause=f"{_many(len(chosen))} {_is(len(chosen))} deleted or written over; what was there can be read",
             evidence=(
                 *evidence,
-                *(f"{each.key}: the version of {each.back['modified']} can be read" for each in chosen),
+                *(f"{each.key}: the version {_whence(each.back)} can be read" for each in chosen),
             ),
             rejected=tuple(Alternative(each.key, each.why) for each in found if not each.back),
             facts={
@@ -241,8 +250,8 @@ class ArchiveObjectLost(Remediation):
         cause = f"an object of the archive is deleted or unreadable, and it is not for Nightshift to put it back: {why}"
         return Diagnosis(target=str(target.arn), cause=cause, evidence=evidence, advice=advice)
 
-    def _judge(self, read: Reader, here: Mapping[str, str], lost: _Lost) -> _Found:
-        """The newest version before the one that stands there which can be read, if one of the last few can."""
+    def _judge(self, read: Reader, here: Mapping[str, str], target: Target, lost: _Lost) -> _Found:
+        """The newest version before the one that stands there, if one of the last few can be read; or its backup."""
         versions = _versions(read, here, lost.key)
         if not versions or not versions[0]["IsLatest"]:
             return _Found(lost.key, {}, {}, "its versions cannot be told apart", _BACKUP)
@@ -256,7 +265,35 @@ class ArchiveObjectLost(Remediation):
             if answer.get("TagCount"):
                 return _Found(lost.key, {}, {}, "its version has tags, which would be copied too", _BY_HAND)
             return _Found(lost.key, _stands(versions[0]), _stands(each))
+        copied = self._copy_of(read, target, lost.key)
+        if copied is not None:
+            return _Found(lost.key, _stands(versions[0]), copied)
         return _Found(lost.key, {}, {}, f"none of the last {_TRIED} versions before it can be read", _BACKUP)
+
+    def _copy_of(self, read: Reader, target: Target, key: str) -> Mapping[str, Json] | None:
+        """Its copy in the newest complete run of the backup, if there is one that can be read. Raises Unreadable."""
+        backup, triggers = target.backup, target.triggers
+        if backup is None or triggers is None:
+            return None
+        query = backup_of(backup)
+        found = read.seen(query).resource(query)
+        if isinstance(found, Unread):
+            raise Unreadable("s3:ListBucket", "Unread", found.reason, resource=str(backup.bucket))
+        runs = found.get("Complete", ()) if found is not None else ()
+        newest = next((each for each in runs if isinstance(each, Complete)), None)
+        if newest is None:
+            return None
+        where = f"{copies_under(backup, newest.run)}{key}"
+        here = {"Bucket": backup.bucket.name, "ExpectedBucketOwner": triggers.customers[0].queue.account}
+        try:
+            answer = read("s3", "GetObject", Key=where, **here)
+        except (Denied, Missing, Rejected):
+            return None
+        said = self._said(answer["Body"])
+        if not isinstance(said, Archived) or not said.entries or answer.get("TagCount"):
+            return None
+        stands = {"modified": f"{newest.at:%Y-%m-%d %H:%M:%S}", "etag": str(answer["ETag"])}
+        return {**stands, "bucket": backup.bucket.name, "copy": where}
 
     # -- the plan --------------------------------------------------------------------------------------------------
 
@@ -268,15 +305,15 @@ class ArchiveObjectLost(Remediation):
             "restore",
             calls=tuple(_copy(bucket, facts["account"], each) for each in objects),
             settle=timedelta(minutes=1),
-            why="copy the version that can be read to where it stood, if that is as it was found",
+            why="copy what can be read to where it stood, if that is as it was found",
         )
-        of = ", ".join(f"{each['key']} of {each['back']['modified']}" for each in objects)
+        of = ", ".join(f"{each['key']} {_whence(each['back'])}" for each in objects)
         return Plan(
             remediation=self.name,
             target=str(bucket),
             summary=f"put back {_many(len(objects))}: {of}",
             steps=(step,),
-            risk="what was written after that version is not in it: whoever was processed since is not known to be; a "
+            risk="what was written after that is not in it: whoever was processed since is not known to be; a "
             "deletion may have been meant",
             undo_by_hand="what stood there is the version before: copy it back, or delete the object again",
         )
@@ -369,6 +406,10 @@ def _copy(bucket: Arn, account: str, fact: Mapping[str, Any]) -> Call:
     key, now, back = fact["key"], fact["now"], fact["back"]
     only = {"IfMatch": now["etag"]} if now["etag"] else {"IfNoneMatch": "*"}
     resource = f"{bucket}/{key}"
+    source, grant = f"{bucket.name}/{key}?versionId={back.get('version')}", ("s3:GetObjectVersion", resource)
+    if "copy" in back:  # of a backup, whose copies are never written over: but somebody might
+        source = f"{back['bucket']}/{back['copy']}"
+        only, grant = {**only, "CopySourceIfMatch": back["etag"]}, ("s3:GetObject", f"{_in(bucket, source)}")
     return Call(
         "s3",
         "CopyObject",
@@ -376,14 +417,19 @@ def _copy(bucket: Arn, account: str, fact: Mapping[str, Any]) -> Call:
         params={
             "Bucket": bucket.name,
             "Key": key,
-            "CopySource": f"{bucket.name}/{key}?versionId={back['version']}",  # the SDK encodes it
+            "CopySource": source,  # the SDK encodes it
             "ExpectedBucketOwner": account,
             "ExpectedSourceBucketOwner": account,
             **only,
         },
-        grants=(("s3:GetObjectVersion", resource),),
+        grants=(grant,),
         before={**now, "copied": back["etag"]},
     )
+
+
+def _in(bucket: Arn, source: str) -> str:
+    """An object by its ARN."""
+    return f"{str(bucket).removesuffix(bucket.resource)}{source}"
 
 
 def _copied(act: Actor, call: Call) -> bool:
@@ -396,6 +442,21 @@ def _copied(act: Actor, call: Call) -> bool:
             raise
         return False
     return True
+
+
+def _whence(back: Mapping[str, Any]) -> str:
+    """Which it is that comes back, in words."""
+    return f"from the backup of {back['modified']}" if "copy" in back else f"of {back['modified']}"
+
+
+def _from_copy(target: Target, copy: Mapping[str, Any]) -> str:
+    """How a person puts a copy back, where writing over what stands there would lose that."""
+    key = copy["copy"].partition("/objects/")[2].partition("/")[2]
+    to, source = f"--bucket {target.arn.name} --key {shlex.quote(key)}", f"{copy['bucket']}/{copy['copy']}"
+    return (
+        f"The backup of {copy['modified']} has {key}, and can be read. Keep what stands in its place first; then: "
+        f"aws s3api copy-object {to} --copy-source {shlex.quote(source)}"
+    )
 
 
 # -- words -------------------------------------------------------------------------------------------------------------
