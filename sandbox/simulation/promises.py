@@ -930,14 +930,27 @@ def _let_go(case: Case) -> Iterator[str]:
 
 
 def _overlooked(case: Case, human: Human, name: str = "sqs.SetQueueAttributes") -> bool:
-    """Whether a person set it between our look and our raise: AWS has no condition for that, and nobody can know."""
+    """
+    Whether a person set it between our look and our raise: AWS has no condition for that, and nobody can know.
+
+    Who plans to go back to what the person set had seen it, although the invocation began before.
+    """
     return any(
         call.name == name
         and not _takes_back(case, call)
         and _owner(call) == human.subject
         and case.invocation(call).started_ms <= human.at_ms < call.notes["effect_ms"]
+        and not _saw(case, call, human)
         for call in case.writes
     )
+
+
+def _saw(case: Case, call: Call, human: Human) -> bool:
+    """Whether what was planned in a call's place says that the person's value was what stood before."""
+    incident = case.incidents.get(call.principal.name)
+    planned = incident.plan.calls if incident is not None and incident.plan is not None else ()
+    named = [each for each in planned if each.action == _action(call) and not each.stops]
+    return any(str(human.value) in map(str, each.before.values()) for each in named)
 
 
 def _running_again(case: Case) -> Iterator[str]:

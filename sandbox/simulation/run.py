@@ -554,7 +554,8 @@ def configuration(story: Story, world: World, systems: Systems) -> str:
         f'[[systems]]\nname = "ingestion-{number}"\n{schedule_target(system, mode=story.mode)}\n'
         for number, system in enumerate(systems.schedules)
     ]
-    of_tables = f"remediations = {json.dumps([TABLES])}\n"
+    scaled = [name for name in (TABLES, SCALING) if f"remediations.{name}" in story.settings]
+    of_tables = f"remediations = {json.dumps(scaled)}\n"
     of_events = f"remediations = {json.dumps([EVENTS])}\n"  # and not of the one that stands in for all that lend
     parts += [
         f'[[systems]]\nname = "graph-{number}"\n{graphql_target(system, mode=story.mode)}\n'

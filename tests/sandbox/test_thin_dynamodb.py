@@ -1224,6 +1224,10 @@ def remembering(stores: Stores) -> None:
     assert not stores.count("scope", "key", 2, limit=3, expires=START)
     assert stores.count("scope", "key", 2, limit=None, expires=START)
     assert stores.counters("scope", ["key", "none"]) == {"key": 4, "none": 0}
+    assert stores.kept("alias") == ()
+    for minute, version in enumerate(("1", "1", "2")):
+        stores.keep("alias", {"version": version}, START + 6 * minute * MINUTE)
+    assert [each.what["version"] for each in stores.kept("alias")] == ["1", "2"]
     beside = an_incident(id="20261102T0302-00000000")
     assert stores.open_beside(beside, OPENED)
     assert not stores.open_beside(beside, OPENED)

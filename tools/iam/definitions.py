@@ -19,7 +19,11 @@ __all__ = ["READS", "Action", "action"]
 READS = frozenset({"List", "Read"})
 """the levels of actions that change nothing"""
 
-_OTHERWISE = {"es": frozenset({"application", "datasource"}), "states": frozenset({"express", "maprun"})}
+_OTHERWISE = {
+    "dynamodb": frozenset({"stream"}),
+    "es": frozenset({"application", "datasource"}),
+    "states": frozenset({"express", "maprun"}),
+}
 """types that AWS lists as required beside another one, though a request is about one of the two"""
 _VARIABLE = re.compile(r"\$\{[^}]*\}")
 
