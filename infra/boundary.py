@@ -25,7 +25,7 @@ from nightshift.errors import ConfigError
 
 from infra.acknowledge import acknowledge
 from infra.permissions import ANYWHERE, MANY, NEVER, Conditions, Grant, Place, condense, grants_for, statements
-from infra.roles import PATH, reads_of_look, reads_of_sweep, writable
+from infra.roles import PATH, reads_of_look, reads_of_reports, reads_of_sweep, writable
 
 __all__ = ["LIMIT", "boundary", "document"]
 
@@ -158,7 +158,7 @@ def _own(place: Place) -> Iterable[Grant]:
 
 def _of_targets(policy: Policy, place: Place) -> Iterable[Grant]:
     """What the roles may do to targets. Of conditions only the service stays through which a key is used."""
-    found = {*reads_of_sweep(policy, place), *reads_of_look(policy, place)}
+    found = {*reads_of_sweep(policy, place), *reads_of_look(policy, place), *reads_of_reports(policy, place)}
     for remediation in policy.remediations.values():
         declared = {*remediation.writes, *remediation.delegates}
         found |= grants_for(declared, writable(policy, remediation), place, who=remediation.name)

@@ -63,8 +63,8 @@ _ATTACHED = 10
 
 def reads_of_sweep(policy: Policy, place: Place) -> set[Grant]:
     """What the sweep reads of all targets: made from the queries themselves, so neither more nor less."""
-    queries = [query for target, remediation in _pairs(policy) for query in remediation.watch(target)]
-    return condense(_of_queries(queries, place), place)
+    swept = ((target, each) for target, each in _pairs(policy) if not each.asked_for)
+    return condense(_of_queries([query for target, each in swept for query in each.watch(target)], place), place)
 
 
 def reads_of_look(policy: Policy, place: Place) -> set[Grant]:
@@ -101,7 +101,7 @@ def reads_of_reports(policy: Policy, place: Place) -> set[Grant]:
     found = {Grant(action, "*") for action in signals.ACTIONS["metric"]} if those and policy.notify.digests else set()
     if policy.notify.health_at is None:
         return found
-    queries = [query for target, remediation in _pairs(policy) for query in remediation.watch(target)]
+    queries = [query for target, each in _pairs(policy) if not each.asked_for for query in each.watch(target)]
     queries += [query for target in policy.targets for query in health.reads(target)]
     found |= {Grant("cloudwatch:DescribeAlarms", "*")} | _of_queries(queries, place)
     for action, name in {need for target in policy.targets for need in health.needs(target)}:

@@ -74,6 +74,7 @@ def test_every_step_had_a_session_and_used_what_it_was_given() -> None:
         "roll-back",
         "rest",
         *("raise-visibility-timeout", "raise-retention"),
+        *("autoscaling", "undo autoscaling", "back up"),
         *("more-concurrency", "undo more-concurrency"),
         "point-back",
         *("delete", "send", "restore"),

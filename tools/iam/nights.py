@@ -922,7 +922,7 @@ def _play_health() -> Night:
     with World(NIGHT, thin=True) as world:
         system, functions, tables = UsageMetrics(world), PulseFunctions(world), HotAggregates(world)
         api, database, processing = GraphQl(world), AuroraDatabase(world), DocumentProcessing(world, "archive")
-        told = ("lambda-failing", "dynamodb-throttled", "appsync-slow", SATURATED, EXECUTIONS)
+        told = ("lambda-throttled", "dynamodb-throttled", "appsync-slow", SATURATED, EXECUTIONS)
         enabled = "".join(f"[remediations.{name}]\n" for name in told)
         toml = configuration(system, mode="observe", settings=_SETTINGS).replace("[notify]", f"[notify]\n{_DAILY}")
         toml = toml.replace("[[systems]]", f"{enabled}\n[[systems]]", 1) + api_target(system, mode="observe")
@@ -941,7 +941,7 @@ def _play_health() -> Night:
                 f"cluster:{database.cluster.name}": "cluster:DATABASE",
                 processing.machine.name: "MACHINE",
             }
-            return recorded("health", stage, steps, words=words)
+            return recorded("health", stage, steps, words=words, service=system.api)
 
 
 def _play_health_of_customers() -> Night:
