@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sandbox.bills import Bill
 from sandbox.clock import Order
 from sandbox.metrics import Sample
 from sandbox.seam import Answer, AwsError, Call
@@ -66,11 +65,10 @@ class ReadyInstances(PulseFunctions):
     def __init__(self, world: World, *names: str, limit: int = 1000) -> None:
         super().__init__(world, *(names or (API,)), limit=limit)
         self.instances = {name: Instances() for name in self.all}
-        self.bill = Bill(world.agenda)
         self.takes = timedelta(minutes=2)
         for name, function in self.all.items():
             function.reserved, function.asks = 40, 300
-            self.bill.has(name, ITEM, 0)
+            self.world.bill.has(name, ITEM, 0)
         world.every(timedelta(minutes=1), self._measure_starts, order=Order.METERS)
         world.seam.fake(
             "lambda",
@@ -173,7 +171,7 @@ class ReadyInstances(PulseFunctions):
 
     def _bill(self, name: str) -> None:
         number = sum(each.number for each in self.instances[name].kept.values() if not each.failed)
-        self.bill.has(name, ITEM, number * MEMORY / 1024)
+        self.world.bill.has(name, ITEM, number * MEMORY / 1024)
 
     # -- the calls
 

@@ -28,6 +28,7 @@ from sandbox.systems.aurora import AuroraDatabase, aurora_configuration, aurora_
 from sandbox.systems.graphql import CACHE, GraphQl, graphql_configuration, graphql_target
 from sandbox.systems.hot_aggregates import HotAggregates, table_configuration
 from sandbox.systems.pulse_functions import PulseFunctions, functions_configuration
+from sandbox.systems.ready_instances import ITEM, ReadyInstances, instances_configuration
 from sandbox.systems.usage_metrics import UsageMetrics
 from sandbox.world import World
 
@@ -142,6 +143,18 @@ def reservations(world: World) -> Lender:
     )
 
 
+def instances(world: World) -> Lender:
+    """Instances that are kept ready, by their memory."""
+    system = ReadyInstances(world)
+    lends = '[remediations.lambda-cold-starts]\nmode = "auto"\n'
+    return Lender(
+        instances_configuration(system, tables=lends),
+        short=lambda _: system.steep(),
+        calm=lambda: system.steep(0.0),
+        prices={ITEM: listed(ITEM)},
+    )
+
+
 def of_service(world: World, system: UsageMetrics, table: str) -> str:
     """A deployment that looks at one service."""
     return f"""
@@ -173,6 +186,7 @@ COMPARED: dict[str, Callable[[World], Lender]] = {
     "dynamodb-throttled": tables,
     "ecs-capacity-short": tasks,
     "ecs-maintenance": maintenance,
+    "lambda-cold-starts": instances,
     "lambda-throttled": reservations,
 }
 
@@ -202,7 +216,7 @@ def played(name: str) -> Told:
     """A loan from its cause to its end."""
     with World(NIGHT, thin=True, region=SYDNEY) as world:
         lender = COMPARED[name](world)
-        price = {**dict.fromkeys((TASK, ACU, CACHE, READS, WRITES), 0.0), **lender.prices}.__getitem__
+        price = {**dict.fromkeys((TASK, ACU, CACHE, ITEM, READS, WRITES), 0.0), **lender.prices}.__getitem__
         with Deployment(world, lender.toml) as nightshift:
             nightshift.resume()
             if lender.short is not sick_already:

@@ -147,7 +147,7 @@ def test_what_the_report_says_it_costs_is_what_it_costs() -> None:
         plan = on.incident.plan
         assert plan is not None
         assert plan.dollars == pytest.approx(15 * 0.25 * 2 * 0.0172728)
-        assert on.system.bill.dollars(lambda item: prices.per_hour(REGION, item) or 0) == pytest.approx(
+        assert on.world.bill.dollars(lambda item: prices.per_hour(REGION, item) or 0) == pytest.approx(
             plan.dollars, rel=0.02
         )
 
