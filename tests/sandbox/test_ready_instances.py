@@ -95,7 +95,7 @@ def test_what_is_kept_ready_is_paid_for_until_it_is_given_up(world: World) -> No
     world.run(timedelta(hours=1))
     world.client("lambda").delete_provisioned_concurrency_config(**ASKED)
     world.run(timedelta(hours=1))
-    assert system.bill.dollars(lambda _: 1.0) == pytest.approx(2.5)
+    assert system.world.bill.dollars(lambda _: 1.0) == pytest.approx(2.5)
 
 
 def test_an_alias_that_there_is_not_is_not_found(world: World) -> None:
