@@ -63,10 +63,11 @@ _PROFILES = ("stalled", "stalled", "capacity", "release", "apis")
 """what else Nightshift looks after in a story: its services' capacity or releases instead of their hangs, or APIs"""
 _PROFILE_CAUSES = {"capacity": ("busy", "busy", "scale by hand"), "release": ("bad release",), "apis": ("bad tasks",)}
 _QUICK = 'confirm = 1\nlooks = {looks}\npatience = "PT5M"\ndeadline = "PT{deadline}M"\ncooldown = "PT{cooldown}M"\n'
+_PRICE = "\ntask_dollars_per_hour = 0.05"
 _PROFILE_SETTINGS = {
     "capacity": (
         "ecs-capacity-short",
-        'history = "PT20M"\nlease = "PT5M"\nstarting = "PT3M"\nrelease = "PT10M"\ncured = 78',
+        'history = "PT20M"\nlease = "PT5M"\nstarting = "PT3M"\nrelease = "PT10M"\ncured = 78' + _PRICE,
     ),
     "release": ("ecs-deployment-bad", 'stalled_for = "PT5M"\nfailed_tasks = 2\nmax_attempts = 1'),
     "apis": (

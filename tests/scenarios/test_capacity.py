@@ -118,7 +118,10 @@ def night(*, settings: str = QUICK, warm: float = 25, mode: str = "auto", thin: 
             mode = "{mode}"
         """
         toml = "\n".join(line.strip() for line in toml.splitlines())
-        toml = toml.replace("[remediations.ecs-capacity-short]", '[remediations.ecs-capacity-short]\nmode = "auto"')
+        own = '[remediations.ecs-capacity-short]\nmode = "auto"'
+        if "task_dollars_per_hour" not in settings:
+            own += "\ntask_dollars_per_hour = 0.05"
+        toml = toml.replace("[remediations.ecs-capacity-short]", own)
         with Deployment(world, toml) as nightshift:
             nightshift.resume()
             system.requests(CALM)
@@ -213,6 +216,18 @@ def test_a_person_is_asked_first_where_the_mode_says_so() -> None:
         assert on.nightshift.answer(on.incident, yes=True, why="go")
         on.until_lent()
         assert on.api.desired == 3
+
+
+@pytest.mark.scenario("2.5", "ecs-capacity-short")
+def test_where_nobody_has_said_what_a_task_costs_none_is_lent() -> None:
+    """What may be spent could not be kept: people are told so, and nothing is changed."""
+    with night(settings=QUICK + "# no task_dollars_per_hour\n") as on:
+        on.system.requests(BUSY)
+        on.until(Phase.CLOSED)
+        assert on.incident.verdict is Verdict.REFUSED
+        assert on.incident.refusal is not None
+        assert on.incident.refusal.guard == "cost"
+        assert (on.api.desired, on.written) == (2, [])
 
 
 # -- somebody else's -------------------------------------------------------------------------------------------------

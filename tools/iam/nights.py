@@ -262,6 +262,7 @@ mode = "auto"
 looks = 1
 history = "PT20M"
 lease = "PT20M"
+task_dollars_per_hour = 0.05
 """
 EVENTS = "lambda-dlq-backlog"
 ERRORS, LATENCY = "ecs-errors-high", "ecs-latency-high"

@@ -35,7 +35,7 @@ from pydantic import ValidationError
 
 from tests.nightshift.remediations.account import NOW, SERVICE, Account, Eyes, Hand, read, service
 
-CURE = EcsCapacityShort()
+CURE = EcsCapacityShort(task_dollars_per_hour=0.05)
 API = Target(SERVICE, "orders")
 FINDING = Finding(CURE.name, str(SERVICE), "worker has had CPU above 80 % for 5 minutes", severity=Severity.SEV2)
 MINUTE = timedelta(minutes=1)
@@ -476,6 +476,7 @@ def test_what_a_loan_costs_is_what_its_tasks_cost() -> None:
     """For each hour, each task more."""
     there = account(service(desiredCount=4, runningCount=4))
     assert planned(there, EcsCapacityShort(task_dollars_per_hour=0.25)).cost_per_hour == 0.5
+    assert planned(there, EcsCapacityShort()).cost_per_hour is None
 
 
 def test_a_ceiling_that_is_changed_meanwhile_changes_no_undo() -> None:

@@ -111,8 +111,13 @@ class EcsCapacityShort(Remediation):
         le=timedelta(hours=3),
         description="how far back memory is compared with load, to tell a leak",
     )
-    # one vCPU and 2 GB on Fargate in us-east-1, 0.04048 + 2 * 0.004445; source: https://aws.amazon.com/fargate/pricing/
-    task_dollars_per_hour: float = Field(default=0.05, ge=0, le=1000, description="what one task costs, in US dollars")
+    # one vCPU and 2 GB on Fargate in us-east-1 are 0.04048 + 2 * 0.004445; source: https://aws.amazon.com/fargate/pricing/
+    task_dollars_per_hour: float | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="what one task costs an hour, in US dollars: without it none is lent, as with any unknown price",
+    )
 
     # -- seeing ----------------------------------------------------------------------------------------------------
 
@@ -311,7 +316,7 @@ class EcsCapacityShort(Remediation):
             there, back = autoscaling.scale(arn, to, before=now), autoscaling.scale(arn, now, before=to, stops=True)
             name, summary = "more-tasks", f"run {to} tasks of {service} instead of {now}"
             by_hand = f"aws ecs update-service --cluster {cluster} --service {service} --desired-count {now}"
-        why = "more tasks share the load"
+        why, each = "more tasks share the load", self.task_dollars_per_hour
         return Plan(
             remediation=self.name,
             target=str(arn),
@@ -319,7 +324,7 @@ class EcsCapacityShort(Remediation):
             steps=(Step(name, calls=(there,), settle=timedelta(minutes=2), undo=(back,), why=why),),
             risk="what the tasks share (a database, a quota) gets more load; at the end of the lease tasks are stopped",
             undo_by_hand=by_hand,
-            cost_per_hour=round((to - now) * self.task_dollars_per_hour, 4),
+            cost_per_hour=None if each is None else round((to - now) * each, 4),
             lease=self.lease,
         )
 
