@@ -81,7 +81,8 @@ def night(
         system = UsageMetrics(world)
         group = system.target_group
         names = (ERRORS, LATENCY, "ecs-deployment-bad", "ecs-capacity-short", "ecs-targets-unhealthy")
-        tables = "\n".join(f'[remediations.{name}]\nmode = "auto"\n' for name in names)
+        own = {"ecs-capacity-short": "task_dollars_per_hour = 0.05\n"}
+        tables = "\n".join(f'[remediations.{name}]\nmode = "auto"\n{own.get(name, "")}' for name in names)
         toml = f"""
 name = "demo"
 account = "{world.account}"
