@@ -72,6 +72,7 @@ _STRANGE = {
 }
 """states in which a table is as good as lost"""
 _KNOWN = frozenset({"ACTIVE", "UPDATING", "REPLICATION_NOT_AUTHORIZED"})
+_EFFECTS = ("Allow", "Deny")
 _ACCOUNT = re.compile(r"(?:arn:[\w-]+:(?:iam|sts)::)?(\d{12})(?::.*)?", re.ASCII)
 
 
@@ -233,7 +234,7 @@ class TableSuspicious(ReportOnly):
         if text is not None:
             strangers = _strangers(str(text), {arn.account, *expected.accounts})
             if strangers is None:
-                blind.append(f"the policy of {_table(arn)} is not JSON that can be read in one way")
+                blind.append(f"the policy of {_table(arn)} cannot be understood")
             elif strangers:
                 yield _Sign("open", f"its policy lets {' and '.join(strangers)} in", ("PutResourcePolicy",))
         if expected.expires_by is None:
@@ -317,9 +318,12 @@ def _strangers(text: str, known: set[str]) -> list[str] | None:
         said = strict_json.loads(text, limit=_POLICY)
     except strict_json.NotStrict:
         return None
+    statements = _listed(said.get("Statement")) if isinstance(said, dict) else []
+    if not statements or not all(isinstance(each, dict) and each.get("Effect") in _EFFECTS for each in statements):
+        return None  # no policy, or one in a form that we do not know: whom it lets in is not known either
     found = []
-    for statement in _listed(said.get("Statement")) if isinstance(said, dict) else ():
-        if not isinstance(statement, dict) or statement.get("Effect") != "Allow":
+    for statement in statements:
+        if statement["Effect"] != "Allow":
             continue
         if "NotPrincipal" in statement:
             found.append("all but a few")
