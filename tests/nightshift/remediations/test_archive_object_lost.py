@@ -498,6 +498,8 @@ def test_without_versions_the_copy_is_named_and_nothing_is_written_over() -> Non
     assert f"--bucket metadata --key {KEY}" in found.advice[0]
     account.copies = {}
     assert "from the backup" in LOST.diagnose(Eyes(account), SAVED, FINDING).advice[0]
+    account.runs = Unread("denied")  # what is only told does not wait until it can be read
+    assert "from the backup" in LOST.diagnose(Eyes(account), SAVED, FINDING).advice[0]
 
 
 def test_a_version_that_could_not_be_read_for_now_is_not_passed_over() -> None:

@@ -212,9 +212,7 @@ class ArchiveObjectLost(Remediation):
             )
         if (status := read("s3", "GetBucketVersioning", **here).get("Status", "off")) != "Enabled":
             why = f"the bucket's versions are {str(status).lower()}"
-            copies = [self._copy_of(read, target, each.key) for each in lost]
-            known = tuple(_from_copy(target, each) for each in copies if each is not None)
-            return self._told(target, evidence, why, (*(known or (_BACKUP,)), _SWITCH))
+            return self._told(target, evidence, why, (*(self._copies(read, target, lost) or (_BACKUP,)), _SWITCH))
         if heard := _heard(read("s3", "GetBucketNotificationConfiguration", **here), lost):
             return self._told(target, evidence, f"{heard} is told of what is written to the archive", (_BY_HAND,))
         found = [self._judge(read, here, target, each) for each in lost]
@@ -269,6 +267,14 @@ class ArchiveObjectLost(Remediation):
         if copied is not None:
             return _Found(lost.key, _stands(versions[0]), copied)
         return _Found(lost.key, {}, {}, f"none of the last {_TRIED} versions before it can be read", _BACKUP)
+
+    def _copies(self, read: Reader, target: Target, lost: Sequence[_Lost]) -> tuple[str, ...]:
+        """How a person puts back what the backup has. A report without it is better than none."""
+        try:
+            copies = [self._copy_of(read, target, each.key) for each in lost]
+        except Unreadable:
+            return ()
+        return tuple(_from_copy(target, each) for each in copies if each is not None)
 
     def _copy_of(self, read: Reader, target: Target, key: str) -> Mapping[str, Json] | None:
         """Its copy in the newest complete run of the backup, if there is one that can be read. Raises Unreadable."""
