@@ -1624,7 +1624,9 @@ def _look(stage: Stage) -> None:
     for pipeline in stage.pipelines:
         found[pipeline.raw_arn] = not pipeline.late(LATE)
     for machine in stage.machines:
-        found[machine.arn] = not machine.left
+        longest = stage.nightshift.policy.remediations[EXECUTIONS].deadline + timedelta(hours=1)
+        since = stage.ms - int(longest.total_seconds() * 1000)
+        found[machine.arn] = all((each.stopped_ms or 0) < since for each in machine.left)  # it is not looked for longer
     found |= _look_at_functions(stage)
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings

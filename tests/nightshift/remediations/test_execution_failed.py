@@ -385,13 +385,16 @@ def test_by_its_metrics_alone_where_there_is_no_list() -> None:
 
 
 def test_what_is_too_old_for_this_incident_is_another_matter() -> None:
-    """Nothing that an incident began with gets too old before it is over."""
+    """Nothing that an incident began with gets too old before it is over; and a report says how far it has looked."""
     hours = FAILED.deadline / minutes(1)
     assert isinstance(FAILED.verify(TARGET, FINDING, failed(1).readings()), Sick)
     account = Account(runs={"doc-0": Run(ended=hours + 59)})
     assert isinstance(FAILED.verify(TARGET, FINDING, account.readings()), Sick)
     account.runs["doc-0"].ended = hours + 61
-    assert isinstance(FAILED.verify(TARGET, FINDING, account.readings()), Healthy)
+    seen = FAILED.verify(TARGET, FINDING, account.readings())
+    assert isinstance(seen, Healthy)
+    since = account.readings().at - FAILED.deadline - timedelta(hours=1)
+    assert seen.summary.startswith(f"no execution that failed since {since:%H:%M} UTC is left; ")
 
 
 # -- diagnosis ---------------------------------------------------------------------------------------------------------

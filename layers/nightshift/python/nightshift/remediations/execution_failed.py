@@ -288,7 +288,7 @@ class ExecutionFailed(Remediation):
         again = [each for each in machine["Executions"] if each["status"] in _RUNS and _of_ours(each)]
         if again:
             return Unknown(f"{len(again)} executions that were run again have not ended")
-        return Healthy(f"no failed execution is left; {seen.summary}")
+        return Healthy(f"no execution that failed since {self._since(after.at):%H:%M} UTC is left; {seen.summary}")
 
     def _failed(self, machine: Mapping[str, Any], now: datetime) -> list[Mapping[str, Any]]:
         """
@@ -296,7 +296,7 @@ class ExecutionFailed(Remediation):
 
         An incident is over before what it began with is too old: so nothing drops out of sight.
         """
-        since = now - self.deadline - timedelta(hours=1)
+        since = self._since(now)
         executions: Sequence[Mapping[str, Any]] = machine["Executions"]
         anew = {each["name"] for each in executions if each["status"] not in _BAD}
         failed = [
@@ -308,6 +308,10 @@ class ExecutionFailed(Remediation):
             and _anew(each["name"]) not in anew
         ]
         return sorted(failed, key=lambda each: (each.get("stopDate", now), each["name"]))
+
+    def _since(self, now: datetime) -> datetime:
+        """What failed before is not looked at."""
+        return now - self.deadline - timedelta(hours=1)
 
     # -- diagnosis -------------------------------------------------------------------------------------------------
 
