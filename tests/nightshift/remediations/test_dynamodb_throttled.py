@@ -200,6 +200,26 @@ def test_it_is_sick_while_too_many_are_throttled_in_each_of_the_last_minutes(
         assert "writes" in found.finding.symptom
 
 
+@pytest.mark.parametrize(
+    "write, ago, kind",
+    [
+        ((99.0,) * 4, 3, Unknown),  # the fifth minute is not there yet
+        ((99.0,) * 4, 4, Unknown),
+        ((99.0,) * 4, 5, Healthy),
+        ((99.0,) * 4 + (10.0,), 2, Unknown),
+        ((99.0, 10.0, 10.0, 10.0), 2, Healthy),
+        ((99.0,) * 5, 2, Sick),
+    ],
+)
+def test_a_minute_that_is_not_reported_yet_makes_no_table_well(write: tuple[float, ...], ago: int, kind: type) -> None:
+    """CloudWatch may be late, and only tells of minutes in which some were throttled: calm is what is calm for long."""
+    readings = seen(write=points(*write, ago=ago))
+    found = CURE.recovered(HOT, FINDING, readings)
+    assert type(found) is kind
+    if kind is Unknown:
+        assert type(CURE.detect(HOT, readings)) is Healthy
+
+
 def test_what_was_throttled_before_the_last_minutes_does_not_count() -> None:
     """Five minutes of it, and five quiet ones since."""
     found = CURE.detect(HOT, seen(write=points(*MANY, ago=8)))

@@ -167,6 +167,27 @@ def test_a_few_are_said() -> None:
     assert detect(eyes(throttles=[0.0] * 10)) == Healthy("0 of 300 calls were turned away in 5 minutes")
 
 
+@pytest.mark.parametrize(
+    "last, kind",
+    [
+        ((9.0, 9.0, None, None), Unknown),  # two minutes that are not there yet
+        ((9.0, None, None, None), Healthy),
+        ((9.0, 9.0, 0.0, None), Healthy),
+        ((0.0, 0.0, 0.0, 9.0), Unknown),
+        ((9.0, 9.0, 9.0, 9.0), Sick),
+    ],
+)
+def test_a_minute_that_is_not_reported_yet_makes_nobody_well(last: tuple[float | None, ...], kind: type) -> None:
+    """CloudWatch may be late: what was turned away last must be a while ago, or have been followed by a calm minute."""
+    on = eyes(throttles=[0.0] * 6 + list(last))
+    seen = CURE.recovered(TARGET, FINDING, on.seen(*CURE.examine(TARGET)))
+    assert type(seen) is kind
+    if kind is Unknown:
+        assert type(detect(on)) is Healthy
+    stopped = eyes(0, throttles=on.throttles)
+    assert isinstance(CURE.recovered(TARGET, FINDING, stopped.seen(*CURE.examine(TARGET))), Healthy)
+
+
 def test_a_function_that_nobody_calls_is_idle() -> None:
     """That says nothing of its concurrency."""
     assert detect(eyes(calls=[], throttles=[])) == Healthy("not called in 10 minutes", idle=True)

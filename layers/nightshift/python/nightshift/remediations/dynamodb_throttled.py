@@ -64,6 +64,7 @@ from nightshift.states import minutes
 
 __all__ = ["DynamodbThrottled"]
 
+_LATE = timedelta(minutes=4)  # after that a minute is there if it ever will be
 _WAYS = ("Write", "Read")  # as AWS's names begin; writes first: what is not written may be lost
 _ITEMS = {"Write": "dynamodb-write-unit", "Read": "dynamodb-read-unit"}
 _LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
@@ -186,6 +187,23 @@ class DynamodbThrottled(Remediation):
             return Sick(self._finding(target.arn, short))
         some = "; ".join(f"{sum(each):.0f} {_many(way)} throttled" for way, each in lately.items() if each)
         return Healthy(f"{some or 'nothing throttled'} in {self.throttled_for} minutes")
+
+    def recovered(self, target: Target, before: Finding, after: Readings) -> Observation:
+        """A minute that is not reported may be one without any, or one that CloudWatch has not got yet."""
+        del before
+        seen = self.detect(target, after)
+        if not isinstance(seen, Healthy):
+            return seen
+        since = after.at.replace(second=0, microsecond=0) - _LATE
+        for way in _WAYS:
+            series = _seen_lately(target, after, way)
+            if not isinstance(series, Unknown) and any(
+                at >= since and value > self.throttles for at, value in series.items()
+            ):
+                return Unknown(
+                    f"{_many(way)} were throttled a moment ago, and it is too early to tell whether they are"
+                )
+        return seen
 
     def _last(self, series: Mapping[datetime, float], now: datetime) -> tuple[float, ...]:
         """What was reported of the last whole minutes: of fewer, where nothing happened in some."""

@@ -63,6 +63,7 @@ __all__ = ["LambdaThrottled"]
 
 _RESERVED, _AT_ONCE = "ReservedConcurrentExecutions", "ConcurrentExecutions"
 _MINUTES = 10  # that are looked at
+_LATE = timedelta(minutes=3)  # how late a minute may be reported
 _CALM = timedelta(minutes=3)  # in which a look that proves a cure sees nothing turned away
 _REACHED = 0.9  # of what is reserved: so much of it has to run at once to be the limit, and less once it is cured
 _STEP = 50  # concurrency that one loan adds at most (R10)
@@ -146,6 +147,19 @@ class LambdaThrottled(Remediation):
             return Healthy(f"{lately.text} in 5 minutes")
         share = Signal("throttled calls", round(lately.percent, 1), self.throttle_percent, "5 minutes", "%")
         return self._sick(target, f"{lately.text} in 5 minutes", (share,))
+
+    def recovered(self, target: Target, before: Finding, after: Readings) -> Observation:
+        """A minute that CloudWatch has not got yet makes nobody well: what was turned away last must be a while ago."""
+        del before
+        seen, throttles = self.detect(target, after), after.metric(_counters(target.arn)[1])
+        function = after.resource(_read(target.arn))
+        stopped = isinstance(function, Mapping) and function.get(_RESERVED) == 0
+        if not isinstance(seen, Healthy) or stopped or not isinstance(throttles, Series) or not throttles.points:
+            return seen
+        at, value = throttles.points[-1]
+        if value and at >= turned_away.end(after.at) - _LATE:
+            return Unknown("calls were turned away a moment ago, and it is too early to tell whether they are")
+        return seen
 
     def _sick(self, target: Target, symptom: str, signals: tuple[Signal, ...]) -> Sick:
         text = f"{target.arn.name}: {symptom}"
