@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from multiprocessing import get_context
@@ -29,9 +29,10 @@ from nightshift.model import Incident
 
 from sandbox.clock import from_ms
 from sandbox.simulation.bugs import BUGS
+from sandbox.simulation.lives import LIVES
 from sandbox.simulation.promises import Violation, check
 from sandbox.simulation.run import Played, play
-from sandbox.simulation.story import START, Story, draw
+from sandbox.simulation.story import START, Story, draw, weathered
 
 __all__ = [
     "BREAKS",
@@ -96,8 +97,15 @@ def performed(
         return None, [Violation(BREAKS, f"{type(error).__name__}: {str(error)[:200]}, {_where(error)}")]
 
 
-def drawn(seed: int, *, thin: bool = True, bug: str = "") -> Story:
-    """The story of a seed: a small one on the full cloud, whose calls are dear, and for a bug, which needs many."""
+def drawn(seed: int, *, thin: bool = True, bug: str = "", lives: bool = False) -> Story:
+    """
+    The story of a seed: a small one on the full cloud, whose calls are dear, and for a bug, which needs many.
+
+    Of ``lives`` it is the next of them, in this seed's weather: every way that every remediation can go, in turn.
+    """
+    if lives:
+        life = LIVES[seed % len(LIVES)]
+        return weathered(life.story, seed, life.name, operations=life.does)
     return draw(seed, small=not thin or bool(bug))
 
 
@@ -291,9 +299,10 @@ def _minutes(played: Played, incident: Incident) -> float:
     return round(max(ended - began, timedelta()) / timedelta(minutes=1), 1)
 
 
-def _one(seed: int, *, thin: bool, bug: str, patience: float) -> Figures:
+def _one(seed: int, task: Task) -> Figures:
     began = time.process_time()
-    figures, violations = performed(drawn(seed, thin=thin, bug=bug), _figures, thin=thin, bug=bug, patience=patience)
+    story = drawn(seed, thin=task.thin, bug=task.bug, lives=task.lives)
+    figures, violations = performed(story, _figures, thin=task.thin, bug=task.bug, patience=task.patience)
     figures = figures or Figures(seeds=1)
     figures.cpu_seconds = time.process_time() - began
     figures.violations = [Found(each.promise, each.text[:500], seed) for each in violations]
@@ -305,13 +314,18 @@ def _one(seed: int, *, thin: bool, bug: str, patience: float) -> Figures:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Which seeds: from ``first`` on, so many, or for so many seconds, whichever is over first. And on which cloud."""
+    """
+    Which seeds: from ``first`` on, so many, or for so many seconds, whichever is over first. And on which cloud.
+
+    ``lives``: each seed plays a life in its weather, instead of drawing a story.
+    """
 
     first: int = 1
     runs: int | None = None
     seconds: float | None = None
     thin: bool = True
     patience: float = PATIENCE
+    lives: bool = False
 
     def chunks(self, size: int, jobs: int = 1) -> Iterator[tuple[int, ...]]:
         """The seeds in order, so many at a time; fewer towards the end, so that all processes end at the same time."""
@@ -332,6 +346,7 @@ class Task:
     until: float | None = None
     patience: float = PATIENCE
     enough: frozenset[str] = frozenset()
+    lives: bool = False
 
 
 def _work(task: Task) -> Figures:
@@ -342,7 +357,7 @@ def _work(task: Task) -> Figures:
             break
         faulthandler.dump_traceback_later(task.patience * _BUSY, exit=True)  # where no signal is heeded
         try:
-            found.add(_one(seed, thin=task.thin, bug=task.bug, patience=task.patience))
+            found.add(_one(seed, task))
         finally:
             faulthandler.cancel_dump_traceback_later()
         if task.enough & found.broken.keys():
@@ -400,7 +415,7 @@ class Pool:
             for seed in task.seeds:
                 self._pool.shutdown()
                 self._pool = self._new()
-                alone = Task((seed,), task.thin, task.bug, None, task.patience)
+                alone = replace(task, seeds=(seed,), until=None, enough=frozenset())
                 try:
                     take(task, self._pool.submit(_work, alone).result())
                 except BrokenProcessPool:
@@ -423,7 +438,7 @@ def campaign(pool: Pool, plan: Plan, *, tell: Callable[[Figures], None] = lambda
         for seeds in plan.chunks(_CHUNK, pool.jobs):
             if until is not None and time.time() >= until:
                 return
-            yield Task(seeds, plan.thin, "", until, plan.patience)
+            yield Task(seeds, plan.thin, "", until, plan.patience, lives=plan.lives)
 
     def take(_: Task, figures: Figures) -> None:
         found.add(figures)
@@ -480,7 +495,7 @@ def hunt(
                 if until is not None and time.time() >= until:
                     return
                 if hunts[bug].noticed is None:  # not even by now
-                    yield Task(seeds, plan.thin, bug, until, plan.patience, BUGS[bug].noticed_by)
+                    yield Task(seeds, plan.thin, bug, until, plan.patience, BUGS[bug].noticed_by, plan.lives)
             if all(each.noticed is not None for each in hunts.values()):
                 return
 

@@ -701,8 +701,14 @@ def _told(played: Played) -> dict[str, set[str]]:
 
 
 def verdicts_true(case: Case) -> Iterator[str]:
-    """Who says `fixed` or `recovered` had been looking at a target that really was well, not long before."""
+    """
+    Who says `fixed` or `recovered` had been looking at a target that really was well, not long before.
+
+    Of a target that could not be seen it says that it can be, and what it looks like: it may have fallen sick by then.
+    """
     for incident in case.played.incidents:
+        if incident.scratch.get("blind"):
+            continue
         if incident.verdict not in {Verdict.FIXED, Verdict.RECOVERED} or incident.remediation == loans.NAME:
             continue
         said = min(
@@ -1188,7 +1194,9 @@ def report_is_trail(case: Case) -> Iterator[str]:
         died = any(case.invocation(call).dead for call in case.by_incident.get(incident.id, ()))
         for key in {*told, *made, *unknown}:
             name, resource = key
-            if told[key] > made[key] + _taken_for_ours(case, incident, name, resource):
+            ours = _taken_for_ours(case, incident, name, resource) + _never_there(incident, name)
+            ours += _found_back(incident, name, resource) if made[key] else 0
+            if told[key] > made[key] + ours:
                 yield f"{incident.id} says {name} on {resource} x{told[key]}, the trail says x{made[key]}"
             elif made[key] > told[key] + unknown[key] and not (died and name.startswith(_BY_TEN)):
                 yield (
@@ -1210,6 +1218,34 @@ def _taken_for_ours(case: Case, incident: Incident, name: str, resource: str) ->
     ]
     begun = [from_ms(human.at_ms) for human in case.played.stage.humans if human.subject == resource]
     return sum(any(record.at - _REACH < at <= record.at + case.skew for at in begun) for record in lost)
+
+
+def _found_back(incident: Incident, name: str, resource: str) -> int:
+    """Calls of a taking back that died again and again: once it is back it is found so, made again or not."""
+    return sum(
+        record.step.startswith("undo ") and "found by looking" in record.error
+        for record in incident.calls
+        if (record.action, record.resource) == (name, resource)
+    )
+
+
+def _never_there(incident: Incident, name: str) -> int:
+    """
+    Limits that were taken back, the answer to which was lost, and that had never been set: found by looking, as gone.
+
+    A step sets them for reads and for writes; where it died in between it takes back both.
+    """
+    if name != "application-autoscaling:DeregisterScalableTarget":
+        return 0
+    lost = {each.about for each in incident.calls if each.action == name and "found by looking" in each.error}
+    sets = {
+        about
+        for each in incident.calls
+        if each.action == "application-autoscaling:RegisterScalableTarget" and each.outcome is not Outcome.NOT_DONE
+        for about in lost
+        if about and about in each.about
+    }
+    return len(lost - sets)
 
 
 # -- helpers ---------------------------------------------------------------------------------------------------------

@@ -1625,8 +1625,8 @@ def _look(stage: Stage) -> None:
         found[pipeline.raw_arn] = not pipeline.late(LATE)
     for machine in stage.machines:
         longest = stage.nightshift.policy.remediations[EXECUTIONS].deadline + timedelta(hours=1)
-        since = stage.ms - int(longest.total_seconds() * 1000)
-        found[machine.arn] = all((each.stopped_ms or 0) < since for each in machine.left)  # it is not looked for longer
+        oldest = stage.ms - int(longest.total_seconds() * 1000)
+        found[machine.arn] = all((each.stopped_ms or 0) < oldest for each in machine.left)  # no look goes back so far
     found |= _look_at_functions(stage)
     for ingestion in stage.schedules:
         filled = f"remediations.{HOURS}" in stage.story.settings

@@ -58,6 +58,7 @@ class Short:
     def command(self) -> str:
         """What repeats it: the seed is played, fails, and is made as short again."""
         more = (f" --bug {self.bug}" if self.bug else "") + ("" if self.thin else " --moto")
+        more += " --lives" if self.story.life else ""
         return f"nightshift simulate --seed {self.story.seed} --runs 1{more}"
 
     def lines(self) -> list[str]:
@@ -263,9 +264,8 @@ def _told(played: Played, broken: list[Violation], struck: list[tuple[str, Runni
     stage, story = played.stage, played.story
     about = _concerned(played, broken)
     tables = {f"remediations.{incident.remediation}" for incident in about} | {"limits", "storm"}
-    systems = f"{story.documents} document systems, {story.usage} usage systems, {story.loans} slow queues"
     heading = [
-        f"{systems}; mode {story.mode}",
+        f"{story.life and f'{story.life}: '}{story.systems}; mode {story.mode}",
         *(f"[{table}] " + text.replace("\n", "; ") for table, text in story.settings.items() if table in tables),
     ]
     if story.skew_ms:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sandbox.simulation.nemesis import Death, Denial, Fault, Weather
 
-__all__ = ["START", "UPKEEP", "Scene", "Story", "draw"]
+__all__ = ["START", "UPKEEP", "Scene", "Story", "draw", "weathered"]
 
 START = datetime(2026, 11, 19, 1, 0, tzinfo=UTC)
 """a Thursday: no window, no freeze"""
@@ -150,6 +150,32 @@ _NEGLECTED = ("certificate ends", "secret forgotten", "stack stuck", "state lock
 _UPDATES = 'update_every = "PT{minutes}M"'
 
 
+_MOST_STRUCK = 0.05
+"""of the calls of a life: where more fail, hardly any tick of twenty calls comes to its end, for as long as it lasts"""
+_SYSTEMS = {
+    "documents": "document systems",
+    "usage": "usage systems",
+    "loans": "slow queues",
+    "apis": "APIs",
+    "triggers": "buckets of triggers",
+    "pipelines": "pipelines",
+    "machines": "state machines",
+    "schedules": "ingestions",
+    "graphs": "GraphQL APIs",
+    "databases": "Aurora clusters",
+    "searches": "search domains",
+    "uploads": "upload buckets",
+    "guarded": "guarded tables",
+    "functions": "functions with failed events",
+    "stores": "tables",
+    "stacks": "stacks",
+    "lambdas": "functions of one account",
+    "aliased": "functions with an alias",
+    "ready": "functions that are kept ready",
+}
+"""the fields of a story that count something, in words"""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
     """One thing that happens: how many seconds after the start, what, to which (a number), and with what numbers."""
@@ -206,6 +232,7 @@ class Story:
     settle: int = SETTLE * 60
     only: frozenset[str] | None = None  # the strikes that happen; None: all that are drawn
     brief: bool = False
+    life: str = ""  # which life it is, in a seed's weather
     answer: str = ""
     death: Death | None = None
 
@@ -221,10 +248,15 @@ class Story:
         denials = tuple(Denial(name, start + a * 1000, start + b * 1000) for name, a, b in self.denials)
         return Weather(self.rates, denials, self.skew_ms, int(self.quiet_at.timestamp() * 1000), self.death)
 
+    @property
+    def systems(self) -> str:
+        """What there is in the account, and how much of it."""
+        counts = ((getattr(self, name), what) for name, what in _SYSTEMS.items())
+        return ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing"
+
     def lines(self) -> Iterator[str]:
         """The story as a person reads it."""
-        systems = f"{self.documents} document systems, {self.usage} usage systems, {self.loans} slow queues"
-        yield f"seed {self.seed}: {systems}"
+        yield f"seed {self.seed}: {self.life and f'{self.life}: '}{self.systems}"
         yield f"mode {self.mode}; " + "; ".join(f"[{table}] {text}" for table, text in self.settings.items() if text)
         if self.skew_ms:
             yield f"clocks up to {self.skew_ms} ms off"
@@ -266,6 +298,34 @@ def draw(seed: int, *, faults: bool = True, small: bool = False) -> Story:
     story, lent = _lent(Random(f"lent/{seed}"), story, faults=faults)
     story, kept = _kept_up(Random(f"upkeep/{seed}"), story)
     return _filled(dice, story, [*scenes, *more, *told, *worked], faults=faults, others=(*lent, *kept))
+
+
+def weathered(story: Story, seed: int, life: str, *, operations: tuple[str, ...] = ()) -> Story:
+    """
+    The story of a life, which has no faults in it, in the weather of a seed: faults, events, switches, skewed clocks.
+
+    It is short, so each call is struck more often. For a while somebody may be denied one of the ``operations`` that it
+    makes, or another.
+    """
+    dice = Random(f"weather/{seed}")
+    starts = [60, *(scene.at for scene in story.scenes)]
+    rates, denials = _faults(dice, story, starts, operations)
+    total = sum(rate for fault, rate in rates.items() if fault is not Fault.STALE)
+    more = min(5.0, _MOST_STRUCK / total) if total else 0.0
+    scenes = list(story.scenes)
+    for pool, most in ((_SWITCHING, 1), (_FORGED, 4)):
+        for _ in range(dice.randrange(most + 1)):
+            at = max(dice.choice(starts) + dice.randrange(-120, 20 * 60), 60)
+            scenes.append(Scene(at, dice.choice(pool), 0, (dice.randrange(1, 9) * 60,)))
+    return replace(
+        story,
+        seed=seed,
+        life=life,
+        rates={fault: rate if fault is Fault.STALE else rate * more for fault, rate in rates.items()},
+        denials=(*story.denials, *denials),
+        skew_ms=dice.choice((0, 0, 2_000, 15_000)),
+        scenes=tuple(sorted(scenes, key=lambda scene: (scene.at, scene.what, scene.which))),
+    )
 
 
 def _profiled(dice: Random, story: Story) -> tuple[Story, list[Scene]]:
@@ -525,7 +585,7 @@ def _people(dice: Random, story: Story, starts: list[int]) -> Iterator[Scene]:
 
 
 def _faults(
-    dice: Random, story: Story, starts: list[int]
+    dice: Random, story: Story, starts: list[int], operations: tuple[str, ...] = ()
 ) -> tuple[dict[Fault, float], tuple[tuple[str, int, int], ...]]:
     rates: dict[Fault, float] = {}
     for fault in dice.sample(_KINDS, dice.choice((0, 1, 2, 3, len(_KINDS)))):
@@ -533,7 +593,7 @@ def _faults(
     rates.pop(Fault.DENIED, None)
     denials = []
     if dice.random() < 0.3:
-        name = dice.choice(_DENIED)
+        name = dice.choice((*_DENIED, *operations))
         begin = max(dice.choice(starts) + dice.randrange(-60, 600), 60)
         denials.append((name, begin, begin + dice.randrange(1, 10) * 60))
     return rates, tuple(denials)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -13,7 +14,7 @@ from botocore.exceptions import (
     ParamValidationError,
     ReadTimeoutError,
 )
-from nightshift.aws import Aws, Serial, Threads, throttled, translate
+from nightshift.aws import Aws, Serial, Threads, kept_out, throttled, translate
 from nightshift.errors import Ambiguous, AwsError, Denied, Missing, Rejected, Unreadable
 from nightshift.model import Call
 
@@ -68,6 +69,22 @@ def test_throttled() -> None:
     assert throttled(translate(client_error("Throttling", 400), CALL, writing=True))
     assert not throttled(translate(client_error("InternalFailure", 500), CALL, writing=True))
     assert not throttled(ValueError())
+
+
+@pytest.mark.parametrize(
+    "error, out",
+    [
+        (client_error("Throttling", 400), True),
+        (ConnectTimeoutError(endpoint_url="x"), True),
+        (EndpointConnectionError(endpoint_url="x"), True),
+        (ReadTimeoutError(endpoint_url="x"), False),
+        (client_error("InternalFailure", 500), False),
+        (client_error("ValidationError", 400), False),
+    ],
+)
+def test_what_was_kept_out_may_get_in_later(error: ClientError | BotoCoreError, *, out: bool) -> None:
+    """Nothing happened, and nobody said that the request is wrong."""
+    assert kept_out(translate(error, CALL, writing=True)) is out
 
 
 def test_reads_are_repeated_and_writes_are_not(account: Account) -> None:

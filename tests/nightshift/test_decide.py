@@ -154,6 +154,7 @@ def test_every_phase_and_observation_has_an_answer(phase: Phase, seen: Observati
     [
         (SICK, {}, Propose()),
         (SICK, {"hold_until": NOW}, Propose()),
+        (HEALTHY, {"scratch": {"blind": True}}, Close(Verdict.RECOVERED, "it can be seen again: well")),
         (HEALTHY, {}, Close(Verdict.RECOVERED, "healed by itself: well")),
         (
             HEALTHY,

@@ -1625,6 +1625,35 @@ def test_a_record_whose_ticks_always_die_is_closed_as_broken(account: Account, m
     assert account.mails()[0].startswith("BROKEN")
 
 
+@pytest.mark.parametrize("also_dies", [False, True])
+def test_what_died_half_way_is_counted_when_it_is_given_up(
+    account: Account, monkeypatch: pytest.MonkeyPatch, *, also_dies: bool
+) -> None:
+    """What no tick could save stands in the counters: they are asked once; if that dies, too, it is told without."""
+    Moody.says[:] = [Progress.WAIT]
+    here = night(account, Moody())
+    here.look()
+    account.mails()
+
+    def dies(*args: object, **more: object) -> Progress:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Moody, "examine", dies)
+    monkeypatch.setattr(
+        Moody, "settle_ledger", dies if also_dies else lambda *_: Ledger(moved=2, remaining=2, uncertain=1)
+    )
+    for _ in range(6 if also_dies else 5):
+        account.clock.pass_(MINUTE)
+        with pytest.raises(RuntimeError):
+            here.engine.tick(here.ids[0])
+    account.clock.pass_(MINUTE)
+    here.engine.tick(here.ids[0])
+    assert here.incident.verdict is Verdict.BROKEN
+    assert here.incident.ledger.uncertain == (0 if also_dies else 1)
+    [mail] = account.mails()
+    assert ("may exist twice" in mail) is not also_dies
+
+
 def test_a_record_that_nobody_can_read_is_closed_as_broken(account: Account) -> None:
     """A body from another version: after five claims it is closed from what stands beside it, and told."""
     here = night(account, Toy(confirm=3))

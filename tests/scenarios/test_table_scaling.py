@@ -289,6 +289,21 @@ def test_limits_that_got_no_policy_are_taken_back_and_told(kind: Kind) -> None:
 
 
 @pytest.mark.scenario("1.16", MISSING)
+@pytest.mark.parametrize("skip", [0, 1], ids=["the first one", "the second one"])
+@pytest.mark.parametrize("kind", [Kind.TIMEOUT_BEFORE, Kind.TIMEOUT_AFTER])
+def test_what_is_taken_back_in_two_calls_is_taken_back_whole(kind: Kind, skip: int) -> None:
+    """What became of one of two calls that IAM knows by the same name says nothing of the other."""
+    with night(60, 20) as on:
+        on.until_phase(Phase.AWAITING)
+        on.world.faults.add(Kind.TIMEOUT_AFTER, AUTOSCALING + REGISTER, times=1)
+        on.world.faults.add(kind, AUTOSCALING + END, times=1, skip=skip)
+        on.say()
+        on.until_phase(Phase.CLOSED)
+        assert on.scaled == {}
+        assert on.incident.verdict is Verdict.ESCALATED
+
+
+@pytest.mark.scenario("1.16", MISSING)
 @pytest.mark.parametrize("name", [REGISTER, FOLLOW])
 def test_an_answer_that_was_lost_is_found_out_by_looking(name: str) -> None:
     """Nothing is sent twice; what is then half there is taken back."""

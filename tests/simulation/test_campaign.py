@@ -134,7 +134,7 @@ class TestMany:
         """Two seeds, in processes of their own, as they are in this one."""
         expected = Figures()
         for seed in (2, 3):
-            expected.add(campaign._one(seed, thin=True, bug="", patience=60))
+            expected.add(campaign._one(seed, Task((seed,), patience=60)))
         told: list[int] = []
         with Pool(2) as pool:
             found = campaign.campaign(pool, Plan(first=2, runs=2), tell=lambda so_far: told.append(so_far.seeds))
@@ -149,14 +149,14 @@ class TestMany:
 
     def test_a_seed_that_kills_its_process(self, pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
         """It alone is told to hang; every other seed that was with it is played."""
-        monkeypatch.setattr(campaign, "_one", lambda seed, **_: Figures(seeds=1))
+        monkeypatch.setattr(campaign, "_one", lambda seed, _: Figures(seeds=1))
         found = campaign.campaign(pool, Plan(runs=12))
         assert found.seeds == 12
         assert [(each.promise, each.seed) for each in found.violations] == [(HANGS, 6)]
 
     def test_a_worker_ends_when_it_has_seen_enough(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Or when the time is over: one seed is played in any case."""
-        monkeypatch.setattr(campaign, "_one", lambda seed, **_: one(seed=seed))
+        monkeypatch.setattr(campaign, "_one", lambda seed, _: one(seed=seed))
         assert campaign._work(Task((1, 2, 3))).seeds == 3
         assert campaign._work(Task((1, 2, 3), enough=frozenset({"in bounds"}))).seeds == 1
         assert campaign._work(Task((1, 2, 3), until=0)).seeds == 1

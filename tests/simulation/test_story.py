@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from sandbox.simulation.campaign import drawn
+from sandbox.simulation.lives import LIVES
 from sandbox.simulation.run import _SCENES
 from sandbox.simulation.story import UPKEEP, draw
 
@@ -58,3 +60,19 @@ def many(story: object, kind: str) -> int:
     """How many of a kind a story has."""
     found: int = getattr(story, kind)
     return found
+
+
+def test_every_life_has_its_turn_in_every_weather() -> None:
+    """All that is in a life is in it, and more befalls it: the same for the same seed, and another for another."""
+    stories = [drawn(seed, lives=True) for seed in range(2 * len(LIVES))]
+    assert [story.life for story in stories] == 2 * [life.name for life in LIVES]
+    for life, story in zip((*LIVES, *LIVES), stories, strict=True):
+        assert {*life.story.scenes} <= {*story.scenes}
+        assert {*life.story.denials} <= {*story.denials}
+        assert {scene.what for scene in story.scenes} <= _SCENES.keys()
+        assert life.name in next(iter(story.lines()))
+    assert drawn(5, lives=True) == stories[5]
+    first, second = stories[: len(LIVES)], stories[len(LIVES) :]
+    assert all(one != other for one, other in zip(first, second, strict=True))
+    assert len(LIVES) // 4 < sum(bool(story.rates) for story in first) < len(LIVES)
+    assert any({name for name, *_ in story.denials} & {*life.does} for life, story in zip(LIVES, first, strict=True))

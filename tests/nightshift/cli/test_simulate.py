@@ -17,6 +17,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from sandbox.simulation.campaign import Figures, Found
+from sandbox.simulation.lives import LIVES
 from tests.support.at_once import InThisProcess
 
 
@@ -83,6 +84,15 @@ def test_on_the_full_cloud() -> None:
     """A smaller story, with the same promises."""
     code, shown = said(seed=3, runs=1, moto=True)
     assert (code, "1, from 3 on" in shown) == (0, True)
+
+
+def test_lives() -> None:
+    """The next one of them, in the weather of its seed; and its story says which it is."""
+    code, shown = said(seed=3, runs=1, lives=True)
+    assert (code, "1, from 3 on" in shown) == (0, True)
+    code, shown = said(seed=3, lives=True, story=True)
+    assert code == 0
+    assert LIVES[3].name in shown
 
 
 def test_json_is_one_document() -> None:

@@ -730,7 +730,11 @@ def test_what_became_of_a_call_is_looked_up(remediation: ExecutionFailed) -> Non
     assert remediation.reconcile(eyes, redrive, NOW) is Outcome.UNKNOWN
     assert remediation.reconcile(eyes, redrive, NOW - minutes(2)) is Outcome.NOT_DONE
     account.runs["doc-0"].redriven = 0
+    assert remediation.reconcile(eyes, redrive, NOW) is Outcome.UNKNOWN  # a person's: we had noted none
+    account.memory["redriven doc-0"] = 1
     assert remediation.reconcile(eyes, redrive, NOW) is Outcome.DONE
+    account.runs["doc-0"].redriven = 0.75  # minutes ago: that of the step before
+    assert remediation.reconcile(eyes, redrive, NOW) is Outcome.UNKNOWN
     if remediation is TWICE:
         start = call(canary, "StartExecution")
         assert remediation.reconcile(eyes, start, NOW - minutes(2)) is Outcome.NOT_DONE

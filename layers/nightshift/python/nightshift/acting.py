@@ -246,9 +246,8 @@ class _Hand:
     ) -> None:
         """Equal calls are one line with a count: a step of a hundred messages must fit into a record."""
         request_id = str((answer or {}).get("ResponseMetadata", {}).get("RequestId", ""))
-        same = (call.action, call.resource, outcome, error[:500])
         for number, record in enumerate(self.records):
-            if (record.action, record.resource, record.outcome, record.error) == same:
+            if record.tells_of(call) and (record.outcome, record.error) == (outcome, error[:500]):
                 self.records[number] = replace(record, count=record.count + 1, request_id=request_id)
                 return
         self.records.append(
@@ -261,6 +260,7 @@ class _Hand:
                 request_id=request_id,
                 before=call.before,
                 error=error[:500],
+                about=call.about,
             )
         )
         if answer is not None:  # after the record: a call that was made must not be lost to a line of its report

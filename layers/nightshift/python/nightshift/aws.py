@@ -30,7 +30,7 @@ from nightshift.model import Call
 if TYPE_CHECKING:
     from datetime import timedelta
 
-__all__ = ["LONGEST_BODY", "ActingClients", "Aws", "Serial", "Threads", "throttled", "translate"]
+__all__ = ["LONGEST_BODY", "ActingClients", "Aws", "Serial", "Threads", "kept_out", "throttled", "translate"]
 
 T = TypeVar("T")
 
@@ -84,6 +84,7 @@ _MISSING = frozenset(
         "TableNotFoundException",
     }
 )
+_UNREACHED = frozenset({ConnectTimeoutError.__name__, EndpointConnectionError.__name__})
 _THROTTLED = frozenset(
     {
         "BandwidthLimitExceeded",
@@ -277,6 +278,11 @@ def throttled(error: BaseException) -> bool:
     return isinstance(error, AwsError) and error.code in _THROTTLED
 
 
+def kept_out(error: BaseException) -> bool:
+    """Whether the call never got in, and may a moment later: throttled, or AWS could not be reached."""
+    return throttled(error) or (isinstance(error, AwsError) and error.code in _UNREACHED)
+
+
 def translate(error: ClientError | BotoCoreError, call: Call, *, writing: bool) -> AwsError:
     """
     What an SDK error means to us.
@@ -288,7 +294,7 @@ def translate(error: ClientError | BotoCoreError, call: Call, *, writing: bool) 
     longest = 0 if _carries(call) else 300
     if isinstance(error, ParamValidationError):
         return Rejected(call.action, "ParamValidation", str(error)[:longest], resource=call.resource)
-    if isinstance(error, ConnectTimeoutError | EndpointConnectionError):  # nothing was sent
+    if type(error).__name__ in _UNREACHED:  # nothing was sent
         return (Rejected if writing else Unreadable)(call.action, type(error).__name__, resource=call.resource)
     if not isinstance(error, ClientError):
         return unclear(call.action, type(error).__name__, resource=call.resource)

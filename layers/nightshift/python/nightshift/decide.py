@@ -240,6 +240,8 @@ def _unused(incident: Incident, approval: Approval) -> str:
 
 def _healed(incident: Incident, seen: Healthy) -> Close:
     """Health without (or long after) a change of ours is a recovery, never our fix."""
+    if incident.scratch.get("blind"):  # nobody had seen it sick
+        return Close(Verdict.RECOVERED, f"it can be seen again: {seen.summary}")
     tried = f" after {len(incident.attempts)} attempt(s) that did not show" if incident.attempts else ""
     return Close(Verdict.RECOVERED, f"healed by itself{tried}: {seen.summary}")
 

@@ -16,7 +16,7 @@ from itertools import islice
 from nightshift import decide as deciding
 from nightshift import loans, surroundings
 from nightshift.acting import Acting, Done
-from nightshift.aws import Aws, throttled
+from nightshift.aws import Aws, kept_out, throttled
 from nightshift.config import Policy
 from nightshift.decide import Close, Decision, Pace, Progressing, Propose, Reconcile, Retry, Return, Wait, decide
 from nightshift.drift import owner
@@ -217,8 +217,9 @@ class Engine:
             return None
         if claim.incident.phase is Phase.ENDING and claim.claims <= DEATHS * 4:
             return self._finish(claim, _last(claim.incident))
-        if claim.claims > (DEATHS * 4 if claim.incident.lent else DEATHS):  # what is out is given up last
-            return self._finish(claim, self._broken(claim))
+        deaths = DEATHS * 4 if claim.incident.lent else DEATHS  # what is out is given up last
+        if claim.claims > deaths:
+            return self._finish(claim, self._broken(claim, counted=claim.claims == deaths + 1))
         if claim.incident.remediation == loans.NAME:
             return self._finish(claim, self._not_restored(claim.incident))
         target = self.policy.target(claim.incident.target)
@@ -795,8 +796,8 @@ class Engine:
         later = None
         if isinstance(error, Stopped):
             later = Refusal(SWITCH, str(error), retry_after=EVERY)
-        elif isinstance(error, Unreadable) or throttled(error):
-            later = Refusal("throttled", str(error), retry_after=EVERY * 2)
+        elif isinstance(error, Unreadable) or kept_out(error):
+            later = Refusal("throttled" if throttled(error) else "unreachable", str(error), retry_after=EVERY * 2)
         if later is not None and not first:  # an attempt is under way: it goes on, or the kill switch ends it
             return _pause(replace(incident, intent=None), later, now, said)
         if later is not None and not done.changed:
@@ -850,7 +851,7 @@ class Engine:
         records = list(incident.calls)
         found = []
         for call in calls:
-            if f"{call.action} {call.resource}" in intent.known:
+            if _key(call) in intent.known:
                 continue
             try:
                 outcome = case.remediation.reconcile(case.reading, call, intent.written_at)
@@ -864,6 +865,7 @@ class Engine:
                 outcome=outcome,
                 before=call.before,
                 error="its answer was lost; this is what was found by looking",
+                about=call.about,
             )
             found.append(record)
             same = [old for old in records if _unclear(old, record, since=intent.written_at)]
@@ -1048,7 +1050,7 @@ class Engine:
         if done.error is None:
             return _Back(replace(incident, lent=False), (event,))
         stopped = isinstance(done.error, Stopped)
-        passing = stopped or isinstance(done.error, Ambiguous | Unreadable) or throttled(done.error)
+        passing = stopped or isinstance(done.error, Ambiguous | Unreadable) or kept_out(done.error)
         return _Back(incident, (event,), over=not incident.lent and not passing, counts=not stopped)
 
     def _believed(self, case: _Case, incident: Incident, recorded: Plan) -> Plan:
@@ -1206,8 +1208,18 @@ class Engine:
 
     # -- ends that need no remediation ---------------------------------------------------------------------------
 
-    def _broken(self, claim: Claim) -> _Next:
+    def _broken(self, claim: Claim, *, counted: bool) -> _Next:
+        """
+        Given up: no tick gets through with this record.
+
+        What was moved is ``counted`` once more, because what a tick that died had not saved stands in the counters
+        alone; where this tick dies of that, too, the next one does without.
+        """
         incident = claim.incident
+        target, remediation = self.policy.target(incident.target), self.policy.remediations.get(incident.remediation)
+        if counted and target is not None and remediation is not None:
+            case = _Case(claim, target, remediation, self._reading(remediation), self._clock())
+            incident = self._ledger(case, incident)
         why = f"{claim.claims - 1} ticks in a row died on this record; the last known phase was {incident.phase.value}"
         why += _LEFT_OUT if incident.lent else ""
         return _closed(_ended(incident, Verdict.UNVERIFIABLE, why), Verdict.BROKEN, why, self._clock())
@@ -1373,15 +1385,14 @@ def _outcome(incident: Incident, step: str, call: Call) -> Outcome:
     outcomes = {
         record.outcome
         for record in incident.calls
-        if record.at >= _began(incident)
-        and (record.step, record.action, record.resource) == (step, call.action, call.resource)
+        if record.at >= _began(incident) and record.step == step and record.tells_of(call)
     }
     return next((each for each in (Outcome.DONE, Outcome.UNKNOWN) if each in outcomes), Outcome.NOT_DONE)
 
 
 def _unclear(old: CallRecord, found: CallRecord, *, since: datetime) -> bool:
     """Whether ``old`` says, of the same intent, that nobody knows what ``found`` now tells."""
-    same = (old.step, old.action, old.resource) == (found.step, found.action, found.resource)
+    same = old.step == found.step and old.tells_of(found)
     return same and old.at >= since and old.outcome is Outcome.UNKNOWN
 
 
@@ -1429,8 +1440,8 @@ def _told(step: Step, done: Done) -> str:
 def _recorded(incident: Incident, done: Done) -> Incident:
     intent = incident.intent
     if intent is not None:
-        unclear = {f"{record.action} {record.resource}" for record in done.records if record.outcome is Outcome.UNKNOWN}
-        known = {f"{record.action} {record.resource}" for record in done.records} - unclear
+        unclear = {_key(record) for record in done.records if record.outcome is Outcome.UNKNOWN}
+        known = {_key(record) for record in done.records} - unclear
         intent = replace(intent, known=tuple(sorted(known)))
     return replace(
         incident,
@@ -1441,6 +1452,11 @@ def _recorded(incident: Incident, done: Done) -> Incident:
     )
 
 
+def _key(call: Call | CallRecord) -> str:
+    """What an intent notes of a call."""
+    return f"{call.action} {call.resource} {call.about}".rstrip()
+
+
 def _merged(before: tuple[CallRecord, ...], new: tuple[CallRecord, ...], *, since: datetime) -> tuple[CallRecord, ...]:
     """Calls of one attempt's step that came to the same are one line with a count, also over several ticks."""
     merged = list(before)
@@ -1448,13 +1464,8 @@ def _merged(before: tuple[CallRecord, ...], new: tuple[CallRecord, ...], *, sinc
         for number, old in enumerate(merged):
             if old.at < since or record.outcome is Outcome.UNKNOWN:
                 continue
-            if (old.step, old.action, old.resource, old.outcome, old.error) == (
-                record.step,
-                record.action,
-                record.resource,
-                record.outcome,
-                record.error,
-            ):
+            same = (old.step, old.outcome, old.error) == (record.step, record.outcome, record.error)
+            if same and old.tells_of(record):
                 merged[number] = replace(
                     old, count=old.count + record.count, request_id=record.request_id or old.request_id
                 )

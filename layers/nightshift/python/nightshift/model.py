@@ -584,6 +584,13 @@ class Call:
         return "*" if self.action in _UNSCOPED else self.resource
 
     @property
+    def about(self) -> str:
+        """What it is about where its resource names nothing (``…/*``): its fixed parameters say it. Else empty."""
+        if not self.resource.endswith("*"):
+            return ""
+        return ", ".join(f"{name}={value}" for name, value in sorted(self.params.items()) if isinstance(value, str))
+
+    @property
     def essence(self) -> str:
         """All that it would do and what it found before, as text: calls with equal ones do the same."""
         return _text(_essence(self))
@@ -739,6 +746,11 @@ class CallRecord:
     after: Mapping[str, Json] = field(default_factory=dict)
     error: str = ""
     count: int = 1
+    about: str = ""
+
+    def tells_of(self, call: Call | CallRecord) -> bool:
+        """Whether it is a record of that call, or of the same one as another record: two calls may share a resource."""
+        return (self.action, self.resource, self.about) == (call.action, call.resource, call.about)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,12 @@ def simulate(
     moto: Annotated[
         bool, typer.Option("--moto", help="On the full cloud, with smaller stories: its calls are dear.")
     ] = False,
+    lives: Annotated[
+        bool,
+        typer.Option(
+            "--lives", help="Instead of what a seed draws: every way that every remediation can go, in its weather."
+        ),
+    ] = False,
     bug: Annotated[
         str,
         typer.Option(
@@ -146,6 +152,7 @@ def simulate(
         json=json,
         story=story,
         moto=moto,
+        lives=lives,
         bug=bug,
         short=short,
     )

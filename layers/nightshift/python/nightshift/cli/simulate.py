@@ -55,11 +55,14 @@ def run(
     json: bool = False,
     story: bool = False,
     moto: bool = False,
+    lives: bool = False,
     bug: str = "",
     short: bool = True,
 ) -> int:
     """
     Play seeds from ``seed`` on, or look for a planted ``bug``, or tell the story of one seed; show what came of it.
+
+    A seed draws a story, or with ``lives`` plays the next of the lives in its weather.
 
     0 when every promise was kept (with a bug: when it was noticed); 1 otherwise. Raises NightshiftError for a bug that
     there is not.
@@ -72,6 +75,7 @@ def run(
         seconds=None if minutes is None else minutes * 60,
         thin=not moto,
         patience=PATIENCE * (_MOTO if moto else 1),
+        lives=lives,
     )
     if story:
         return _tell_story(out, plan, bug, json=json)
@@ -141,7 +145,8 @@ def _hunt(out: Console, pool: Pool, status: Status, plan: Plan, bug: str, *, jso
 
 
 def _tell_story(out: Console, plan: Plan, bug: str, *, json: bool) -> int:
-    lines = narrated(drawn(plan.first, thin=plan.thin, bug=bug), thin=plan.thin, bug=bug, patience=plan.patience)
+    told = drawn(plan.first, thin=plan.thin, bug=bug, lives=plan.lives)
+    lines = narrated(told, thin=plan.thin, bug=bug, patience=plan.patience)
     broken = [line for line in lines if line.startswith("BROKEN  ")]
     if json:
         out.print_json(json_module.dumps({"schema": "nightshift.story/1", "seed": plan.first, "lines": lines}))
@@ -174,7 +179,7 @@ def _short_stories(
 
 def _short_story(seed: int, promise: str, bug: str, plan: Plan, runs: int) -> list[str]:
     """In a process of the pool."""
-    story = drawn(seed, thin=plan.thin, bug=bug)
+    story = drawn(seed, thin=plan.thin, bug=bug, lives=plan.lives)
     if promise == HANGS:
         return [line.replace("\n", ", ") for line in story.lines()]  # each try would take as long as a run may take
     try:

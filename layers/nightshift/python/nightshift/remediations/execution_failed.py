@@ -32,7 +32,7 @@ from typing import Any, ClassVar, Final
 from pydantic import Field, PositiveInt
 
 from nightshift import states
-from nightshift.aws import throttled
+from nightshift.aws import kept_out
 from nightshift.errors import Denied, Missing, Refused, Rejected, Stopped
 from nightshift.model import (
     Alternative,
@@ -70,7 +70,7 @@ _ANEW: Final = "remed-"
 """how the names of executions begin that were started anew"""
 _REDRIVES = 2  # of one execution, by whomever (R15)
 _REDRIVABLE = timedelta(days=14)  # after it ended: AWS's limit
-_SKEW = timedelta(minutes=1)  # how far AWS's clock and ours may be apart
+_SKEW = timedelta(seconds=30)  # how far AWS's clock and ours may be apart: less than from one step to the next
 _LANDS = timedelta(minutes=2)  # how long a request may take to show: what AWS lists and describes is a little late
 _SPARE = 15.0  # seconds: none is begun when a tick has no more than this left
 _SHOWN = 20  # executions that a report names
@@ -547,7 +547,7 @@ class ExecutionFailed(Remediation):
             except (Denied, Missing, Rejected, Stopped) as error:  # nothing was begun
                 notes["began"].remove(note)
                 act.memory.add(key, -1)
-                if not isinstance(error, Rejected) or throttled(error):
+                if not isinstance(error, Rejected) or kept_out(error):
                     raise
 
     def _chosen(self, act: Actor, step: Step) -> Iterator[tuple[_Run, Way, Mapping[str, Any]]]:
@@ -572,18 +572,23 @@ class ExecutionFailed(Remediation):
                     yield run, way, described
 
     def reconcile(self, read: Reader, call: Call, since: datetime) -> Outcome:
-        """A redrive leaves its date, a start its name: whether there is one since then."""
+        """
+        A redrive leaves its date, a start its name: whether there is one since then.
+
+        What is redriven is noted before, so that of others a person did it.
+        """
         if call.operation not in {"RedriveExecution", "StartExecution"}:
             return Outcome.NOT_DONE  # a read: nothing lasts
         arn = Arn.parse(call.resource)
-        machine = states.machine(read, replace(arn, resource=f"stateMachine:{arn.resource.split(':')[1]}"))
-        redrives = call.operation == "RedriveExecution"
-        at = [
-            each.get("redriveDate") if redrives else each["startDate"]
-            for each in machine["Executions"]
-            if redrives or each["name"].startswith(_ANEW)
-        ]
-        if any(each is not None and each >= since - _SKEW for each in at):
+        of = replace(arn, resource=f"stateMachine:{arn.resource.split(':')[1]}")
+        executions, target = states.machine(read, of)["Executions"], read.target(str(of))
+        if call.operation == "StartExecution":
+            done = any(_is_since(each["startDate"], since) for each in executions if each["name"].startswith(_ANEW))
+        else:
+            redriven = [each["name"] for each in executions if _is_since(each.get("redriveDate"), since)]
+            begun = read.counters(target, [_tried(name) for name in redriven]) if target is not None else {}
+            done = any(begun.get(_tried(name), 1) for name in redriven)
+        if done:
             return Outcome.DONE
         return Outcome.NOT_DONE if read.now() >= since + _LANDS else Outcome.UNKNOWN
 
@@ -622,6 +627,10 @@ class ExecutionFailed(Remediation):
 
 
 # -- running one again -------------------------------------------------------------------------------------------------
+
+
+def _is_since(at: datetime | None, since: datetime) -> bool:
+    return at is not None and at >= since - _SKEW
 
 
 def _redrive(act: Actor, call: Call, run: _Run) -> None:
