@@ -26,7 +26,7 @@ CONTEXT = Context(now=NOW, mode=Mode.AUTO)
 
 def made(call: Call, step: str = "more", outcome: Outcome = Outcome.DONE) -> CallRecord:
     """The record of a call."""
-    return CallRecord(NOW, step, call.action, call.resource, outcome, before=call.before)
+    return CallRecord(NOW, step, call.action, call.resource, outcome, before=call.before, about=call.about)
 
 
 def incident(*calls: CallRecord, **more: Any) -> Incident:
@@ -192,3 +192,40 @@ def test_what_was_not_changed_or_was_taken_back_is_no_drift(
 ) -> None:
     """It is as it is declared."""
     assert "DRIFT" not in render(incident(*calls, **more), context=CONTEXT)
+
+
+def limits(operation: str, way: str, **more: Any) -> Call:
+    """Limits of a table's capacity: IAM knows those for reads and those for writes by one name."""
+    nameless = "arn:aws:application-autoscaling:eu-central-1:123456789012:scalable-target/*"
+    params = {"ScalableDimension": f"dynamodb:table:{way}CapacityUnits", **more}
+    return Call("application-autoscaling", operation, nameless, params, before=dict.fromkeys(more))
+
+
+READS, WRITES = (limits("RegisterScalableTarget", way, MinCapacity=5, MaxCapacity=20) for way in ("Read", "Write"))
+NO_READS, NO_WRITES = (limits("DeregisterScalableTarget", way) for way in ("Read", "Write"))
+BOTH = replace(PLAN, steps=(Step("more", (READS, WRITES), timedelta(0), (NO_READS, NO_WRITES)),))
+
+
+@pytest.mark.parametrize(
+    "calls, told, not_told",
+    [
+        ((made(READS), made(WRITES, outcome=Outcome.NOT_DONE)), ["Read"], ["Write"]),
+        ((made(READS), made(WRITES)), ["Read", "Write"], []),
+        (
+            (made(READS), made(WRITES), made(NO_READS, "undo more", Outcome.NOT_DONE), made(NO_WRITES, "undo more")),
+            ["Read", "Write"],
+            [],
+        ),
+    ],
+    ids=["one of two was made", "both were", "one of two was taken back"],
+)
+def test_two_calls_of_one_name_are_two(calls: tuple[CallRecord, ...], told: list[str], not_told: list[str]) -> None:
+    """What became of one says nothing of the other; and a report says which is which."""
+    record = incident(*calls, plan=BOTH)
+    changed = to_json(record, context=CONTEXT)["drift"]["properties"]
+    assert len(changed) == 2 * len(told)
+    text = " ".join(render(record, context=CONTEXT).split())
+    for way in told:
+        assert f"ScalableDimension=dynamodb:table:{way}CapacityUnits): done" in text
+    for way in not_told:
+        assert f"ScalableDimension=dynamodb:table:{way}CapacityUnits): NOT DONE" in text

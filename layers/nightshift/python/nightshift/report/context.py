@@ -119,7 +119,8 @@ def unknown_calls(incident: Incident) -> tuple[CallRecord, ...]:
 
 def given_back(incident: Incident) -> tuple[CallRecord, ...]:
     """Calls that took back what we had changed; none where any of it did not succeed in the end."""
-    last = {(record.action, record.resource): record for record in incident.calls if record.step.startswith("undo ")}
+    back = (record for record in incident.calls if record.step.startswith("undo "))
+    last = {(record.action, record.resource, record.about): record for record in back}
     return tuple(last.values()) if all(record.outcome is Outcome.DONE for record in last.values()) else ()
 
 
@@ -133,14 +134,14 @@ def drifted(incident: Incident) -> tuple[Change, ...]:
     """What is changed, or would be, of what somebody else declares; nothing of what was taken back."""
     if incident.plan is None or given_back(incident):
         return ()
-    made = {
-        (record.action, record.resource)
+    made = [
+        record
         for record in incident.calls
         if record.outcome is not Outcome.NOT_DONE and not record.step.startswith("undo ")
-    }
+    ]
     calls = [call for step in incident.plan.steps for call in step.calls]
     planned = not incident.calls
-    return drift(call for call in calls if planned or (call.action, call.resource) in made)
+    return drift(call for call in calls if planned or any(record.tells_of(call) for record in made))
 
 
 def observed_only(incident: Incident, context: Context) -> bool:

@@ -173,6 +173,7 @@ def _made(record: CallRecord) -> dict[str, Any]:
         "step": safe(record.step, 60),
         "action": safe(record.action, 100),
         "resource": safe(record.resource, _ARN),
+        "about": safe(record.about, 300),
         "outcome": record.outcome.value,
         "count": record.count,
         "request_id": safe(record.request_id, 80),

@@ -309,7 +309,7 @@ def _call_made(page: Page, record: CallRecord, incident: Incident) -> None:
     }[record.outcome]
     times = f" ({record.count:,} times)" if record.count != 1 else ""
     at = moment(record.at).removesuffix(" UTC")
-    page.text(f"{at}  {safe(record.action, 100)} on {_on(record.resource, incident)}{times}: {outcome}")
+    page.text(f"{at}  {_named(record, incident)}{times}: {outcome}")
     for line in changes(record.before, record.after):
         page.text(line, 23)
     if record.error:
@@ -365,6 +365,11 @@ def _plan(page: Page, plan: Plan, incident: Incident, context: Context) -> None:
     page.pair("Cost", _cost(plan))
     page.pair("Risk", safe(plan.risk, 300) or "not stated")
     page.pair("Lasts", f"{duration(plan.lease)}, then it is taken back" if plan.lease else "nothing to take back")
+
+
+def _named(record: CallRecord, incident: Incident) -> str:
+    about = f" ({safe(record.about, 300)})" if record.about else ""
+    return f"{safe(record.action, 100)} on {_on(record.resource, incident)}{about}"
 
 
 def _call_planned(call: Call, incident: Incident) -> str:
@@ -585,10 +590,7 @@ def _next(page: Page, incident: Incident, context: Context) -> None:
             f"AWS denied {denied}. Waiting does not help: grant {denied} to Nightshift's role, or cure it by hand."
         )
     for record in unknown_calls(incident)[:_EVIDENCE]:
-        page.item(
-            f"Check by hand whether {safe(record.action, 100)} on {_on(record.resource, incident)} happened:"
-            " AWS gave no clear answer."
-        )
+        page.item(f"Check by hand whether {_named(record, incident)} happened: AWS gave no clear answer.")
     for text in _for_ledger(incident.ledger):
         page.item(text)
     if left_as_it_is(incident):

@@ -74,7 +74,8 @@ def _call(record: CallRecord) -> str:
     what = joined(changes(record.before, record.after))
     error = safe(record.error, 300)
     request = f"request id {safe(record.request_id, 80)}" if record.request_id else ""
-    said = f"{safe(record.action, 100)} on {safe(record.resource, 1100)}{times}: {outcome}"
+    about = f" ({safe(record.about, 300)})" if record.about else ""
+    said = f"{safe(record.action, 100)} on {safe(record.resource, 1100)}{about}{times}: {outcome}"
     return "; ".join(filter(None, (said, what, error, request)))
 
 
