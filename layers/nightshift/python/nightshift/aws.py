@@ -294,7 +294,7 @@ def translate(error: ClientError | BotoCoreError, call: Call, *, writing: bool) 
     longest = 0 if _carries(call) else 300
     if isinstance(error, ParamValidationError):
         return Rejected(call.action, "ParamValidation", str(error)[:longest], resource=call.resource)
-    if type(error).__name__ in _UNREACHED:  # nothing was sent
+    if isinstance(error, ConnectTimeoutError | EndpointConnectionError):  # nothing was sent
         return (Rejected if writing else Unreadable)(call.action, type(error).__name__, resource=call.resource)
     if not isinstance(error, ClientError):
         return unclear(call.action, type(error).__name__, resource=call.resource)
