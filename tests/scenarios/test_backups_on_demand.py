@@ -127,10 +127,26 @@ def test_an_answer_that_is_lost_makes_no_second_one() -> None:
 
 
 @pytest.mark.scenario("1.19", "backup-on-demand")
-def test_a_backup_that_was_never_begun_is_told() -> None:
-    """The call came to nothing, and nobody said so: minutes later it is known, and whoever waits for it hears of it."""
+@pytest.mark.parametrize("kind", [Kind.TIMEOUT_BEFORE, Kind.THROTTLED])
+def test_a_backup_that_aws_did_not_let_in_is_asked_for_once_more(kind: Kind) -> None:
+    """Nothing was sent, so no attempt is used up; a yes is for one try, and whoever waits hears of it at once."""
     with night() as on:
-        on.world.faults.add(Kind.TIMEOUT_BEFORE, "rds.CreateDBClusterSnapshot", times=1)
+        on.world.faults.add(kind, "rds.CreateDBClusterSnapshot", times=1)
+        on.nightshift.back_up(on.database.arn)
+        on.minutes(5)
+        assert on.database.cluster.snapshots == {}
+        assert [said.partition(" by ")[0] for said in on.told] == ["APPROVE?"]
+        assert on.nightshift.answer(on.incident, yes=True, why="still wanted")
+        on.minutes(15)
+        assert len(on.database.cluster.snapshots) == 1
+        assert on.incident.verdict is Verdict.FIXED
+
+
+@pytest.mark.scenario("1.19", "backup-on-demand")
+def test_a_backup_that_was_never_begun_is_told() -> None:
+    """It may not be made: minutes later that is known, and whoever waits for it hears of it."""
+    with night() as on:
+        on.world.faults.add(Kind.DENIED, "rds.CreateDBClusterSnapshot", times=1)
         on.nightshift.back_up(on.database.arn)
         on.minutes(20)
         assert on.database.cluster.snapshots == {}
