@@ -25,6 +25,7 @@ from nightshift.engine import GIVE_BACK_EVERY, GIVE_BACK_TRIES
 from nightshift.incidents import Event
 from nightshift.model import Call as PlannedCall
 from nightshift.model import Incident, Outcome, SwitchState, Verdict
+from nightshift.report import GIVE_BACK
 from nightshift.stacks import ROLLBACK_FAILED
 
 from sandbox.clock import from_ms, to_ms
@@ -275,7 +276,9 @@ def _moved_as_told(case: Case, incident: Incident) -> Iterator[str]:
     began = min((task.started_ms for task in tasks), default=1 << 62)
     first = {letter for letter, at in stored.items() if at < began}  # later ones may be letters that the task had moved
     told, least, most = incident.ledger, len(sent | first) + by_task, len(sent | stored.keys()) + by_task
-    if told.moved > most or told.moved + told.uncertain < least:
+    unknown = [each for each in incident.calls if (each.action, each.outcome) == ("s3:PutObject", Outcome.UNKNOWN)]
+    kept = sum(each.count for each in unknown)  # it may have been stored, and so it was left where it was
+    if told.moved > most or told.moved + told.uncertain + kept < least:
         how = f"{len(sent)} were sent, {len(stored)} stored, {by_task} moved by a task"
         yield f"{incident.id} says that {told.moved} letters moved (and {told.uncertain} are uncertain); {how}"
 
@@ -758,7 +761,8 @@ def deadlines(case: Case) -> Iterator[str]:
     for incident in case.played.incidents:
         end = incident.closed_at or case.played.stage.world.now
         tries = sum(each.kind in {"kept", "undone"} for each in case.events.get(incident.id, ()))
-        overtime = OVERTIME + (GIVE_BACK_EVERY * GIVE_BACK_TRIES if tries > 1 else timedelta(0))
+        held = incident.refusal is not None and incident.refusal.guard == GIVE_BACK
+        overtime = OVERTIME + (GIVE_BACK_EVERY * GIVE_BACK_TRIES if tries > 1 or held else timedelta(0))
         if end > incident.deadline + overtime:
             yield f"{incident.id} was open until {end:%H:%M}; its deadline was {incident.deadline:%H:%M}"
 

@@ -733,6 +733,10 @@ def test_what_became_of_a_call_is_looked_up(remediation: ExecutionFailed) -> Non
     assert remediation.reconcile(eyes, redrive, NOW) is Outcome.UNKNOWN  # a person's: we had noted none
     account.memory["redriven doc-0"] = 1
     assert remediation.reconcile(eyes, redrive, NOW) is Outcome.DONE
+    account.runs["doc-1"], account.memory["redriven doc-1"] = Run(), 1
+    assert remediation.reconcile(eyes, redrive, NOW) is Outcome.UNKNOWN  # one of two was, and may have had its answer
+    account.runs["doc-1"].redrives = 1
+    assert remediation.reconcile(eyes, redrive, NOW) is Outcome.DONE
     account.runs["doc-0"].redriven = 0.75  # minutes ago: that of the step before
     assert remediation.reconcile(eyes, redrive, NOW) is Outcome.UNKNOWN
     if remediation is TWICE:

@@ -575,21 +575,27 @@ class ExecutionFailed(Remediation):
         """
         A redrive leaves its date, a start its name: whether there is one since then.
 
-        What is redriven is noted before, so that of others a person did it.
+        What is redriven is noted before, so that of others a person did it. Where one that was noted was not redriven,
+        those that were may be of the calls that had an answer.
         """
         if call.operation not in {"RedriveExecution", "StartExecution"}:
             return Outcome.NOT_DONE  # a read: nothing lasts
         arn = Arn.parse(call.resource)
         of = replace(arn, resource=f"stateMachine:{arn.resource.split(':')[1]}")
-        executions, target = states.machine(read, of)["Executions"], read.target(str(of))
+        machine, target = states.machine(read, of), read.target(str(of))
+        executions = machine["Executions"]
         if call.operation == "StartExecution":
-            done = any(_is_since(each["startDate"], since) for each in executions if each["name"].startswith(_ANEW))
+            anew = [each for each in executions if each["name"].startswith(_ANEW)]
+            if any(_is_since(each["startDate"], since) for each in anew):
+                return Outcome.DONE
         else:
-            redriven = [each["name"] for each in executions if _is_since(each.get("redriveDate"), since)]
-            begun = read.counters(target, [_tried(name) for name in redriven]) if target is not None else {}
-            done = any(begun.get(_tried(name), 1) for name in redriven)
-        if done:
-            return Outcome.DONE
+            redriven = [each for each in executions if _is_since(each.get("redriveDate"), since)]
+            failed = [each for each in self._failed(machine, read.now())[: self.sample] if each not in redriven]
+            keys = [_tried(each["name"]) for each in (*redriven, *failed)]
+            begun = read.counters(target, keys) if target is not None else {}
+            if any(begun.get(_tried(each["name"]), 1) for each in redriven):
+                noted = (begun.get(_tried(each["name"]), 0) > each.get("redriveCount", 0) for each in failed)
+                return Outcome.UNKNOWN if any(noted) else Outcome.DONE
         return Outcome.NOT_DONE if read.now() >= since + _LANDS else Outcome.UNKNOWN
 
     # -- how it goes -----------------------------------------------------------------------------------------------
