@@ -1233,12 +1233,19 @@ def _taken_for_ours(case: Case, incident: Incident, name: str, resource: str) ->
 
 
 def _found_back(incident: Incident, name: str, resource: str) -> int:
-    """Calls of a taking back that died again and again: once it is back it is found so, made again or not."""
-    return sum(
-        record.step.startswith("undo ") and "found by looking" in record.error
+    """
+    Calls of a taking back that died again and again: once it is back it is found so, made again or not.
+
+    All but the first time: that it is back at all has to be somebody's doing, and the trail must have it.
+    """
+    back = [
+        record
         for record in incident.calls
-        if (record.action, record.resource) == (name, resource)
-    )
+        if (record.action, record.resource, record.outcome) == (name, resource, Outcome.DONE)
+        and record.step.startswith("undo ")
+    ]
+    found = sum("found by looking" in record.error for record in back)
+    return max(found - (found == len(back)), 0)
 
 
 def _never_there(incident: Incident, name: str) -> int:
