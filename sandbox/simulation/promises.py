@@ -276,9 +276,7 @@ def _moved_as_told(case: Case, incident: Incident) -> Iterator[str]:
     began = min((task.started_ms for task in tasks), default=1 << 62)
     first = {letter for letter, at in stored.items() if at < began}  # later ones may be letters that the task had moved
     told, least, most = incident.ledger, len(sent | first) + by_task, len(sent | stored.keys()) + by_task
-    unknown = [each for each in incident.calls if (each.action, each.outcome) == ("s3:PutObject", Outcome.UNKNOWN)]
-    kept = sum(each.count for each in unknown)  # it may have been stored, and so it was left where it was
-    if told.moved > most or told.moved + told.uncertain + kept < least:
+    if told.moved > most or told.moved + told.uncertain < least:
         how = f"{len(sent)} were sent, {len(stored)} stored, {by_task} moved by a task"
         yield f"{incident.id} says that {told.moved} letters moved (and {told.uncertain} are uncertain); {how}"
 

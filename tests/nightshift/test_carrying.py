@@ -294,6 +294,25 @@ def test_a_letter_that_could_not_be_stored_is_not_deleted(kind: type[AwsError]) 
     assert later.ledger == Ledger(moved=1, quarantined=1)
 
 
+@pytest.mark.parametrize("later", [error(Denied, PUT), error(Missing, PUT), error(Rejected, PUT), Stopped("paused")])
+def test_a_letter_that_may_be_stored_stays_in_doubt_when_it_is_refused_the_next_time(later: Exception) -> None:
+    """What was refused is not stored; what an earlier attempt did is as unknown as before.."""
+    account = Account(dead=[letter(1, "bad")])
+    account.fails[PUT] = error(Ambiguous, PUT)
+    carrier, _ = carrier_of(account)
+    found = only(carrier)
+    carrier.store(found, "poison", "r")
+    account.fails[PUT] = later
+    again, _ = carrier_of(account)
+    with suppress(type(later)):
+        again.store(found, "poison", "r")
+    assert again.account()["uncertain"] == 1
+    account.fails.clear()
+    last, hand = carrier_of(account)
+    assert last.store(found, "poison", "r")
+    assert hand.ledger == Ledger(moved=1, quarantined=1)
+
+
 @pytest.mark.parametrize("trouble", [error(Denied, PUT), error(Missing, PUT), Stopped("paused")])
 def test_a_quarantine_that_cannot_be_used_ends_the_step(trouble: Exception) -> None:
     """No permission, no bucket, no leave: the engine must hear of it, and nothing is in doubt."""

@@ -294,13 +294,14 @@ class Carrier:
         """Store a letter apart, whole, then delete it: whether that is done."""
         memory, put = self._act.memory, self._calls["PutObject"]
         returned = self.came_back(letter)
-        if not memory.get(f"storing {letter.id}"):
+        anew = not memory.get(f"storing {letter.id}")  # else an earlier attempt may have stored it
+        if anew:
             self._count("begun")
             memory.add(f"storing {letter.id}")
         try:
             self._act(put, Key=_key(put, letter), Body=self._whole(letter, means, reason))
         except (Ambiguous, Denied, Missing, Rejected, Stopped) as error:
-            if not isinstance(error, Ambiguous):  # nothing was stored
+            if anew and not isinstance(error, Ambiguous):  # nothing was stored, now or before
                 memory.add(f"storing {letter.id}", -1)
                 self._count("ended")
             if not isinstance(error, Ambiguous | Rejected):
