@@ -86,7 +86,7 @@ PATTERNS: Mapping[str, str] = {
     "application-autoscaling:*:scalable-target/": (
         "scalable targets have names of AWS's making; which kind of them is a condition, which one is in the plan"
     ),
-    "cloudwatch:*:alarm:": "alarms of autoscaling get the end of their names from AWS; the table is in the pattern",
+    "cloudwatch:*:alarm:": "alarms of autoscaling get the end of their names from AWS; what is scaled is in the pattern",
     "cloudformation:*:stack/": "which stack owns a target is in its tags of that moment; it is only read",
     "ecr:*:repository/": "which repository an image comes from is in the task definition of that moment; only read",
     "ecs:*:service-deployment/": "deployments get their identifiers when they start; the service is in the pattern",
@@ -183,8 +183,12 @@ WORST: Mapping[str, str] = {
         "Continue the failed rollback of a registered stack, with its own role, and have it skip what could not be "
         "rolled back"
     ),
-    "cloudwatch:DeleteAlarms": "Delete the alarms by which a registered table is scaled, which then is so no more",
-    "cloudwatch:PutMetricAlarm": "Have a registered table scaled by another figure",
+    "cloudwatch:DeleteAlarms": (
+        "Delete the alarms by which a registered service or table is scaled, which then is so no more"
+    ),
+    "cloudwatch:PutMetricAlarm": (
+        "Have a registered service or table scaled by another figure, and so have too little of it, or too much"
+    ),
     "dynamodb:CreateBackup": "Make backups of a registered table without end, which cost money; none can be deleted",
     "dynamodb:DeleteItem": "Make Nightshift forget an incident, a lease or a budget, and so act more often than it may",
     "dynamodb:PutItem": "Invent or overwrite incidents; never the kill switch, which is denied by its key",
@@ -413,9 +417,9 @@ def _table(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
 
 
 def _scaling_alarms(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
-    """The alarms by which autoscaling follows a table's, or an index's, use."""
-    if target.arn.kind == "dynamodb:table":
-        yield place.arn("cloudwatch", f"alarm:TargetTracking-{target.arn.resource}-*"), ()
+    """The alarms by which autoscaling follows the use of a service, a table or an index."""
+    if target.arn.kind in _DIMENSIONS:
+        yield place.arn("cloudwatch", f"alarm:TargetTracking-{target.arn.resource}-Alarm*"), ()
 
 
 def _cluster(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from fnmatch import fnmatchcase
 
 import pytest
 from nightshift import signals, surroundings
@@ -170,6 +171,20 @@ def test_an_index_is_changed_with_its_table_and_scaled_by_itself(target: Target,
         f"dynamodb:{what}:{way}CapacityUnits" for way in ("Read", "Write")
     }
     assert {each.conditions[1][2] for each in limits} == {"dynamodb"}
+
+
+@pytest.mark.parametrize("target", [Target(arn=SERVICE, group="g"), TABLE, INDEX])
+def test_the_alarms_by_which_a_target_is_scaled_are_its_own(target: Target) -> None:
+    """Not those of another whose name begins alike; to see one, AWS must be let see all."""
+    asked = ("cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms", "cloudwatch:DescribeAlarms")
+    granted = {grant.action: grant.resource for grant in grants_for(asked, [target], PLACE, who="x")}
+    name = f"alarm:TargetTracking-{target.arn.resource}"
+    assert granted.pop("cloudwatch:DescribeAlarms") == "*"
+    for pattern in granted.values():
+        assert fnmatchcase(PLACE.arn("cloudwatch", f"{name}-AlarmHigh-1f0c"), pattern)
+        assert not fnmatchcase(PLACE.arn("cloudwatch", f"{name}-archive-AlarmHigh-1f0c"), pattern)
+        assert not fnmatchcase(PLACE.arn("cloudwatch", "alarm:pages-the-night-shift"), pattern)
+    assert granted.keys() == {*asked[:2]}
 
 
 def test_a_function_is_called_by_the_alias_that_is_named_and_looked_at_by_itself() -> None:

@@ -1764,6 +1764,16 @@ def test_a_plan_for_a_service_may_touch_the_tasks_of_its_cluster(account: Accoun
     assert _within(f"arn:aws:ecs:eu-west-1:{ACCOUNT}:{resource}", bounds) is inside
 
 
+def test_a_plan_for_a_service_may_touch_the_alarms_by_which_it_is_scaled(account: Account) -> None:
+    """AWS asks that of whoever sets its limits: its own alarms, and no others."""
+    service = Target(Arn.parse(f"arn:aws:ecs:eu-west-1:{ACCOUNT}:service/apps/api"), "g")
+    bounds = account.engine(policy([service], [Toy()]))._bounds(service)
+    alarm = f"arn:aws:cloudwatch:eu-west-1:{ACCOUNT}:alarm:"
+    assert _within(f"{alarm}TargetTracking-service/apps/api-AlarmHigh-1f0c", bounds)
+    assert not _within(f"{alarm}TargetTracking-service/apps/api-2-AlarmHigh-1f0c", bounds)
+    assert not _within(f"{alarm}api-5xx", bounds)
+
+
 @pytest.mark.parametrize("resource", ["service/api", "service//api", "cluster/apps/api"])
 def test_what_names_no_cluster_has_no_tasks(account: Account, resource: str) -> None:
     """A pattern without a cluster would be every cluster."""

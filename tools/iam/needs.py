@@ -380,9 +380,10 @@ def _of_scaled(action: str, params: Params, account: Account) -> tuple[str, str,
 
 def _limits(params: Params, account: Account) -> Pairs:
     """
-    The limits of a service or a table: whoever sets them must be allowed to set the number itself.
+    The limits of a service or a table: whoever sets them must be allowed to set the number itself, and to follow it.
 
     Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/auto-scaling-IAM.html,
+    https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_permission_validation.html,
     https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_id-based-policy-examples.html
     """
     yield _of_scaled("RegisterScalableTarget", params, account)
@@ -390,6 +391,7 @@ def _limits(params: Params, account: Account) -> Pairs:
     names = {"ecs": ("DescribeServices", "UpdateService"), "dynamodb": ("DescribeTable", "UpdateTable")}[namespace]
     for name in names:
         yield f"{namespace}:{name}", account.arn(namespace, resource.partition("/index/")[0]), ()
+    yield from _alarms(params, account, "PutMetricAlarm", "DeleteAlarms")
 
 
 def _followed(action: str, *alarms: str) -> Rule:
@@ -401,11 +403,16 @@ def _followed(action: str, *alarms: str) -> Rule:
 
     def rule(params: Params, account: Account) -> Pairs:
         yield _of_scaled(action, params, account)
-        yield "cloudwatch:DescribeAlarms", "*", ()
-        for name in alarms:
-            yield f"cloudwatch:{name}", account.arn("cloudwatch", f"alarm:TargetTracking-{params['ResourceId']}-*"), ()
+        yield from _alarms(params, account, *alarms)
 
     return rule
+
+
+def _alarms(params: Params, account: Account, *names: str) -> Pairs:
+    """What is asked about the alarms by which AWS follows the use of what is scaled."""
+    yield "cloudwatch:DescribeAlarms", "*", ()
+    for name in names:
+        yield f"cloudwatch:{name}", account.arn("cloudwatch", f"alarm:TargetTracking-{params['ResourceId']}-Alarm*"), ()
 
 
 def _described_table(name: str) -> Rule:

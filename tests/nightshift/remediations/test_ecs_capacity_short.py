@@ -467,7 +467,9 @@ def test_a_maximum_is_lent_with_the_minimum_as_it_is_and_nothing_said_of_what_is
         assert call.params == name | params
         assert call.before == before
         assert {action for action, _ in call.grants} == {*CURE.delegates, "ecs:UpdateService"}
-        assert {arn for _, arn in call.grants} == {str(SERVICE)}
+        alarms = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:TargetTracking-service/prod/worker-Alarm*"
+        assert {arn for _, arn in call.grants} == {str(SERVICE), alarms, "*"}
+        assert {action for action, arn in call.grants if arn == "*"} == {"cloudwatch:DescribeAlarms"}
     assert (there.stops, back.stops) == (False, True)
     assert "--min-capacity 1 --max-capacity 2" in plan.undo_by_hand
 

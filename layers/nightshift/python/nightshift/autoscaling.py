@@ -1,7 +1,7 @@
 """
 How many tasks an ECS service runs, and what Application Auto Scaling has been told about that.
 
-For every remediation that sets the one or looks at the other.
+For every remediation that sets the one or looks at the other; and what AWS asks of whoever tells it anything.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from nightshift.model import Arn, Call
 from nightshift.remediation import Reader
 from nightshift.signals import split_service_arn
 
-__all__ = ["DIMENSION", "found", "named", "scale", "service_of", "suspended"]
+__all__ = ["DIMENSION", "alarms", "alarms_gone", "alarms_made", "found", "named", "scale", "service_of", "suspended"]
 
 DIMENSION = "ecs:service:DesiredCount"
 """what Application Auto Scaling calls the number of a service's tasks"""
@@ -34,6 +34,32 @@ def found(read: Reader, arn: Arn) -> Mapping[str, Any] | None:
         ScalableDimension=DIMENSION,
     ).get("ScalableTargets", ())
     return next((each for each in targets if each.get("ResourceId") == arn.resource), None)
+
+
+def alarms(arn: Arn) -> str:
+    """
+    The alarms by which AWS follows the use of a service, a table or an index. AWS makes and deletes them itself.
+
+    Those of the others whose names begin alike are not among them.
+    """
+    name = f"alarm:TargetTracking-{arn.resource}-Alarm*"
+    return str(Arn(arn.partition, "cloudwatch", arn.region, arn.account, name))
+
+
+def alarms_gone(arn: Arn) -> tuple[tuple[str, str], ...]:
+    """What whoever has nothing scaled any more must be allowed to do with them, as grants of a call."""
+    return (("cloudwatch:DeleteAlarms", alarms(arn)), ("cloudwatch:DescribeAlarms", "*"))
+
+
+def alarms_made(arn: Arn) -> tuple[tuple[str, str], ...]:
+    """
+    What whoever sets limits, or has them followed, must be allowed to do with them, as grants of a call.
+
+    AWS tries it out with empty requests under the caller's name, and refuses the call where one is not allowed.
+
+    Source: https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_permission_validation.html
+    """
+    return (("cloudwatch:PutMetricAlarm", alarms(arn)), *alarms_gone(arn))
 
 
 def suspended(scaling: Mapping[str, Any]) -> bool:

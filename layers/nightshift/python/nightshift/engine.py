@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from nightshift import autoscaling, loans, surroundings
 from nightshift import decide as deciding
-from nightshift import loans, surroundings
 from nightshift.acting import Acting, Done
 from nightshift.aws import Aws, kept_out, throttled
 from nightshift.config import Policy
@@ -1540,13 +1540,13 @@ def _parts(target: Target) -> tuple[str, ...]:
     match arn.resource.split("/"):
         case ["service", cluster, service] if arn.service == "ecs" and cluster:
             parts = (f"task/{cluster}/*", f"service-deployment/{cluster}/{service}/*")
-            return tuple(str(replace(arn, resource=part)) for part in parts)
+            return (*(str(replace(arn, resource=part)) for part in parts), autoscaling.alarms(arn))
     if arn.kind == "states:stateMachine":
         return (str(replace(arn, resource=f"execution:{arn.name}:*")),)
     if arn.kind == "rds:cluster":
         return (str(replace(arn, resource="cluster-snapshot:nightshift-*")),)
-    if arn.kind == "dynamodb:table":  # the alarms by which it is scaled
-        return (str(replace(arn, service="cloudwatch", resource=f"alarm:TargetTracking-{arn.resource}-*")),)
+    if arn.kind == "dynamodb:table":
+        return (autoscaling.alarms(arn),)
     return (f"{arn}:{target.provisioned.alias}",) if target.provisioned is not None else ()
 
 

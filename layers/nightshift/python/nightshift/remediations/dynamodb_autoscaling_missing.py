@@ -31,7 +31,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from nightshift import states
+from nightshift import autoscaling, states
 from nightshift.errors import Missing, Refused
 from nightshift.model import (
     Alternative,
@@ -448,13 +448,13 @@ def _register(arn: Arn, limits: Mapping[str, Any]) -> Call:
     """
     Limits where there are none: the least is what it has, so that nothing is changed by them.
 
-    Whoever sets limits must be allowed to set the capacity.
+    Whoever sets limits must be allowed to set the capacity, and to follow it.
 
     Source: https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
     """
     table = str(_whole(arn))
     more = {"MinCapacity": int(limits["least"]), "MaxCapacity": int(limits["most"])}
-    grants = (("dynamodb:DescribeTable", table), ("dynamodb:UpdateTable", table))
+    grants = (("dynamodb:DescribeTable", table), ("dynamodb:UpdateTable", table), *autoscaling.alarms_made(arn))
     why = "between these limits autoscaling may set the capacity"
     return _call(arn, "RegisterScalableTarget", str(limits["way"]), more, before=_NO_LIMITS, grants=grants, why=why)
 
@@ -476,25 +476,14 @@ def _follow(arn: Arn, way: str) -> Call:
             "PredefinedMetricSpecification": metric,
         },
     }
-    grants = (("cloudwatch:PutMetricAlarm", _alarms(arn)), *_alarms_gone(arn))
-    return _call(
-        arn, "PutScalingPolicy", way, more, before=_NO_POLICY, grants=grants, why="without it limits do nothing"
-    )
+    why = "without it limits do nothing"
+    return _call(arn, "PutScalingPolicy", way, more, before=_NO_POLICY, grants=autoscaling.alarms_made(arn), why=why)
 
 
 def _take_back(arn: Arn, way: str) -> Call:
     """Its policy and the alarms of that go with it."""
-    grants = _alarms_gone(arn)
-    return _call(arn, "DeregisterScalableTarget", way, {}, before=_THERE, grants=grants, stops=True)
-
-
-def _alarms_gone(arn: Arn) -> tuple[tuple[str, str], ...]:
-    return (("cloudwatch:DeleteAlarms", _alarms(arn)), ("cloudwatch:DescribeAlarms", "*"))
-
-
-def _alarms(arn: Arn) -> str:
-    """The alarms by which AWS follows a table's, or an index's, use."""
-    return str(Arn(arn.partition, "cloudwatch", arn.region, arn.account, f"alarm:TargetTracking-{arn.resource}-*"))
+    gone = autoscaling.alarms_gone(arn)
+    return _call(arn, "DeregisterScalableTarget", way, {}, before=_THERE, grants=gone, stops=True)
 
 
 def _written(call: Call) -> dict[str, Json]:

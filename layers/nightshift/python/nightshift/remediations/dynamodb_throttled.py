@@ -32,7 +32,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PositiveInt
 
-from nightshift import states
+from nightshift import autoscaling, states
 from nightshift.errors import Refused
 from nightshift.model import (
     Alternative,
@@ -114,7 +114,12 @@ class DynamodbThrottled(Remediation):
         "dynamodb:DescribeLimits",
     )
     writes: ClassVar[tuple[str, ...]] = ("dynamodb:UpdateTable", "application-autoscaling:RegisterScalableTarget")
-    delegates: ClassVar[tuple[str, ...]] = ("dynamodb:DescribeTable",)
+    delegates: ClassVar[tuple[str, ...]] = (
+        "cloudwatch:DeleteAlarms",
+        "cloudwatch:DescribeAlarms",
+        "cloudwatch:PutMetricAlarm",
+        "dynamodb:DescribeTable",
+    )
 
     max_attempts: PositiveInt = Field(default=1, le=3, description="loans per incident before it escalates")
     cooldown: timedelta = Field(default=timedelta(minutes=60), description="between two loans to one table or index")
@@ -739,7 +744,8 @@ def _set_limits(arn: Arn, limit: Mapping[str, Any], now: str, to: str, *, stops:
     """
     Set both of autoscaling's limits, whichever changes: any call of the kind clamps the capacity into them.
 
-    What is suspended is not said, and so stays as it is. AWS checks that whoever sets limits could set the capacity.
+    What is suspended is not said, and so stays as it is. AWS checks that whoever sets limits could set the capacity,
+    and follow it.
 
     Source: https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
     """
@@ -757,7 +763,7 @@ def _set_limits(arn: Arn, limit: Mapping[str, Any], now: str, to: str, *, stops:
             "MaxCapacity": int(most),
         },
         before={"MinCapacity": int(before[0]), "MaxCapacity": int(before[1])},
-        grants=(("dynamodb:DescribeTable", table), ("dynamodb:UpdateTable", table)),
+        grants=(("dynamodb:DescribeTable", table), ("dynamodb:UpdateTable", table), *autoscaling.alarms_made(arn)),
         why="other limits; autoscaling itself sets the capacity",
         stops=stops,
     )

@@ -76,7 +76,12 @@ class EcsCapacityShort(Remediation):
         "ecs:DescribeTasks",
     )
     writes: ClassVar[tuple[str, ...]] = ("ecs:UpdateService", "application-autoscaling:RegisterScalableTarget")
-    delegates: ClassVar[tuple[str, ...]] = ("ecs:DescribeServices",)
+    delegates: ClassVar[tuple[str, ...]] = (
+        "cloudwatch:DeleteAlarms",
+        "cloudwatch:DescribeAlarms",
+        "cloudwatch:PutMetricAlarm",
+        "ecs:DescribeServices",
+    )
 
     max_attempts: PositiveInt = Field(default=1, le=3, description="loans per incident before it escalates")
     cooldown: timedelta = Field(default=timedelta(minutes=60), description="between two loans to one service")
@@ -490,7 +495,8 @@ def _limit(arn: Arn, target: str, least: int, most: int, *, before: int, stops: 
     """
     Set both limits, whatever changes: any call of the kind clamps the number of tasks into them.
 
-    What is suspended is not said, and so stays as it is. AWS checks that whoever sets limits could set the number.
+    What is suspended is not said, and so stays as it is. AWS checks that whoever sets limits could set the number,
+    and follow it.
 
     Source: https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html,
     https://docs.aws.amazon.com/AmazonECS/latest/developerguide/auto-scaling-IAM.html
@@ -501,7 +507,7 @@ def _limit(arn: Arn, target: str, least: int, most: int, *, before: int, stops: 
         target,
         params={"ServiceNamespace": "ecs", **autoscaling.named(arn), "MinCapacity": least, "MaxCapacity": most},
         before={"MinCapacity": least, "MaxCapacity": before},
-        grants=(("ecs:DescribeServices", str(arn)), ("ecs:UpdateService", str(arn))),
+        grants=(("ecs:DescribeServices", str(arn)), ("ecs:UpdateService", str(arn)), *autoscaling.alarms_made(arn)),
         why="another maximum; autoscaling itself starts the tasks",
         stops=stops,
     )

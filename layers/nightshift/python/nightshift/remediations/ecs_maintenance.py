@@ -66,7 +66,12 @@ class EcsMaintenance(Remediation):
     kinds: ClassVar[tuple[str, ...]] = ("ecs:service",)
     reads: ClassVar[tuple[str, ...]] = ("application-autoscaling:DescribeScalableTargets",)
     writes: ClassVar[tuple[str, ...]] = ("ecs:UpdateService", "application-autoscaling:RegisterScalableTarget")
-    delegates: ClassVar[tuple[str, ...]] = ("ecs:DescribeServices",)
+    delegates: ClassVar[tuple[str, ...]] = (
+        "cloudwatch:DeleteAlarms",
+        "cloudwatch:DescribeAlarms",
+        "cloudwatch:PutMetricAlarm",
+        "ecs:DescribeServices",
+    )
     asked_for: ClassVar[bool] = True
     mends_itself: ClassVar[bool] = False
 
@@ -317,7 +322,7 @@ def _suspend(
         target,
         params={"ServiceNamespace": "ecs", **autoscaling.named(arn), "SuspendedState": dict(state)},
         before=dict(before),
-        grants=(("ecs:DescribeServices", str(arn)), ("ecs:UpdateService", str(arn))),
+        grants=(("ecs:DescribeServices", str(arn)), ("ecs:UpdateService", str(arn)), *autoscaling.alarms_made(arn)),
         why="it must not start what is stopped" if not stops else "it goes on as before",
         stops=stops,
     )
