@@ -86,7 +86,7 @@ PATTERNS: Mapping[str, str] = {
     "application-autoscaling:*:scalable-target/": (
         "scalable targets have names of AWS's making; which kind of them is a condition, which one is in the plan"
     ),
-    "cloudwatch:*:alarm:": "alarms of autoscaling get the end of their names from AWS; what is scaled is in the pattern",
+    "cloudwatch:*:alarm:": "alarms of autoscaling get the end of their names from AWS; what is scaled is in them",
     "cloudformation:*:stack/": "which stack owns a target is in its tags of that moment; it is only read",
     "ecr:*:repository/": "which repository an image comes from is in the task definition of that moment; only read",
     "ecs:*:service-deployment/": "deployments get their identifiers when they start; the service is in the pattern",

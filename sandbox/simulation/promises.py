@@ -1209,24 +1209,16 @@ def report_is_trail(case: Case) -> Iterator[str]:
 
 def _taken_for_ours(case: Case, incident: Incident, name: str, resource: str) -> int:
     """
-    What a person did while the answer to our own call was lost: found by looking, as if it were ours.
+    Deployments that a person began while the answer to our own UpdateService was lost: found by looking, as if ours.
 
-    Deployments, because ECS takes no token, and objects that are gone: nobody can tell whose doing that is. Narrow: of
-    that service or object, after ours could be made, and no later.
+    ECS takes no token, so nobody can tell them apart. Narrow: of that service, after ours could be made, and no later.
     """
     lost = [
         record
         for record in incident.calls
-        if (record.action, record.resource) == (name, resource) and "found by looking" in record.error
+        if name == "ecs:UpdateService" and record.resource == resource and "found by looking" in record.error
     ]
-    begun: list[datetime] = []
-    if name == "ecs:UpdateService":
-        begun = [from_ms(human.at_ms) for human in case.played.stage.humans if human.subject == resource]
-    elif name == "s3:DeleteObject" and lost:
-        deleted = case.played.stage.world.trail.of("s3.DeleteObject")
-        by_hand = [each for each in deleted if each.principal.name == "operator"]
-        names = (f":::{each.params['Bucket']}/{each.params['Key']}" for each in by_hand)
-        begun = [each.at for each, name in zip(by_hand, names, strict=True) if resource.endswith(name)]
+    begun = [from_ms(human.at_ms) for human in case.played.stage.humans if human.subject == resource]
     return sum(any(record.at - _REACH < at <= record.at + case.skew for at in begun) for record in lost)
 
 

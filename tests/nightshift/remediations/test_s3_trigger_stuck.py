@@ -727,8 +727,11 @@ def test_what_was_sent_again_has_its_time() -> None:
 def test_what_became_of_a_delete_shows() -> None:
     """Gone is done; as it was is not done, once it would have landed; written anew cannot be told."""
     account = stuck(entry())
-    _, step = planned(account)
+    plan, step = planned(account)
     delete = call(step, "DeleteObject")
+    account.fails["act DeleteObject"] = Ambiguous("s3:DeleteObject", "InternalError")
+    with pytest.raises(Ambiguous):
+        applied(account, plan, step)
 
     def found(since: datetime) -> Outcome:
         return STUCK.reconcile(Eyes(account), delete, since)
@@ -741,6 +744,30 @@ def test_what_became_of_a_delete_shows() -> None:
     assert found(NOW) is Outcome.DONE
     assert STUCK.reconcile(Eyes(account), call(step, "GetObject"), NOW) is Outcome.NOT_DONE
     assert STUCK.reconcile(Eyes(account), call(step, "PutObject"), NOW) is Outcome.UNKNOWN
+
+
+def test_what_was_not_noted_before_it_was_deleted_somebody_else_deleted() -> None:
+    """It need not be stored, so no report may say that it is. Of what is registered no more nobody knows."""
+    account = stuck(entry())
+    _, step = planned(account)
+    delete = call(step, "DeleteObject")
+    del account.objects[KEY]
+    assert STUCK.reconcile(Eyes(account), delete, NOW - timedelta(minutes=2)) is Outcome.NOT_DONE
+    account.target = None
+    assert STUCK.reconcile(Eyes(account), delete, NOW - timedelta(minutes=2)) is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "error", [Missing("s3:DeleteObject", "NoSuchKey"), Rejected("s3:DeleteObject", "PreconditionFailed")]
+)
+def test_what_was_not_deleted_for_certain_is_not_noted(error: Exception) -> None:
+    """Somebody was quicker, or has written it anew: whoever deletes it afterwards is not us."""
+    account = stuck(entry())
+    plan, step = planned(account)
+    account.fails["act DeleteObject"] = error
+    with pytest.raises(Refused):
+        applied(account, plan, step)
+    assert not any(account.memory.values())
 
 
 def test_what_became_of_a_send_does_not_show_but_what_was_not_noted_was_not_sent() -> None:

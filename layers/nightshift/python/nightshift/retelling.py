@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from nightshift.errors import Ambiguous, Fenced, Missing, NightshiftError, Undec
 from nightshift.model import Arn, Call
 from nightshift.remediation import Actor, Reader
 
-__all__ = ["LETTERS", "Standing", "event", "letters_of", "marker", "send_once", "set_apart", "standing"]
+__all__ = ["LETTERS", "Standing", "event", "letters_of", "marker", "noted", "send_once", "set_apart", "standing"]
 
 _TAKEN = 202
 LETTERS = 1000
@@ -104,14 +105,28 @@ def send_once(act: Actor, send: Call, names: Sequence[str], body: str) -> bool:
         return False
     for name in others:
         act.memory.add(name)
-    try:
+    with _taken_back(act, names):
         _send(act, send, body)
+    return True
+
+
+@contextmanager
+def noted(act: Actor, name: str) -> Iterator[None]:
+    """Note what is about to be done. Only where AWS certainly did not do it the note is taken back."""
+    act.memory.add(name)
+    with _taken_back(act, (name,)):
+        yield
+
+
+@contextmanager
+def _taken_back(act: Actor, names: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
     except NightshiftError as error:
         if not isinstance(error, Ambiguous | Fenced | Undeclared):
             for name in names:
                 act.memory.add(name, -1)
         raise
-    return True
 
 
 def _send(act: Actor, send: Call, body: str) -> None:

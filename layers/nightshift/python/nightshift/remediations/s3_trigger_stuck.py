@@ -20,6 +20,7 @@ a letter of that dead-letter queue was set apart since the trigger was written, 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -531,14 +532,21 @@ class S3TriggerStuck(Remediation, Words):
         return {"deleted": True} | ({"delete_marker": str(marker)} if marker else {})
 
     def reconcile(self, read: Reader, call: Call, since: datetime) -> Outcome:
-        """A delete shows. A send does not, but nothing was sent of what was not noted first."""
+        """
+        A delete shows, a send does not. Neither was tried of what was not noted first.
+
+        So what is gone without a note somebody else has deleted, and no copy of it need be in the quarantine.
+        """
         if call.operation == "GetObject":
             return Outcome.NOT_DONE  # it changes nothing
-        landed = read.now() >= since + _LANDS
         if call.operation == "DeleteObject":
+            target, name = read.target(call.resource.removesuffix(f"/{call.params['Key']}")), _deleting(call)
+            if target is not None and not read.counters(target, [name])[name]:
+                return Outcome.NOT_DONE
             stands = _stands(read, call)
             if stands is None:
-                return Outcome.DONE
+                return Outcome.UNKNOWN if target is None else Outcome.DONE
+            landed = read.now() >= since + _LANDS
             return Outcome.NOT_DONE if stands and landed else Outcome.UNKNOWN
         if call.operation == "SendMessage":
             target = read.target(call.before["bucket"])
@@ -636,9 +644,16 @@ def _send(bucket: Arn, queue: str, sends: Iterable[Mapping[str, Json]]) -> Call:
     )
 
 
+def _deleting(delete: Call) -> str:
+    """Under what it is noted that a trigger is about to be deleted: its copy is stored by then."""
+    which = f"{delete.params['Key']} {delete.before['etag']} {delete.before['modified']}"
+    return f"deleting {hashlib.sha256(which.encode()).hexdigest()[:32]}"
+
+
 def _delete_if_same(act: Actor, delete: Call) -> bool:
     try:
-        act(delete)
+        with retelling.noted(act, _deleting(delete)):
+            act(delete)
     except Missing:
         return False  # somebody was quicker
     except Rejected as error:
