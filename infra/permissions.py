@@ -210,9 +210,9 @@ WORST: Mapping[str, str] = {
     "events:DisableRule": "Stop what a registered rule starts",
     "events:EnableRule": "Start again what somebody had stopped",
     "iam:PassRole": "Have ECS start tasks with a role that a registered service's target names, whatever they run",
-    "kms:Decrypt": "Read what one queue, table or topic holds, through its own service, where that may be read anyway",
+    "kms:Decrypt": "Read what a queue, bucket, table or topic holds, through its service, where it may be read anyway",
     "kms:Encrypt": "Nothing that reading and writing the table does not allow already",
-    "kms:GenerateDataKey": "Nothing that sending to the queue or topic, or writing the table, does not allow already",
+    "kms:GenerateDataKey": "Nothing that sending to the queue or topic, or writing the bucket or table, does not allow",
     "kms:ReEncryptFrom": "Nothing that reading and writing the table does not allow already",
     "kms:ReEncryptTo": "Nothing that reading and writing the table does not allow already",
     "lambda:DeleteProvisionedConcurrencyConfig": (
@@ -573,6 +573,52 @@ def _key_of_queue(*fields: str) -> Scope:
     return scope
 
 
+def _key_of_objects(*tables: str) -> Scope:
+    """
+    The key that the configuration names for a bucket's objects: only through S3, and only for that bucket's own.
+
+    The context is the object's ARN, or the bucket's where the bucket has a key of its own made from that one.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html
+    """
+
+    def scope(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+        for bucket, key in target.keyed:
+            if ("triggers" if bucket == target.arn else "backup") in tables:
+                yield from _through_s3(key, bucket, place)
+
+    return scope
+
+
+def _through_s3(key: Arn, bucket: Arn, place: Place) -> Iterable[tuple[str, Conditions]]:
+    for context in (str(bucket), f"{bucket}/*"):
+        yield (
+            str(key),
+            (
+                ("StringEquals", "kms:ViaService", f"s3.{place.region}.amazonaws.com"),
+                ("StringLike", "kms:EncryptionContext:aws:s3:arn", context),
+            ),
+        )
+
+
+def keys_of(grants: Iterable[Grant], targets: Iterable[Target], place: Place) -> set[Grant]:
+    """What whoever reads objects by ``grants`` needs of the keys that the configuration names for their buckets."""
+    buckets = {grant.resource.partition("/")[0] for grant in grants if grant.action in _OPENS}
+    found: set[Grant] = set()
+    for target in targets:
+        for bucket, key in target.keyed:
+            if str(bucket) in buckets:
+                found |= {Grant("kms:Decrypt", name, on) for name, on in _through_s3(key, bucket, place)}
+    return found
+
+
+_OPENS = frozenset({"s3:GetObject", "s3:GetObjectVersion"})
+
+
+def _either(*scopes: Scope) -> Scope:
+    return lambda target, place: (each for scope in scopes for each in scope(target, place))
+
+
 def _any_key(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """Which key a queue has is in its attributes of that moment: any of this account and Region."""
     del target
@@ -695,9 +741,9 @@ _SCOPES: Mapping[str, Scope] = {
     "sqs:SendMessage": _told,
     "sqs:SetQueueAttributes": _of("sqs:queue", "arn"),
     "sqs:StartMessageMoveTask": _of("sqs:queue", "arn"),
-    "kms:Decrypt": _key_of_queue("arn", "source"),
+    "kms:Decrypt": _either(_key_of_queue("arn", "source"), _key_of_objects("triggers")),
     "kms:DescribeKey": _any_key,
-    "kms:GenerateDataKey": _key_of_queue("source"),
+    "kms:GenerateDataKey": _either(_key_of_queue("source"), _key_of_objects("triggers", "backup")),
     # -- S3: what was set apart, and triggers
     "s3:DeleteObject": _objects("prefix", only=(("Null", "s3:if-match", "false"),)),
     "s3:GetBucketNotification": _of("s3:bucket", "arn"),
@@ -811,6 +857,10 @@ _SCOPES: Mapping[str, Scope] = {
 }
 
 _OWN: Mapping[tuple[str, str], Scope] = {
+    ("archive-backup-due", "kms:Decrypt"): _key_of_objects("triggers"),
+    ("archive-backup-due", "kms:GenerateDataKey"): _key_of_objects("backup"),
+    ("archive-object-lost", "kms:Decrypt"): _key_of_objects("triggers", "backup"),
+    ("archive-object-lost", "kms:GenerateDataKey"): _key_of_objects("triggers"),
     ("archive-backup-due", "s3:GetObject"): _objects("archive"),
     ("archive-backup-due", "s3:ListBucket"): _archive_listed,
     ("archive-backup-due", "s3:PutObject"): _backed_up,

@@ -24,7 +24,18 @@ from nightshift.model import Arn, MetricQuery, Mode, Query, Target
 from nightshift.remediation import Remediation
 
 from infra.acknowledge import acknowledge
-from infra.permissions import NEVER, Grant, Place, Statement, condense, granted_reads, grants_for, reason, statements
+from infra.permissions import (
+    NEVER,
+    Grant,
+    Place,
+    Statement,
+    condense,
+    granted_reads,
+    grants_for,
+    keys_of,
+    reason,
+    statements,
+)
 
 __all__ = [
     "INCIDENT",
@@ -64,7 +75,8 @@ _ATTACHED = 10
 def reads_of_sweep(policy: Policy, place: Place) -> set[Grant]:
     """What the sweep reads of all targets: made from the queries themselves, so neither more nor less."""
     swept = ((target, each) for target, each in _pairs(policy) if not each.asked_for)
-    return condense(_of_queries([query for target, each in swept for query in each.watch(target)], place), place)
+    found = _of_queries([query for target, each in swept for query in each.watch(target)], place)
+    return condense(found | keys_of(found, policy.targets, place), place)
 
 
 def reads_of_look(policy: Policy, place: Place) -> set[Grant]:
@@ -88,7 +100,7 @@ def reads_of_look(policy: Policy, place: Place) -> set[Grant]:
         seen = [action for kind in kinds for action in kind.actions]
         for action in (*seen, *surroundings.ACTIONS.get(arn.kind, ()), *surroundings.ACTIONS["*"]):
             found |= granted_reads(action, arn, place)
-    return condense(found, place)
+    return condense(found | keys_of(found, policy.targets, place), place)
 
 
 def reads_of_reports(policy: Policy, place: Place) -> set[Grant]:
@@ -107,7 +119,7 @@ def reads_of_reports(policy: Policy, place: Place) -> set[Grant]:
     for action, name in {need for target in policy.targets for need in health.needs(target)}:
         whole = action == "s3:ListBucket" and "/" not in name  # HeadBucket, which IAM knows by no other name
         found |= {Grant(action, name)} if whole else granted_reads(action, Arn.parse(name), place)
-    return condense(found, place)
+    return condense(found | keys_of(found, policy.targets, place), place)
 
 
 def _pairs(policy: Policy) -> list[tuple[Target, Remediation]]:

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from sandbox.systems.transient_trigger import TransientTrigger
+from sandbox.systems.transient_trigger import TransientTrigger, with_key
 
 __all__ = ["PREFIX", "Backups", "backup_table"]
 
@@ -17,8 +17,9 @@ _COMPLETE = re.compile(rf"{PREFIX}complete/(?P<run>[^.]+)\.(?P<objects>\d+)\.(?P
 class Backups:
     """The backups of one bucket of triggers."""
 
-    def __init__(self, system: TransientTrigger) -> None:
+    def __init__(self, system: TransientTrigger, *, key: str = "") -> None:
         self.system = system
+        self.key = key
         self.bucket = f"{system.bucket}-backup"
         self._s3 = system.world.client("s3")
         where = {"LocationConstraint": system.world.region}
@@ -89,4 +90,4 @@ class Backups:
 
 def backup_table(backups: Backups) -> str:
     """What the target of the bucket says of its backup."""
-    return f'\n[systems.targets.backup]\nbucket = "{backups.arn}"\nprefix = "{PREFIX}"\n'
+    return f'\n[systems.targets.backup]\nbucket = "{backups.arn}"\nprefix = "{PREFIX}"\n{with_key(backups.key)}'

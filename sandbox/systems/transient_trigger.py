@@ -50,8 +50,10 @@ class TransientTrigger:
         customers: Iterable[str] = ("hts", "htsnonprod"),
         *,
         versioned: bool = False,
+        key: str = "",
     ) -> None:
         self.world = world
+        self.key = key
         self.bucket = f"metadata-{env}-{world.account}"
         self.mails: list[Mail] = []
         self.idempotent = True
@@ -269,7 +271,12 @@ mode = "{mode}"
 [systems.targets.triggers]
 prefix = "customers/"
 archive = "archive/"
-{customers}"""
+{with_key(system.key)}{customers}"""
+
+
+def with_key(key: str) -> str:
+    """What the table of a bucket says of the key with which its objects are encrypted."""
+    return f'key = "{key}"\n' if key else ""
 
 
 def trigger_configuration(

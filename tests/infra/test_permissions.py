@@ -36,6 +36,7 @@ from infra.permissions import (
     condense,
     granted_reads,
     grants_for,
+    keys_of,
     reason,
     statements,
 )
@@ -44,6 +45,7 @@ from tools.iam.definitions import action as definition
 PLACE = Place("aws", "111122223333", "eu-central-1", quarantine="arn:aws:s3:::q")
 QUEUE = Arn.parse("arn:aws:sqs:eu-central-1:111122223333:letters")
 SOURCE = Arn.parse("arn:aws:sqs:eu-central-1:111122223333:orders")
+KEY, OTHER_KEY = (Arn.parse(f"arn:aws:kms:eu-central-1:111122223333:key/{each}") for each in ("of", "other"))
 SERVICE = Arn.parse("arn:aws:ecs:eu-central-1:111122223333:service/apps/worker")
 DLQ = Target(arn=QUEUE, group="g", source=SOURCE, consumer=SERVICE)
 ROLE = Arn.parse("arn:aws:iam::111122223333:role/worker")
@@ -72,6 +74,11 @@ WORKER = Target(
 CHANGES = Arn.parse("arn:aws:s3:::changes")
 TRIGGERS = Target(
     arn=CHANGES, group="g", triggers=Triggers("customers/", "archive/", (Customer("hts", SOURCE, QUEUE, SERVICE),))
+)
+KEYED = replace(
+    TRIGGERS,
+    triggers=Triggers("customers/", "archive/", (Customer("hts", SOURCE, QUEUE, SERVICE),), KEY),
+    backup=Backup(Arn.parse("arn:aws:s3:::safe"), "runs/", OTHER_KEY),
 )
 RULE = Target(
     arn=Arn.parse("arn:aws:events:eu-central-1:111122223333:rule/hourly"),
@@ -144,7 +151,7 @@ def test_every_action_that_a_remediation_declares_has_a_resource(remediation: ty
         MACHINE,
         DATABASE,
         SEARCH,
-        TRIGGERS,
+        KEYED,
         PIPELINE,
         CALLED,
         RULE,
@@ -185,6 +192,37 @@ def test_the_alarms_by_which_a_target_is_scaled_are_its_own(target: Target) -> N
         assert not fnmatchcase(PLACE.arn("cloudwatch", f"{name}-archive-AlarmHigh-1f0c"), pattern)
         assert not fnmatchcase(PLACE.arn("cloudwatch", "alarm:pages-the-night-shift"), pattern)
     assert granted.keys() == {*asked[:2]}
+
+
+@pytest.mark.parametrize(
+    "who, reads, writes",
+    [
+        ("s3-trigger-stuck", {KEY}, None),
+        ("archive-object-lost", {KEY, OTHER_KEY}, KEY),
+        ("archive-backup-due", {KEY}, OTHER_KEY),
+    ],
+)
+def test_a_key_is_used_through_s3_for_its_own_bucket_alone(who: str, reads: set[Arn], writes: Arn | None) -> None:
+    """The bucket's key to read what stands in it, and to write into it where that is done; no key of anything else."""
+    of = {KEY: "arn:aws:s3:::changes", OTHER_KEY: "arn:aws:s3:::safe"}
+    decrypts = grants_for(["kms:Decrypt"], [KEYED], PLACE, who=who)
+    assert {grant.resource for grant in decrypts} == {str(key) for key in reads}
+    made = set() if writes is None else grants_for(["kms:GenerateDataKey"], [KEYED], PLACE, who=who)
+    assert {grant.resource for grant in made} == ({str(writes)} if writes else set())
+    for grant in decrypts | made:
+        via, context = grant.conditions
+        assert via == ("StringEquals", "kms:ViaService", "s3.eu-central-1.amazonaws.com")
+        bucket = of[Arn.parse(grant.resource)]
+        assert context[:2] == ("StringLike", "kms:EncryptionContext:aws:s3:arn")
+        assert context[2] in {bucket, f"{bucket}/*"}
+
+
+def test_whoever_reads_no_object_of_a_bucket_needs_none_of_its_keys() -> None:
+    """Listing is not reading; and a bucket without a key of its own needs none."""
+    reads = {Grant("s3:GetObject", "arn:aws:s3:::changes/archive/*"), Grant("s3:ListBucket", "arn:aws:s3:::safe")}
+    assert {grant.resource for grant in keys_of(reads, [KEYED], PLACE)} == {str(KEY)}
+    assert keys_of(reads, [replace(KEYED, triggers=None), TRIGGERS], PLACE) == set()
+    assert keys_of({Grant("s3:GetObject", "arn:aws:s3:::other/x")}, [KEYED], PLACE) == set()
 
 
 def test_a_function_is_called_by_the_alias_that_is_named_and_looked_at_by_itself() -> None:
@@ -494,7 +532,7 @@ def test_a_resource_is_of_a_kind_that_the_action_is_for(action: str) -> None:
         MACHINE,
         DATABASE,
         SEARCH,
-        TRIGGERS,
+        KEYED,
         PIPELINE,
         Target(arn=LISTED, group="g"),
         Target(arn=Arn.parse("arn:aws:dynamodb:eu-central-1:111122223333:table/t"), group="g"),

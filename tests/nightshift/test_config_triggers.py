@@ -112,6 +112,41 @@ def test_what_is_lost_with_its_bucket_is_no_backup(text: str, says: str) -> None
     assert error.value.line
 
 
+KMS = "arn:aws:kms:eu-central-1:123456789012:key/0a1b"
+
+
+def test_a_bucket_and_its_backup_name_the_keys_with_which_they_are_encrypted() -> None:
+    """Each its own, maybe another account's; JSON says the same as TOML."""
+    theirs = KMS.replace("123456789012", "999999999999")
+    text = f'{HEAD}{TRIGGERS}key = "{KMS}"\n{customer("hts")}{BACKUP}key = "{theirs}"\n'
+    policy = parsed(text)
+    [target] = policy.targets
+    safe = Arn.parse("arn:aws:s3:::safe")
+    assert target.keyed == ((target.arn, Arn.parse(KMS)), (safe, Arn.parse(theirs)))
+    assert from_json(to_json(policy)) == policy
+    assert parsed(HEAD + TRIGGERS + customer("hts") + BACKUP).targets[0].keyed == ()
+
+
+@pytest.mark.parametrize(
+    "key, says",
+    [
+        (KMS.replace("key/0a1b", "alias/ours"), "is of kind kms:alias. Name its id: aws kms describe-key"),
+        (KMS.replace("eu-central-1", "us-east-1"), "its region is us-east-1"),
+        (f"{SQS}:hts", "is of kind sqs:queue"),
+        ("0a1b", "ARN"),
+    ],
+)
+@pytest.mark.parametrize("table", [TRIGGERS, BACKUP])
+def test_what_no_permission_can_name_is_no_key(key: str, says: str, table: str) -> None:
+    """It is said, with the line."""
+    of_triggers = f'key = "{key}"\n' if table is TRIGGERS else ""
+    of_backup = f'key = "{key}"\n' if table is BACKUP else ""
+    with pytest.raises(ConfigErrors) as error:
+        parsed(f"{HEAD}{TRIGGERS}{of_triggers}{customer('hts')}{BACKUP}{of_backup}")
+    assert says in str(error.value)
+    assert error.value.line
+
+
 FUNCTION = """
 name = "prod"
 account = "123456789012"

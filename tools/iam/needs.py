@@ -200,17 +200,21 @@ def _stack(params: Params, account: Account) -> str:
 
 _VIA = "kms:ViaService"
 _QUEUE_CONTEXT = "kms:EncryptionContext:aws:sqs:arn"
+_OBJECT_CONTEXT = "kms:EncryptionContext:aws:s3:arn"
 _USES = {
     "dynamodb": ("Decrypt", "DescribeKey", "Encrypt", "GenerateDataKey", "ReEncryptFrom", "ReEncryptTo"),
     "sns": ("Decrypt", "GenerateDataKey"),
     "sqs in": ("Decrypt", "GenerateDataKey"),
     "sqs out": ("Decrypt",),
+    "s3 in": ("GenerateDataKey",),
+    "s3 out": ("Decrypt",),
 }
 """
 What a service does with a customer key in the caller's name.
 
 DynamoDB documents these as the least that it asks of whoever uses a table, besides CreateGrant, which is for whoever
-makes one. SQS generates a data key to take a message in, and decrypts one to give a message out.
+makes one. SQS generates a data key to take a message in, and decrypts one to give a message out. So does S3 with an
+object; not for what it says of one, nor for a list.
 """
 
 
@@ -220,10 +224,21 @@ def _with_key(resource: str, account: Account, how: str) -> Iterator[tuple[str, 
         return
     service = how.partition(" ")[0]
     said = (
+        (_OBJECT_CONTEXT, None),
         (_QUEUE_CONTEXT, resource if service == "sqs" else None),
         (_VIA, f"{service}.{account.region}.amazonaws.com"),
     )
     yield from ((f"kms:{use}", key, said) for use in _USES[how])
+
+
+def _with_key_of_bucket(resource: str, account: Account, how: str) -> Pairs:
+    """The key of an object's bucket: in the object's name, or the bucket's, where that has a key made from it."""
+    bucket = resource.partition("/")[0]
+    if bucket not in account.keys:
+        return
+    for context in (bucket, resource):
+        said = ((_OBJECT_CONTEXT, context), (_QUEUE_CONTEXT, None), (_VIA, f"s3.{account.region}.amazonaws.com"))
+        yield from ((f"kms:{use}", account.keys[bucket], said) for use in _USES[how])
 
 
 # -- operations ------------------------------------------------------------------------------------------------------
@@ -455,6 +470,12 @@ def _versions_listed(params: Params, account: Account) -> Pairs:
 
 def _gotten(params: Params, account: Account) -> Pairs:
     yield f"s3:GetObject{'Version' if 'VersionId' in params else ''}", _object(params, account), ()
+    yield from _with_key_of_bucket(_object(params, account), account, "s3 out")
+
+
+def _stored(params: Params, account: Account) -> Pairs:
+    yield "s3:PutObject", _object(params, account), ()
+    yield from _with_key_of_bucket(_object(params, account), account, "s3 in")
 
 
 def _copied(params: Params, account: Account) -> Pairs:
@@ -466,6 +487,8 @@ def _copied(params: Params, account: Account) -> Pairs:
     source, versioned, _ = params["CopySource"].partition("?versionId=")
     yield "s3:PutObject", _object(params, account), (("s3:x-amz-copy-source", params["CopySource"]),)
     yield f"s3:GetObject{'Version' if versioned else ''}", f"arn:{account.partition}:s3:::{source}", ()
+    yield from _with_key_of_bucket(f"arn:{account.partition}:s3:::{source}", account, "s3 out")
+    yield from _with_key_of_bucket(_object(params, account), account, "s3 in")
 
 
 def _repository(params: Params, account: Account) -> str:
@@ -485,7 +508,7 @@ def _pool(params: Params, account: Account) -> str:
     return account.arn("cognito-idp", f"userpool/{params['UserPoolId']}")
 
 
-_KEY_SAYS_NOTHING: Said = ((_QUEUE_CONTEXT, None), (_VIA, None))
+_KEY_SAYS_NOTHING: Said = ((_OBJECT_CONTEXT, None), (_QUEUE_CONTEXT, None), (_VIA, None))
 
 OPERATIONS: Mapping[str, Rule] = {
     "acm.DescribeCertificate": _plain("acm:DescribeCertificate", lambda params, _: str(params["CertificateArn"])),
@@ -612,7 +635,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "s3.HeadObject": _plain("s3:GetObject", _object),
     "s3.ListObjectVersions": _versions_listed,
     "s3.ListObjectsV2": _listed,
-    "s3.PutObject": _plain("s3:PutObject", _object),
+    "s3.PutObject": _stored,
     "secretsmanager.DescribeSecret": _plain("secretsmanager:DescribeSecret", lambda params, _: str(params["SecretId"])),
     "secretsmanager.ListSecretVersionIds": _plain(
         "secretsmanager:ListSecretVersionIds", lambda params, _: str(params["SecretId"])

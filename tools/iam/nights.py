@@ -118,6 +118,10 @@ def _letters(on: Stage) -> None:
     on.minutes(2)
 
 
+def _key(world: World, name: str) -> str:
+    return world.arn("kms", f"key/{name}")
+
+
 def _with_keys(world: World, system: QueueService) -> None:
     for url in (system.queue_url, system.dlq_url):
         key = world.client("kms").create_key()["KeyMetadata"]["KeyId"]
@@ -363,7 +367,7 @@ def _play_api() -> Night:
 def _play_triggers() -> Night:
     """A trigger that was processed and stays, and one that nobody was told of; the answer to its deletion is lost."""
     with World(NIGHT) as world:
-        system = TransientTrigger(world, customers=("hts",))
+        system = TransientTrigger(world, customers=("hts",), key=_key(world, "of-the-bucket"))
         behind = "[remediations.s3-trigger-behind]\n"
         toml = trigger_configuration(system, settings=f"{FIELDS}idempotent = true", letters=behind)
         with Deployment(world, toml) as nightshift:
@@ -469,7 +473,7 @@ def _play_tuning() -> Night:
 def _play_archive() -> Night:
     """An object of the archive is deleted, and the answer to its copy is lost; later a change is lost for good."""
     with World(NIGHT, thin=True) as world:
-        system = TransientTrigger(world, customers=("hts",), versioned=True)
+        system = TransientTrigger(world, customers=("hts",), versioned=True, key=_key(world, "of-the-bucket"))
         system.tag(auto_restore="enabled")
         tables = f'[remediations.archive-object-lost]\nmode = "auto"\n[remediations.archive-broken]\n{FIELDS}'
         with Deployment(world, archive_configuration(system, f'{tables}late = "PT15M"\n')) as nightshift:
@@ -494,8 +498,8 @@ def _play_archive() -> Night:
 def _play_backup() -> Night:
     """An archive is backed up in parts; then it has fewer objects, which is told, and one comes back from there."""
     with World(NIGHT, thin=True) as world:
-        system = TransientTrigger(world, customers=("hts",), versioned=True)
-        backups = Backups(system)
+        system = TransientTrigger(world, customers=("hts",), versioned=True, key=_key(world, "of-the-bucket"))
+        backups = Backups(system, key=_key(world, "of-the-backup"))
         system.tag(auto_restore="enabled")
         tables = '[remediations.archive-backup-due]\nmode = "auto"\nbatch = 2\nevery = "PT1H"\n'
         tables += '[remediations.archive-object-lost]\nmode = "auto"\n'
@@ -1061,7 +1065,8 @@ def recorded(
             arn: world.arn("kms", f"key/{attributes['KmsMasterKeyId'].rsplit('/', 1)[-1]}")
             for arn, attributes in queues.items()
             if "KmsMasterKeyId" in attributes
-        },
+        }
+        | {str(bucket): str(key) for target in on.nightshift.policy.targets for bucket, key in target.keyed},
         homes=homes,
         stacks={stack.name: stack.arn for stack in world.stacks.all.values()},
         roles=_roles(world),

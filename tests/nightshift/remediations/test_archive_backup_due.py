@@ -48,6 +48,7 @@ QUERY = ResourceRead("s3.runs", "arn:aws:s3:::safe/changes/")
 DUE = ArchiveBackupDue(batch=2)
 FINDING = Finding("archive-backup-due", str(BUCKET), "due", evidence=("run x",))
 RUN = "20261126T0300-0a1b2c3d"
+KMS = "arn:aws:kms:eu-central-1:123456789012:key/"
 GOOD = b'{"modifications": []}'
 
 
@@ -341,6 +342,17 @@ def test_a_plan_writes_under_the_backup_and_reads_the_archive() -> None:
     }
     assert {grant for call in plan.calls for grant in call.grants} == {("s3:GetObject", f"{BUCKET}/archive/*")}
     assert {call.action for call in plan.calls} == set(DUE.writes)
+    keyed = replace(
+        TARGET,
+        triggers=Triggers("customers/", "archive/", (HTS,), Arn.parse(f"{KMS}of-the-archive")),
+        backup=replace(BACKUP, key=Arn.parse(f"{KMS}of-the-backup")),
+    )
+    plan = DUE.plan(DUE.diagnose(Eyes(filled(1)), keyed, FINDING))
+    copy, *stored = (call for call in plan.calls if call.action == "s3:PutObject")
+    made = ("kms:GenerateDataKey", f"{KMS}of-the-backup")
+    assert set(copy.grants) == {*COPY.calls[1].grants, ("kms:Decrypt", f"{KMS}of-the-archive"), made}
+    assert [call.grants for call in stored] == [(made,)] * 2
+    assert {action for call in plan.calls for action, _ in call.grants} == set(DUE.delegates)
     assert plan.cost_per_hour == 0.0
     assert [step.undo for step in plan.steps] == [(), ()]
 

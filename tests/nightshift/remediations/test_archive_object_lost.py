@@ -388,10 +388,19 @@ def test_every_permission_that_is_declared_is_used() -> None:
     account.put(GOOD, "archive/CHG-2.json", ago=3 * HOUR)
     account.put(None, "archive/CHG-2.json")
     eyes = Eyes(account)
-    plan = LOST.plan(LOST.diagnose(eyes, SAVED, FINDING))
+    archive, safe = (f"arn:aws:kms:eu-central-1:123456789012:key/{each}" for each in ("archive", "safe"))
+    triggers = Triggers("customers/", "archive/", (HTS,), Arn.parse(archive))
+    keyed = replace(TARGET, triggers=triggers, backup=replace(SAFE, key=Arn.parse(safe)))
+    plan = LOST.plan(LOST.diagnose(eyes, keyed, FINDING))
     assert eyes.used == set(LOST.reads)
     assert {call.action for call in plan.calls} == set(LOST.writes)
     assert {action for call in plan.calls for action, _ in call.grants} == set(LOST.delegates)
+    for call in plan.calls:  # from a version in the bucket itself, or from the backup, onto the archive
+        whence = archive if "versionId" in call.params["CopySource"] else safe
+        assert {grant for grant in call.grants if grant[0].startswith("kms:")} == {
+            ("kms:Decrypt", whence),
+            ("kms:GenerateDataKey", archive),
+        }
 
 
 def test_versions_that_say_nothing_or_cannot_be_opened_are_passed_over() -> None:

@@ -724,6 +724,17 @@ def test_what_was_sent_again_has_its_time() -> None:
     assert STUCK.progress(Eyes(account), plan, step, sent)[0] is Progress.NEXT
 
 
+def test_what_is_encrypted_with_a_key_is_read_with_it_and_no_other() -> None:
+    """Whoever deletes or sends reads first, the trigger and what the archive says of it; nobody writes there."""
+    account, key = stuck(entry()), "arn:aws:kms:eu-central-1:123456789012:key/of-the-bucket"
+    keyed = replace(TARGET, triggers=replace(TRIGGERS, key=Arn.parse(key)))
+    [step] = STUCK.plan(STUCK.diagnose(Eyes(account), keyed, FINDING)).steps
+    for each in step.calls:
+        assert each.grants == ((("kms:Decrypt", key),) if each.operation == "GetObject" else ())
+    assert {action for each in step.calls for action, _ in each.grants} == set(STUCK.delegates)
+    assert not any(each.grants for each in planned(account)[1].calls)
+
+
 def test_what_became_of_a_delete_shows() -> None:
     """Gone is done; as it was is not done, once it would have landed; written anew cannot be told."""
     account = stuck(entry())

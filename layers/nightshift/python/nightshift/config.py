@@ -332,6 +332,9 @@ class TriggersTable(_Table):
     customers: tuple[CustomerTable, ...] = Field(
         min_length=1, max_length=20, description="[[systems.targets.triggers.customers]], at least one"
     )
+    key: _Arn | None = Field(
+        default=None, description="the key of KMS with which the bucket's objects are encrypted, if it is not S3's own"
+    )
 
 
 class BackupTable(_Table):
@@ -339,6 +342,9 @@ class BackupTable(_Table):
 
     bucket: _Arn = Field(description="another S3 bucket of this account")
     prefix: _Prefix = Field(default="archive-backups/", description="where runs stand in it; ends with a slash")
+    key: _Arn | None = Field(
+        default=None, description="the key of KMS with which the bucket's objects are encrypted, if it is not S3's own"
+    )
 
 
 _Suffix: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=32)]
@@ -905,11 +911,7 @@ def _written(target: Target) -> dict[str, Any]:
         "remediations": list(target.remediations),
         **({"roles": [str(role) for role in target.roles]} if target.roles else {}),
         **({"triggers": _triggers_written(target.triggers)} if target.triggers is not None else {}),
-        **(
-            {"backup": {"bucket": str(target.backup.bucket), "prefix": target.backup.prefix}}
-            if target.backup is not None
-            else {}
-        ),
+        **({"backup": _backup_written(target.backup)} if target.backup is not None else {}),
         **({"pipeline": _pipeline_written(target.pipeline)} if target.pipeline is not None else {}),
         **({"schedule": _schedule_written(target.schedule)} if target.schedule is not None else {}),
         **({"cache": _cache_written(target.cache)} if target.cache is not None else {}),
@@ -936,7 +938,13 @@ def _triggers_written(triggers: Triggers) -> dict[str, Any]:
     customers = [
         {"name": each.name, **{key: str(getattr(each, key)) for key in _OF_CUSTOMER}} for each in triggers.customers
     ]
-    return {"prefix": triggers.prefix, "archive": triggers.archive, "customers": customers}
+    key = {"key": str(triggers.key)} if triggers.key is not None else {}
+    return {"prefix": triggers.prefix, "archive": triggers.archive, "customers": customers, **key}
+
+
+def _backup_written(backup: Backup) -> dict[str, Any]:
+    key = {"key": str(backup.key)} if backup.key is not None else {}
+    return {"bucket": str(backup.bucket), "prefix": backup.prefix, **key}
 
 
 def _pipeline_written(pipeline: Pipeline) -> dict[str, Any]:
@@ -1234,7 +1242,7 @@ def _target(group: str, table: TargetTable, maintenance: tuple[str, ...] = ()) -
 def _triggers(table: TriggersTable | None) -> Triggers | None:
     if table is None:
         return None
-    return Triggers(table.prefix, table.archive, tuple(Customer(**dict(each)) for each in table.customers))
+    return Triggers(table.prefix, table.archive, tuple(Customer(**dict(each)) for each in table.customers), table.key)
 
 
 def _pipeline(table: PipelineTable | None) -> Pipeline | None:
@@ -1340,11 +1348,15 @@ def _check_home(target: Target, loc: Loc, account: object, region: object, probl
         *_of_database(target),
     )
     named += [(key, arn) for key, arn, _ in of_tables]
+    named += _keys(target)
     for key, arn in named:
         wrong = [
             f"its {what} is {getattr(arn, what) or 'not said'}, but the deployment's is {our}"
             for what, our in ours.items()
-            if arn is not None and getattr(arn, what) != our and (getattr(arn, what) or arn.service != "s3")
+            if arn is not None
+            and getattr(arn, what) != our
+            and (getattr(arn, what) or arn.service != "s3")
+            and (what != "account" or arn.service != "kms")  # S3 takes keys of its own Region, and of any account
         ]
         if wrong:
             remedy = "One file serves one account and Region: correct the ARN, or register it in the file of its own"
@@ -1381,6 +1393,7 @@ def _check_links(target: Target, loc: Loc, problems: _Problems) -> None:
     _check_task_roles(target, loc, problems)
     _check_triggers(target, loc, problems)
     _check_backup(target, loc, problems)
+    _check_keys(target, loc, problems)
     _check_events(target, loc, problems)
     _check_alias(target, loc, problems)
     _check_pipeline(target, loc, problems)
@@ -1596,6 +1609,21 @@ def _check_backup(target: Target, loc: Loc, problems: _Problems) -> None:
             problems.add((*loc, *here), f"{arn} does not name one {kind}", f"A {here[-1]} is arn:aws:s3:::<bucket>")
         elif arn == target.arn:
             problems.add((*loc, *here), "is the bucket itself", "Name another bucket: one alone is no backup")
+
+
+def _keys(target: Target) -> Iterator[tuple[Loc, Arn]]:
+    """The keys with which a bucket's objects and their backup are encrypted: where each stands, and what it is."""
+    for name, table in (("triggers", target.triggers), ("backup", target.backup)):
+        if table is not None and table.key is not None:
+            yield (name, "key"), table.key
+
+
+def _check_keys(target: Target, loc: Loc, problems: _Problems) -> None:
+    """IAM knows a key by its id alone."""
+    for here, key in _keys(target):
+        if key.kind != "kms:key":
+            remedy = "Name its id: aws kms describe-key --key-id ALIAS --query KeyMetadata.Arn"
+            problems.add((*loc, *here), f"{key} is of kind {key.kind}", remedy)
 
 
 def _of_pipeline(target: Target) -> Iterator[tuple[Loc, Arn, str]]:

@@ -174,11 +174,13 @@ class Triggers:
     Triggers in a bucket: ``<prefix><customer>/<change>.json`` asks for a change to be processed for one customer.
 
     Whoever has done so writes it into ``<archive><change>.json``, which all customers share, and deletes the trigger.
+    ``key`` is the key of KMS with which the bucket's objects are encrypted, where that is not S3's own.
     """
 
     prefix: str
     archive: str
     customers: tuple[Customer, ...]
+    key: Arn | None = None
 
     def customer(self, name: str) -> Customer | None:
         """The customer of that very name."""
@@ -187,10 +189,11 @@ class Triggers:
 
 @dataclass(frozen=True, slots=True)
 class Backup:
-    """Where an archive is backed up: under a prefix of another bucket."""
+    """Where an archive is backed up: under a prefix of another bucket, encrypted with ``key`` if not with S3's own."""
 
     bucket: Arn
     prefix: str
+    key: Arn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,6 +366,16 @@ class Target:
     replicated: bool = False
     maintenance: tuple[str, ...] = ()
     alarms: bool = False
+
+    @property
+    def keyed(self) -> tuple[tuple[Arn, Arn], ...]:
+        """A bucket of triggers, and where its archive is backed up: each with its key, where that is not S3's own."""
+        buckets = ((self.arn, self.triggers), (self.backup.bucket if self.backup is not None else None, self.backup))
+        return tuple(
+            (bucket, table.key)
+            for bucket, table in buckets
+            if bucket is not None and table is not None and table.key is not None
+        )
 
     @property
     def linked(self) -> tuple[Arn, ...]:

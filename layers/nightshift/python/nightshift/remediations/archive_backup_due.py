@@ -38,6 +38,7 @@ from nightshift.backups import (
     manifested,
 )
 from nightshift.errors import Missing, Refused, Rejected, Unreadable
+from nightshift.keys import decrypting, encrypting, named
 from nightshift.model import (
     Arn,
     Backup,
@@ -87,7 +88,11 @@ class ArchiveBackupDue(Remediation):
         "s3:ListBucket",  # what is copied is listed right before
         "s3:PutObject",
     )
-    delegates: ClassVar[tuple[str, ...]] = ("s3:GetObject",)  # what S3 copies
+    delegates: ClassVar[tuple[str, ...]] = (  # what S3 copies, and the keys of what is encrypted with one
+        "kms:Decrypt",
+        "kms:GenerateDataKey",
+        "s3:GetObject",
+    )
     freeze_safe: ClassVar[bool] = True  # no code and no setting is changed
 
     patience: timedelta = Field(default=timedelta(minutes=5), description="how long a cure may take to show")
@@ -188,6 +193,8 @@ class ArchiveBackupDue(Remediation):
                 "account": account,
                 "backup": str(backup.bucket),
                 "prefix": backup.prefix,
+                "key": named(triggers.key),
+                "backup_key": named(backup.key),
             },
         )
 
@@ -221,11 +228,15 @@ class ArchiveBackupDue(Remediation):
             params={**there, "ExpectedSourceBucketOwner": account, "TaggingDirective": "REPLACE"},
             free=("Key", "CopySource", "CopySourceIfMatch"),
             times=self.batch + _LISTS,
-            grants=(("s3:GetObject", f"{bucket}/{archive}*"),),
+            grants=(
+                ("s3:GetObject", f"{bucket}/{archive}*"),
+                *decrypting(facts["key"]),
+                *encrypting(facts["backup_key"]),
+            ),
         )
-        put = {**there, "ContentType": "application/json"}
-        note = Call("s3", "PutObject", f"{under}manifests/*", params=put, free=("Key", "Body"))
-        mark = Call("s3", "PutObject", f"{under}complete/*", params=put, free=("Key", "Body"))
+        put, key = {**there, "ContentType": "application/json"}, encrypting(facts["backup_key"])
+        note = Call("s3", "PutObject", f"{under}manifests/*", params=put, free=("Key", "Body"), grants=key)
+        mark = Call("s3", "PutObject", f"{under}complete/*", params=put, free=("Key", "Body"), grants=key)
         return Plan(
             remediation=self.name,
             target=str(bucket),

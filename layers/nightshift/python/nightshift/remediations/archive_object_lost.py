@@ -32,6 +32,7 @@ from pydantic import Field
 from nightshift.archives import Archived, Words, archive_of, change_of, understood
 from nightshift.backups import Complete, backup_of, copies_under
 from nightshift.errors import Denied, Missing, Refused, Rejected, Unreadable
+from nightshift.keys import decrypting, encrypting, named
 from nightshift.model import (
     Alternative,
     Arn,
@@ -99,7 +100,12 @@ class ArchiveObjectLost(Remediation):
         "s3:ListBucketVersions",
     )
     writes: ClassVar[tuple[str, ...]] = ("s3:PutObject",)
-    delegates: ClassVar[tuple[str, ...]] = ("s3:GetObject", "s3:GetObjectVersion")  # what S3 copies
+    delegates: ClassVar[tuple[str, ...]] = (  # what S3 copies, and the keys of what is encrypted with one
+        "kms:Decrypt",
+        "kms:GenerateDataKey",
+        "s3:GetObject",
+        "s3:GetObjectVersion",
+    )
     auto_tag: ClassVar[str] = "auto-restore"
 
     cooldown: timedelta = Field(default=timedelta(minutes=5), description="between two applications to one bucket")
@@ -231,6 +237,8 @@ class ArchiveObjectLost(Remediation):
             facts={
                 "bucket": str(target.arn),
                 "account": account,
+                "key": named(triggers.key),
+                "backup_key": named(target.backup.key) if target.backup is not None else "",
                 "objects": [{"key": each.key, "now": dict(each.now), "back": dict(each.back)} for each in chosen],
             },
         )
@@ -309,7 +317,7 @@ class ArchiveObjectLost(Remediation):
         bucket, objects = Arn.parse(facts["bucket"]), facts["objects"]
         step = Step(
             "restore",
-            calls=tuple(_copy(bucket, facts["account"], each) for each in objects),
+            calls=tuple(_copy(bucket, facts, each) for each in objects),
             settle=timedelta(minutes=1),
             why="copy what can be read to where it stood, if that is as it was found",
         )
@@ -403,16 +411,17 @@ def _reaches(configuration: Mapping[str, Any], key: str) -> bool:
 # -- the calls of a plan -----------------------------------------------------------------------------------------------
 
 
-def _copy(bucket: Arn, account: str, fact: Mapping[str, Any]) -> Call:
+def _copy(bucket: Arn, facts: Mapping[str, Any], fact: Mapping[str, Any]) -> Call:
     """
     One copy onto the object itself: only where nothing stands, or where what stands is what was found.
 
     Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
     """
-    key, now, back = fact["key"], fact["now"], fact["back"]
+    account, key, now, back = facts["account"], fact["key"], fact["now"], fact["back"]
     only = {"IfMatch": now["etag"]} if now["etag"] else {"IfNoneMatch": "*"}
     resource = f"{bucket}/{key}"
     source, grant = f"{bucket.name}/{key}?versionId={back.get('version')}", ("s3:GetObjectVersion", resource)
+    keys = (*decrypting(facts["backup_key" if "copy" in back else "key"]), *encrypting(facts["key"]))
     if "copy" in back:  # of a backup, whose copies are never written over: but somebody might
         source = f"{back['bucket']}/{back['copy']}"
         only, grant = {**only, "CopySourceIfMatch": back["etag"]}, ("s3:GetObject", f"{_in(bucket, source)}")
@@ -428,7 +437,7 @@ def _copy(bucket: Arn, account: str, fact: Mapping[str, Any]) -> Call:
             "ExpectedSourceBucketOwner": account,
             **only,
         },
-        grants=(grant,),
+        grants=(grant, *keys),
         before={**now, "copied": back["etag"]},
     )
 

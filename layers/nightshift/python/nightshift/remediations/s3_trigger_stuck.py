@@ -34,6 +34,7 @@ from pydantic import Field
 from nightshift import retelling, states
 from nightshift.archives import NAME, Words, key_of, understood
 from nightshift.errors import Missing, Refused, Rejected, Unreadable
+from nightshift.keys import decrypting, named
 from nightshift.letters import SKEW
 from nightshift.model import (
     Alternative,
@@ -150,6 +151,7 @@ class S3TriggerStuck(Remediation, Words):
         "s3:DeleteObject",
         "sqs:SendMessage",
     )
+    delegates: ClassVar[tuple[str, ...]] = ("kms:Decrypt",)  # where the bucket's objects are encrypted with a key
 
     cooldown: timedelta = Field(default=timedelta(minutes=5), description="between two applications to one bucket")
     patience: timedelta = Field(
@@ -252,6 +254,7 @@ class S3TriggerStuck(Remediation, Words):
                 "archive": triggers.archive,
                 "account": triggers.customers[0].queue.account,
                 "quarantine": read.quarantine,
+                "key": named(triggers.key),
                 "alone": len(triggers.customers) == 1,
                 "delete": [self._fact(triggers, each.trigger) for each in done],
                 "send": [self._fact(triggers, each.trigger) for each in lost],
@@ -426,8 +429,9 @@ class S3TriggerStuck(Remediation, Words):
             free=("Key",),
             times=len(deletes) + len(sends),
             before={"alone": facts["alone"], "prefix": facts["archive"]},
+            grants=decrypting(facts["key"]),
         )
-        gets = [_get(bucket, here, each) for each in (*deletes, *sends)]
+        gets = [_get(bucket, here, each, key=facts["key"]) for each in (*deletes, *sends)]
         if deletes:
             put = Call(
                 "s3",
@@ -618,11 +622,10 @@ def _stands(read: Reader, call: Call) -> bool | None:
 _SEEN: Final = ("change", "customer", "etag", "modified", "queue", "size")
 
 
-def _get(bucket: Arn, here: Mapping[str, str], fact: Mapping[str, Json]) -> Call:
+def _get(bucket: Arn, here: Mapping[str, str], fact: Mapping[str, Json], *, key: str) -> Call:
     params = {**here, "Key": fact["key"], "IfMatch": fact["etag"]}
-    return Call(
-        "s3", "GetObject", f"{bucket}/{fact['key']}", params=params, before={name: fact[name] for name in _SEEN}
-    )
+    before = {name: fact[name] for name in _SEEN}
+    return Call("s3", "GetObject", f"{bucket}/{fact['key']}", params=params, before=before, grants=decrypting(key))
 
 
 def _delete(bucket: Arn, here: Mapping[str, str], fact: Mapping[str, Json]) -> Call:
