@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from nightshift.autoscaling import alarms
 from nightshift.errors import ConfigError
 from nightshift.model import Arn, Target
 from nightshift.pipelines import Route
@@ -345,6 +346,12 @@ def _alias_kept(target: Target, place: Place) -> Iterable[tuple[str, Conditions]
         yield f"{target.arn}:{target.provisioned.alias}", ()
 
 
+def _configured(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """A function, and the one alias of it whose memory is read: IAM is asked about what is named with a qualifier."""
+    yield from _function_itself(*_SERVICE)(target, place)
+    yield from _alias_kept(target, place)
+
+
 def _anywhere(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     del target, place
     yield "*", ()
@@ -418,8 +425,9 @@ def _table(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
 
 def _scaling_alarms(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """The alarms by which autoscaling follows the use of a service, a table or an index."""
+    del place
     if target.arn.kind in _DIMENSIONS:
-        yield place.arn("cloudwatch", f"alarm:TargetTracking-{target.arn.resource}-Alarm*"), ()
+        yield from ((pattern, ()) for pattern in alarms(target.arn))
 
 
 def _cluster(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
@@ -807,7 +815,7 @@ _SCOPES: Mapping[str, Scope] = {
     "lambda:ListAliases": _function_itself(*_SERVICE),
     "lambda:ListProvisionedConcurrencyConfigs": _of("lambda:function", "arn"),
     "lambda:ListTags": _function_itself(*_SERVICE),
-    "lambda:GetFunctionConfiguration": _function_itself(*_SERVICE),
+    "lambda:GetFunctionConfiguration": _configured,
     "lambda:ListVersionsByFunction": _function_itself(*_SERVICE),
     "lambda:PutFunctionConcurrency": _of("lambda:function", "arn"),
     "lambda:PutProvisionedConcurrencyConfig": _alias_kept,

@@ -65,6 +65,10 @@ class SearchDomain:
         """Whether it takes no writes."""
         return self.used > 0.8 * self.volume or self.full_minutes >= _HALF_HOUR
 
+    def overdue(self, now: datetime) -> bool:
+        """What AWS calls a failure of its snapshots: none for a day and a half."""
+        return bool(self.snapshots) and now - self.snapshots[-1] >= timedelta(hours=36)
+
     def kept(self, now: datetime) -> list[datetime]:
         """The snapshots that can still be restored."""
         return [at for at in self.snapshots if now < at + KEPT]
@@ -96,9 +100,9 @@ class SearchDomains:
             elif domain.memory <= CALM:
                 domain.full_minutes = 0
             if minute % 60 == 0:
-                domain.failed = domain.red
                 if not domain.red:
                     domain.snapshots.append(self._agenda.now)
+                domain.failed = domain.overdue(self._agenda.now)
             self._report(domain, minute)
 
     def _report(self, domain: SearchDomain, minute: int) -> None:
@@ -119,9 +123,10 @@ class SearchDomains:
         now = self._agenda.ms // MINUTE_MS
         for domain in self.all.values():
             for minute in range(now - round(hours * 60), now):
+                at = self._agenda.now - timedelta(minutes=now - minute)
                 if minute % 60 == 0 and not domain.red:
-                    domain.snapshots.append(self._agenda.now - timedelta(minutes=now - minute))
-                domain.failed = domain.red
+                    domain.snapshots.append(at)
+                domain.failed = domain.overdue(at)
                 self._report(domain, minute)
 
     # -- what AWS answers

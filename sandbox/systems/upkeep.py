@@ -253,8 +253,9 @@ class UpkeepSystem:
         each = self._of(call)
         if each is None:
             return None
-        option = {"DomainName": "api.example.com", "ResourceRecord": RECORD}
-        option["ValidationStatus"] = "SUCCESS" if each.valid else "PENDING_VALIDATION"
+        option = {"DomainName": "api.example.com", "ValidationMethod": "DNS", "ResourceRecord": RECORD}
+        first = option | {"ValidationStatus": "SUCCESS"}  # that of the renewal is another one
+        again = option | {"ValidationStatus": "SUCCESS" if each.valid else "PENDING_VALIDATION"}
         return {
             "Certificate": {
                 "CertificateArn": each.arn,
@@ -263,8 +264,12 @@ class UpkeepSystem:
                 "NotAfter": each.ends,
                 "Type": "AMAZON_ISSUED" if each.issued else "IMPORTED",
                 "InUseBy": list(each.users),
-                **({"DomainValidationOptions": [option]} if each.issued else {}),
-                **({"RenewalSummary": {"RenewalStatus": each.renewal}} if each.renewal else {}),
+                **({"DomainValidationOptions": [first]} if each.issued else {}),
+                **(
+                    {"RenewalSummary": {"RenewalStatus": each.renewal, "DomainValidationOptions": [again]}}
+                    if each.renewal
+                    else {}
+                ),
             }
         }
 

@@ -165,7 +165,7 @@ def test_one_that_is_marked_to_be_deleted_is_told_at_once_again() -> None:
 def test_a_certificate_that_cannot_be_renewed_is_told_with_the_record_that_is_missing(thin: bool) -> None:
     """Somebody took the record out of DNS long ago; ACM has tried for a month."""
     with night(CERTIFICATES, thin=thin) as on:
-        on.system.certificate.valid = False
+        on.system.certificate.valid, on.system.certificate.renewal = False, "PENDING_VALIDATION"
         on.system.certificate.ends = on.world.now + 29 * DAY
         on.until(lambda: on.world.mail)
         on.told("ends within 30 days", "CNAME _x2.acm-validations.aws.", "loadbalancer/app/dms/50dc6c495c0c9188")

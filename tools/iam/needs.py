@@ -136,8 +136,9 @@ def _function(params: Params, account: Account) -> str:
 
 
 def _qualified(params: Params, account: Account) -> str:
-    """A function's alias or version."""
-    return f"{_function(params, account)}:{params['Qualifier']}"
+    """A function, or its alias or version where one is named."""
+    qualifier = params.get("Qualifier")
+    return f"{_function(params, account)}:{qualifier}" if qualifier else _function(params, account)
 
 
 def _invoked(params: Params, account: Account) -> str:
@@ -426,8 +427,11 @@ def _followed(action: str, *alarms: str) -> Rule:
 def _alarms(params: Params, account: Account, *names: str) -> Pairs:
     """What is asked about the alarms by which AWS follows the use of what is scaled."""
     yield "cloudwatch:DescribeAlarms", "*", ()
+    kinds = ("Alarm*", "ProvisionedCapacity*") if params["ServiceNamespace"] == "dynamodb" else ("Alarm*",)
     for name in names:
-        yield f"cloudwatch:{name}", account.arn("cloudwatch", f"alarm:TargetTracking-{params['ResourceId']}-Alarm*"), ()
+        for kind in kinds:
+            alarm = account.arn("cloudwatch", f"alarm:TargetTracking-{params['ResourceId']}-{kind}")
+            yield f"cloudwatch:{name}", alarm, ()
 
 
 def _described_table(name: str) -> Rule:
@@ -590,7 +594,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "lambda.GetAccountSettings": _plain("lambda:GetAccountSettings"),
     "lambda.GetAlias": _plain("lambda:GetAlias", _function),
     "lambda.GetFunctionConcurrency": _plain("lambda:GetFunctionConcurrency", _function),
-    "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _function),
+    "lambda.GetFunctionConfiguration": _plain("lambda:GetFunctionConfiguration", _qualified),
     "lambda.GetPolicy": _plain("lambda:GetPolicy", _function),
     "lambda.Invoke": _plain("lambda:InvokeFunction", _invoked),
     "lambda.ListAliases": _plain("lambda:ListAliases", _function),

@@ -152,3 +152,32 @@ def test_what_cannot_be_told_is_unknown() -> None:
 def test_any_reading_can_be_judged(found: dict[str, Any]) -> None:
     """It is one of the three."""
     assert isinstance(KEPT.seen(found), Healthy | Sick | Unknown)
+
+
+def test_the_record_that_a_renewal_lacks_is_named_although_the_first_validation_had_it() -> None:
+    """What stands beside the renewal is how the domains were validated when the certificate was issued."""
+    option = {"DomainName": "api.example.com", "ValidationMethod": "DNS", "ResourceRecord": RECORD}
+    told = KEPT.told(
+        certificate(
+            20,
+            DomainValidationOptions=[option | {"ValidationStatus": "SUCCESS"}],
+            RenewalSummary={
+                "RenewalStatus": "PENDING_VALIDATION",
+                "DomainValidationOptions": [option | {"ValidationStatus": "PENDING_VALIDATION"}],
+            },
+        )
+    )
+    assert told.cause == "ACM cannot validate its domain any more"
+    assert RECORD["Name"] in told.advice[0]
+
+
+@pytest.mark.parametrize("status", ["VALIDATION_TIMED_OUT", "FAILED"])
+def test_what_was_never_issued_is_not_told_to_be_used(status: str) -> None:
+    """Nothing can use it: it is asked for anew, and validated by the record that is in the answer."""
+    option = {"DomainName": "api.example.com", "ValidationMethod": "DNS", "ResourceRecord": RECORD}
+    options = [option | {"ValidationStatus": "FAILED"}]
+    told = KEPT.told(certificate(20, Status=status, NotAfter=None, InUseBy=[], DomainValidationOptions=options))
+    assert told.cause == "it was never issued: its domain was not validated"
+    assert any(RECORD["Name"] in each for each in told.advice)
+    blind = KEPT.told(certificate(20, Status=status, NotAfter=None, InUseBy=[], DomainValidationOptions=[]))
+    assert blind.advice[-1].startswith("see why: aws acm describe-certificate")

@@ -392,8 +392,9 @@ def test_a_policy_follows_the_use_of_its_own_way() -> None:
     tracking = follow.params["TargetTrackingScalingPolicyConfiguration"]
     assert tracking["TargetValue"] == 70.0
     assert tracking["PredefinedMetricSpecification"]["PredefinedMetricType"] == "DynamoDBReadCapacityUtilization"
-    alarms = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:TargetTracking-table/hot-Alarm*"
-    assert {arn for _, arn in follow.grants} == {alarms, "*"}
+    base = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:TargetTracking-table/hot"
+    alarms = {f"{base}-{kind}*" for kind in ("Alarm", "ProvisionedCapacity")}
+    assert {arn for _, arn in follow.grants} == {*alarms, "*"}
     assert [action for action, arn in follow.grants if arn == "*"] == ["cloudwatch:DescribeAlarms"]
 
 
@@ -403,8 +404,9 @@ def test_an_index_is_scaled_by_its_own_name() -> None:
     register = plan.steps[0].calls[0]
     assert register.params["ResourceId"] == "table/hot/index/place"
     assert register.params["ScalableDimension"] == "dynamodb:index:WriteCapacityUnits"
-    alarms = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:TargetTracking-table/hot/index/place-Alarm*"
-    assert {arn for _, arn in register.grants} == {str(TABLE), alarms, "*"}
+    base = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:TargetTracking-table/hot/index/place"
+    alarms = {f"{base}-{kind}*" for kind in ("Alarm", "ProvisionedCapacity")}
+    assert {arn for _, arn in register.grants} == {str(TABLE), *alarms, "*"}
     assert {action for action, arn in register.grants if arn == "*"} == {"cloudwatch:DescribeAlarms"}
     assert "index place of hot" in plan.summary
 

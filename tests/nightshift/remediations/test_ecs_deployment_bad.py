@@ -755,3 +755,16 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> No
     """A second rollback, and no time at all."""
     with pytest.raises(ValidationError):
         EcsDeploymentBad.model_validate(settings)
+
+
+@pytest.mark.parametrize("status", ["ROLLBACK_SUCCESSFUL", "STOPPED"])
+def test_a_bad_release_that_is_deployed_again_is_no_restart(status: str) -> None:
+    """The first time it was taken back, so that something else had run before: that is gone back to."""
+    found = diagnosed(
+        account(
+            release(9, BAD_TD, BAD, ago=20 * MINUTE),
+            release(8, BAD_TD, BAD, ago=90 * MINUTE, status=status),
+            GOOD_RELEASE,
+        )
+    )
+    assert found.facts["back_to"] == GOOD_TD

@@ -11,7 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nightshift.errors import Denied, Missing, Refused
-from nightshift.model import Arn, Diagnosis, Finding, Healthy, Observation, Query, Severity, Sick, Target, Unknown
+from nightshift.model import (
+    Arn,
+    Diagnosis,
+    Finding,
+    Healthy,
+    MetricQuery,
+    Observation,
+    Query,
+    Severity,
+    Sick,
+    Target,
+    Unknown,
+)
 from nightshift.remediation import Readings, Series, Unread
 from nightshift.remediations.opensearch_unhealthy import OpensearchUnhealthy
 from nightshift.signals import domain_metric
@@ -295,7 +307,7 @@ def test_after_fourteen_days_there_may_be_nothing_left() -> None:
 def test_failing_snapshots_are_counted_down_too() -> None:
     """Whatever makes them fail."""
     found = diagnosed(past=hours(24), AutomatedSnapshotFailure=[1.0] * 30)
-    assert "in 13.0 days" in " ".join(found.evidence)
+    assert "in 11.5 days" in " ".join(found.evidence)
     nothing = diagnosed(JVMMemoryPressure=[99.0] * 30)
     assert not any("snapshot" in each for each in nothing.evidence)
 
@@ -326,3 +338,28 @@ def test_what_is_over_by_then_is_not_told() -> None:
 def test_nothing_is_ever_written() -> None:
     """It only tells."""
     assert OpensearchUnhealthy.writes == ()
+
+
+def test_what_is_red_since_a_moment_may_have_had_no_snapshot_for_days() -> None:
+    """The last one is as old as the older of the two says, and a failure begins a day and a half after it."""
+
+    class Both(Told):
+        def seen(self, *queries: Query) -> Readings:
+            found = super().seen(*queries)
+            past: dict[Query, Any] = {
+                each: hours(240) if each.metric == SNAPSHOT else Series()
+                for each in queries
+                if isinstance(each, MetricQuery) and each.minutes == LONG
+            }
+            return replace(found, answers={**found.answers, **past})
+
+    there = Account(
+        services={DOMAIN: domain()},
+        metrics={
+            ("123456789012", name): values
+            for name, values in measured(ClusterStatus_red=[1.0] * 30, AutomatedSnapshotFailure=[1.0] * 30).items()
+        },
+        answers={"es:DescribeDomainHealth": HEALTH},
+    )
+    found = " ".join(TELLS.diagnose(Both(there, OpensearchUnhealthy), SEARCH, FINDING).evidence)
+    assert "in 2.5 days" in found

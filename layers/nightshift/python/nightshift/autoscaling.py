@@ -36,19 +36,21 @@ def found(read: Reader, arn: Arn) -> Mapping[str, Any] | None:
     return next((each for each in targets if each.get("ResourceId") == arn.resource), None)
 
 
-def alarms(arn: Arn) -> str:
+def alarms(arn: Arn) -> tuple[str, ...]:
     """
     The alarms by which AWS follows the use of a service, a table or an index. AWS makes and deletes them itself.
 
-    Those of the others whose names begin alike are not among them.
+    Of a table or an index it also follows what is provisioned. Those of the others whose names begin alike are not
+    among them.
     """
-    name = f"alarm:TargetTracking-{arn.resource}-Alarm*"
-    return str(Arn(arn.partition, "cloudwatch", arn.region, arn.account, name))
+    kinds = ("Alarm*", "ProvisionedCapacity*") if arn.service == "dynamodb" else ("Alarm*",)
+    names = (f"alarm:TargetTracking-{arn.resource}-{kind}" for kind in kinds)
+    return tuple(str(Arn(arn.partition, "cloudwatch", arn.region, arn.account, name)) for name in names)
 
 
 def alarms_gone(arn: Arn) -> tuple[tuple[str, str], ...]:
     """What whoever has nothing scaled any more must be allowed to do with them, as grants of a call."""
-    return (("cloudwatch:DeleteAlarms", alarms(arn)), ("cloudwatch:DescribeAlarms", "*"))
+    return (*(("cloudwatch:DeleteAlarms", each) for each in alarms(arn)), ("cloudwatch:DescribeAlarms", "*"))
 
 
 def alarms_made(arn: Arn) -> tuple[tuple[str, str], ...]:
@@ -59,7 +61,7 @@ def alarms_made(arn: Arn) -> tuple[tuple[str, str], ...]:
 
     Source: https://docs.aws.amazon.com/autoscaling/application/userguide/security_iam_permission_validation.html
     """
-    return (("cloudwatch:PutMetricAlarm", alarms(arn)), *alarms_gone(arn))
+    return (*(("cloudwatch:PutMetricAlarm", each) for each in alarms(arn)), *alarms_gone(arn))
 
 
 def suspended(scaling: Mapping[str, Any]) -> bool:

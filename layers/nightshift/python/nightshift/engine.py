@@ -1540,13 +1540,13 @@ def _parts(target: Target) -> tuple[str, ...]:
     match arn.resource.split("/"):
         case ["service", cluster, service] if arn.service == "ecs" and cluster:
             parts = (f"task/{cluster}/*", f"service-deployment/{cluster}/{service}/*")
-            return (*(str(replace(arn, resource=part)) for part in parts), autoscaling.alarms(arn))
+            return (*(str(replace(arn, resource=part)) for part in parts), *autoscaling.alarms(arn))
     if arn.kind == "states:stateMachine":
         return (str(replace(arn, resource=f"execution:{arn.name}:*")),)
     if arn.kind == "rds:cluster":
         return (str(replace(arn, resource="cluster-snapshot:nightshift-*")),)
     if arn.kind == "dynamodb:table":
-        return (autoscaling.alarms(arn),)
+        return autoscaling.alarms(arn)
     return (f"{arn}:{target.provisioned.alias}",) if target.provisioned is not None else ()
 
 

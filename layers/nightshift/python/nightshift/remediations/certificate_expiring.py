@@ -33,6 +33,10 @@ _ENDED = frozenset({"EXPIRED", "REVOKED", "INACTIVE", "FAILED", "VALIDATION_TIME
 """states in which nobody accepts a certificate, or there never was one"""
 
 
+_NEVER = frozenset({"FAILED", "VALIDATION_TIMED_OUT"})
+"""those of them in which there never was one"""
+
+
 class CertificateExpiring(Upkeep):
     """A certificate that ends."""
 
@@ -105,9 +109,14 @@ def _renewal(found: Mapping[str, Any]) -> str:
 
 
 def _missing(found: Mapping[str, Any]) -> list[str]:
-    """The records by which ACM would validate the domains that it cannot."""
+    """
+    The records by which ACM would validate the domains that it cannot.
+
+    By the renewal, where there is one: what stands beside it is how the domains were validated at first.
+    """
     records = []
-    for each in found.get("DomainValidationOptions", ()):
+    renewal = (found.get("RenewalSummary") or {}).get("DomainValidationOptions")
+    for each in renewal or found.get("DomainValidationOptions", ()):
         record = each.get("ResourceRecord")
         if each.get("ValidationStatus") != "SUCCESS" and record:
             records.append(f"ACM looks for the record {record['Name']} {record['Type']} {record['Value']}")
@@ -126,6 +135,9 @@ def _why(arn: Arn, found: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
             "it was imported, and ACM renews no such certificate",
             (f"import its successor under the same ARN: aws acm import-certificate {one} {files} {WRITE}",),
         )
+    if found.get("Status") in _NEVER:
+        why = _missing(found) or [f"see why: aws acm describe-certificate {one} {READ_ONLY}"]
+        return "it was never issued: its domain was not validated", ("request it anew, and validate it", *why)
     if not _users(found):
         return "nothing uses it, and ACM renews no such certificate", ("let it end, or have something use it",)
     if missing := _missing(found):

@@ -300,7 +300,7 @@ class EcsDeploymentBad(Remediation):
         Refuses for a restart, which brought nothing new, and for what is itself a return: nobody goes back twice.
         """
         newest, *older = history
-        if older[0].content == newest.content:
+        if older[0].content == newest.content and older[0].status == _SUCCESSFUL:
             raise Refused("release", "it started what had run before: a restart, and nothing to go back from")
         if any(each.content == newest.content for each in older if each.status == _SUCCESSFUL):
             raise Refused("rollback", "what was deployed last had run before: it is itself a way back")

@@ -18,7 +18,7 @@ Source: https://docs.aws.amazon.com/opensearch-service/latest/developerguide/han
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -66,6 +66,8 @@ _SMALL = 20 * 1024  # MiB of free storage, below which AWS blocks writes where a
 _GIB = 1024  # MiB
 _KEPT = timedelta(days=14)  # how long an automated snapshot is kept, whatever becomes of the domain
 _HOUR = timedelta(hours=1)
+_LAST_SNAPSHOT = {_RED: timedelta(0), _SNAPSHOT: timedelta(hours=36)}
+"""how long before it began the last snapshot was made: AWS says that they fail after 36 hours without one"""
 _HEALTH = (
     ("TotalUnAssignedShards", "{} of its shards lie on no node"),
     ("DataNodeCount", "it has {} data nodes"),
@@ -171,9 +173,8 @@ class OpensearchUnhealthy(ReportOnly):
         worst, others = faults[0], [each for each in faults[1:] if each.symptom != faults[0].symptom]
         evidence = [worst.symptom, *[each.symptom for each in others], *self._health(read, target.arn)]
         advice = list(worst.advice)
-        if any(each.metric in {_RED, _SNAPSHOT} for each in faults):
-            metric = _RED if worst.metric == _RED else _SNAPSHOT
-            evidence += _countdown(read, target.arn, metric)
+        if failing := [metric for metric in _LAST_SNAPSHOT if any(each.metric == metric for each in faults)]:
+            evidence += _countdown(read, target.arn, failing)
         if _changing(domain):
             evidence.append("its configuration is being changed, or its version")
         for each in others:
@@ -282,11 +283,14 @@ def _fault(metric: str, symptom: str, limit: float, severity: Severity, *, value
     return _Fault(metric, symptom, signal, severity, _CAUSES[metric], _ADVICE[metric])
 
 
-def _countdown(read: Reader, arn: Arn, metric: str) -> list[str]:
+def _countdown(read: Reader, arn: Arn, failing: Sequence[str]) -> list[str]:
     """Since when no snapshot has succeeded, and until when the last one from before is kept."""
-    query = domain_metric(arn, metric, "Maximum", int(_KEPT / timedelta(minutes=1)), period=3600)
+    span = int(_KEPT / timedelta(minutes=1))
+    queries = {metric: domain_metric(arn, metric, "Maximum", span, period=3600) for metric in failing}
     try:
-        since = _since(states.series(read, query), read.now())
+        since = min(
+            _since(states.series(read, query), read.now()) - _LAST_SNAPSHOT[metric] for metric, query in queries.items()
+        )
     except AwsError as error:
         return [f"since when it is so could not be read: {error}"]
     ends = since + _KEPT
