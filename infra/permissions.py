@@ -453,6 +453,7 @@ def _listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """
     if target.triggers is not None:
         yield place.quarantine, (("StringLike", "s3:prefix", "letters/*"),)
+        yield from _known_to_be_gone(target, place)
     named = str(target.arn) if target.pipeline is None else str(Route.of(target.arn, target.pipeline))
     bucket, slash, prefix = named.partition("/")
     if target.arn.kind == "s3:bucket" and "*" in prefix:  # a pipeline: both its sides
@@ -464,6 +465,18 @@ def _listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     hours = target.schedule.hours if target.schedule is not None else None
     if hours is not None:
         yield str(hours.bucket), (("StringLike", "s3:prefix", f"{hours.keys.partition('%Y')[0]}*"),)
+
+
+def _known_to_be_gone(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """
+    That an object of a bucket of triggers is gone: S3 says so (404) only to who may list it, the key as the prefix.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+    """
+    del place
+    if target.triggers is not None:
+        for each in (target.triggers.prefix, target.triggers.archive):
+            yield str(target.arn), (("StringLike", "s3:prefix", f"{each}*"),)
 
 
 def _versions(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
@@ -501,6 +514,16 @@ def _copies(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
         yield f"{target.backup.bucket}/{target.backup.prefix}objects/*", ()
 
 
+def _replaced(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
+    """
+    What is copied out of a backup; and what stands where it is put, whose ETag IfMatch compares.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+    """
+    yield from _copies(target, place)
+    yield from _objects("archive")(target, place)
+
+
 def _backup_listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
     """Which runs of a backup there are."""
     del place
@@ -522,10 +545,10 @@ def _backed_up(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]
 
 
 def _archive_listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
-    """An archive's keys: ListBucket is about the bucket, and the prefix is a condition."""
+    """An archive's keys, and that one of them is gone meanwhile: the prefix is a condition, and so is the key."""
     del place
     if target.triggers is not None:
-        yield str(target.arn), (("StringEquals", "s3:prefix", target.triggers.archive),)
+        yield str(target.arn), (("StringLike", "s3:prefix", f"{target.triggers.archive}*"),)
 
 
 def _archive_and_backup_listed(target: Target, place: Place) -> Iterable[tuple[str, Conditions]]:
@@ -759,6 +782,7 @@ _SCOPES: Mapping[str, Scope] = {
     "s3:GetReplicationConfiguration": _of("s3:bucket", "arn"),
     "s3:GetObject": _read_objects,
     "s3:GetObjectVersion": _objects("archive"),
+    "s3:GetObjectVersionTagging": _objects("archive"),
     "s3:ListBucket": _listed,
     "s3:ListBucketVersions": _versions,
     "s3:PutObject": _quarantine,
@@ -872,8 +896,9 @@ _OWN: Mapping[tuple[str, str], Scope] = {
     ("archive-backup-due", "s3:GetObject"): _objects("archive"),
     ("archive-backup-due", "s3:ListBucket"): _archive_listed,
     ("archive-backup-due", "s3:PutObject"): _backed_up,
-    ("archive-object-lost", "s3:GetObject"): _copies,
+    ("archive-object-lost", "s3:GetObject"): _replaced,
     ("archive-object-lost", "s3:PutObject"): _put_back,
+    ("s3-trigger-stuck", "s3:ListBucket"): _known_to_be_gone,
 }
 """Where a remediation does with an action what no other does: on what."""
 

@@ -125,6 +125,7 @@ WHY = {
     "s3:GetEncryptionConfiguration": "which key is the bucket encrypted with?",
     "s3:GetObject": "what a trigger is, and what the archive says of its change",
     "route53:ListResourceRecordSets": "does its name lead to the load balancer?",
+    "s3:GetObjectVersionTagging": "has the version tags? They would be copied too, and so a person copies it",
     "s3:GetObjectVersion": "can an earlier version of an object be read? And what S3 copies when it is put back",
     "s3:GetReplicationConfiguration": "is the bucket copied elsewhere, so that what it lost may be there?",
     "s3:ListBucketVersions": "what stands in an archive, what was lately deleted, and which versions there are of it",

@@ -56,6 +56,7 @@ class Objects:
             "GetBucketTagging": self._get_tags,
             "GetBucketVersioning": self._keeps,
             "GetObject": self._get,
+            "GetObjectTagging": self._not_tagged,
             "HeadBucket": self._head_bucket,
             "HeadObject": self._head,
             "ListObjectVersions": self._list_versions,
@@ -187,6 +188,11 @@ class Objects:
     def _not_replicated(self, call: Call) -> Answer:
         self._bucket(call)
         raise AwsError("ReplicationConfigurationNotFoundError", "The replication configuration was not found", 404)
+
+    def _not_tagged(self, call: Call) -> Answer:
+        """Here nobody tags objects."""
+        self._version(call.params["Bucket"], call.params["Key"], call.params["VersionId"])
+        return {"TagSet": []}
 
     def _keep_version(self, bucket: str, key: str, body: bytes | None) -> dict[str, Any]:
         if bucket not in self.versions:

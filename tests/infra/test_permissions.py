@@ -366,10 +366,20 @@ def test_only_triggers_are_deleted_and_only_by_their_version() -> None:
 
 
 def test_what_was_set_apart_is_listed_by_whoever_looks_after_triggers_alone() -> None:
-    """Under letters/ of the quarantine; and of a bucket of triggers only the prefix that is watched."""
-    assert grants_for(["s3:ListBucket"], [TRIGGERS, DLQ, WORKER], PLACE, who="x") == {
-        Grant("s3:ListBucket", "arn:aws:s3:::q", (("StringLike", "s3:prefix", "letters/*"),))
+    """
+    Under letters/ of the quarantine; and of a bucket of triggers only the prefix that is watched.
+
+    Whoever looks at one object is told that it is gone only if it may list it: S3 says that it is denied else.
+    """
+    gone = {
+        Grant("s3:ListBucket", str(CHANGES), (("StringLike", "s3:prefix", f"{each}/*"),))
+        for each in ("customers", "archive")
     }
+    assert grants_for(["s3:ListBucket"], [TRIGGERS, DLQ, WORKER], PLACE, who="x") == {
+        Grant("s3:ListBucket", "arn:aws:s3:::q", (("StringLike", "s3:prefix", "letters/*"),)),
+        *gone,
+    }
+    assert grants_for(["s3:ListBucket"], [TRIGGERS], PLACE, who="s3-trigger-stuck") == gone
     (listed,) = granted_reads("s3:ListBucket", LISTED, PLACE)
     assert listed == Grant("s3:ListBucket", str(CHANGES), (("StringEquals", "s3:prefix", "customers/"),))
 
@@ -398,7 +408,7 @@ def test_a_backup_is_written_apart_from_what_it_is_made_of() -> None:
     """Copies of the archive alone, and what is written of them; whoever compares reads the backup alone."""
     who, under = "archive-backup-due", "arn:aws:s3:::safe/changes"
     target = replace(TRIGGERS, backup=Backup(Arn.parse("arn:aws:s3:::safe"), "changes/"))
-    archive = (("StringEquals", "s3:prefix", "archive/"),)
+    archive = (("StringLike", "s3:prefix", "archive/*"),)
     copied = (("StringLike", "s3:x-amz-copy-source", "changes/archive/*"),)
     assert grants_for(["s3:GetObject", "s3:ListBucket", "s3:PutObject"], [target], PLACE, who=who) == {
         Grant("s3:GetObject", f"{CHANGES}/archive/*"),

@@ -34,6 +34,8 @@ def client_error(code: str, status: int) -> ClientError:
         (client_error("AccessDenied", 403), Denied, Denied),
         (client_error("AccessDeniedException", 400), Denied, Denied),
         (client_error("KMS.AccessDeniedException", 400), Denied, Denied),
+        (client_error("403", 403), Denied, Denied),  # of a HEAD, which has no body
+        (client_error("NoSuchVersion", 404), Missing, Missing),
         (client_error("QueueDoesNotExist", 400), Missing, Missing),
         (client_error("ServiceNotFoundException", 400), Missing, Missing),
         (client_error("ThrottlingException", 400), Unreadable, Rejected),
@@ -49,7 +51,7 @@ def client_error(code: str, status: int) -> ClientError:
         (ReadTimeoutError(endpoint_url="x"), Unreadable, Ambiguous),
         (NoCredentialsError(), Unreadable, Ambiguous),
     ],
-    ids=range(17),
+    ids=range(19),
 )
 def test_what_an_error_means(error: Any, reading: type[AwsError], writing: type[AwsError]) -> None:
     """What is not known to have been refused before it had an effect is ambiguous for a write."""

@@ -486,11 +486,16 @@ def _copied(params: Params, account: Account) -> Pairs:
     """
     The copy is put, and the version that it is made of is read; the source is as the SDK's header says it.
 
-    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html
+    What has tags is not copied.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CopyObject.html,
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
     """
     source, versioned, _ = params["CopySource"].partition("?versionId=")
     yield "s3:PutObject", _object(params, account), (("s3:x-amz-copy-source", params["CopySource"]),)
     yield f"s3:GetObject{'Version' if versioned else ''}", f"arn:{account.partition}:s3:::{source}", ()
+    if "IfMatch" in params:  # which reads what stands there
+        yield "s3:GetObject", _object(params, account), ()
     yield from _with_key_of_bucket(f"arn:{account.partition}:s3:::{source}", account, "s3 out")
     yield from _with_key_of_bucket(_object(params, account), account, "s3 in")
 
@@ -634,6 +639,7 @@ OPERATIONS: Mapping[str, Rule] = {
     "s3.GetBucketTagging": _plain("s3:GetBucketTagging", _bucket),
     "s3.GetBucketVersioning": _plain("s3:GetBucketVersioning", _bucket),
     "s3.GetObject": _gotten,
+    "s3.GetObjectTagging": _plain("s3:GetObjectVersionTagging", _object),
     "s3.GetPublicAccessBlock": _plain("s3:GetBucketPublicAccessBlock", _bucket),
     "s3.HeadBucket": _headed,
     "s3.HeadObject": _plain("s3:GetObject", _object),
@@ -678,7 +684,23 @@ def needs(event: Event, account: Account) -> frozenset[Need]:
     rule = OPERATIONS.get(event.name)
     if rule is None:
         raise NotUnderstood(f"nobody has said what {event.name} needs: add it to OPERATIONS in tools/iam/needs.py")
-    return frozenset(Need(*each, by=event.name) for each in rule(event.params, account))
+    found = frozenset(Need(*each, by=event.name) for each in rule(event.params, account))
+    if event.error in _GONE and event.name in _ASKED_FOR:
+        bucket, key = event.params["Bucket"], event.params["Key"]
+        if event.name == "s3.CopyObject":
+            bucket, _, key = event.params["CopySource"].partition("?")[0].partition("/")
+        said = (("s3:prefix", key),)
+        found |= {Need("s3:ListBucket", f"arn:{account.partition}:s3:::{bucket}", said, by=f"{event.name}, a key gone")}
+    return found
+
+
+_GONE = frozenset({"404", "NoSuchKey"})
+_ASKED_FOR = frozenset({"s3.CopyObject", "s3.GetObject", "s3.HeadObject"})
+"""
+What S3 says is not there only to whoever may list it, the key as the prefix: of others it says that they are denied.
+
+Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_HeadObject.html
+"""
 
 
 def checked(found: Iterable[Need], *, anywhere: Iterable[str]) -> None:

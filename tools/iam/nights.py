@@ -365,7 +365,11 @@ def _play_api() -> Night:
 
 
 def _play_triggers() -> Night:
-    """A trigger that was processed and stays, and one that nobody was told of; the answer to its deletion is lost."""
+    """
+    A trigger that was processed and stays, and one that nobody was told of; the answer to its deletion is lost.
+
+    Then two that go away right before something is done about them, once the trigger, once what the archive says.
+    """
     with World(NIGHT) as world:
         system = TransientTrigger(world, customers=("hts",), key=_key(world, "of-the-bucket"))
         behind = "[remediations.s3-trigger-behind]\n"
@@ -383,7 +387,32 @@ def _play_triggers() -> Night:
                 system.submit()
                 stage.until(lambda: world.trail.of("sqs.SendMessage", function="nightshift-tick"))
                 stage.until_settled()
+                for prefix in ("customers/", "archive/"):
+                    _vanishes(world, system, prefix)
+                    system.lose("hts")
+                    system.submit()
+                    stage.until(partial(_missed, world, prefix))
+                    stage.until_settled()
             return recorded("triggers", stage, steps, words={system.bucket: "BUCKET"})
+
+
+def _vanishes(world: World, system: TransientTrigger, prefix: str) -> None:
+    """What a write role reads next under a prefix is deleted a moment before, once."""
+    there = [prefix]
+
+    def remove(call: Call) -> None:
+        if there and call.principal.role_arn is not None and call.params["Key"].startswith(prefix):
+            there.clear()
+            with patch.object(world.seam, "function", None):  # by somebody else
+                system.remove(call.params["Key"])
+
+    world.seam.before("s3", "GetObject", remove)
+
+
+def _missed(world: World, prefix: str) -> bool:
+    """Whether a write role has read what was not there."""
+    gone = [each for each in world.trail.of("s3.GetObject") if each.error == "NoSuchKey"]
+    return any(each.principal.role_arn is not None and each.params["Key"].startswith(prefix) for each in gone)
 
 
 def _play_pipeline() -> Night:

@@ -125,21 +125,23 @@ class Eyes:
         self.used.add(action)
         bucket = "safe" if action == "s3:GetObject" else "metadata"
         assert (params["Bucket"], params["ExpectedBucketOwner"]) == (bucket, "123456789012")
-        if error := self.account.fails.get(params.get("VersionId", operation)):
+        of = "tags" if operation == "GetObjectTagging" else params.get("VersionId", operation)
+        if error := self.account.fails.get(of):
             raise error
         if action == "s3:GetObject":
             if params["Key"] not in self.account.copies:
                 raise Missing("s3:GetObject", "NoSuchKey")
             copy = self.account.copies[params["Key"]]
-            tags = {"TagCount": self.account.tags} if self.account.tags else {}
-            return {"Body": copy, "ETag": etag(copy), **tags}
+            return {"Body": copy, "ETag": etag(copy)}
         if operation == "GetBucketVersioning":
             return {"Status": self.account.status} if self.account.status else {}
         if operation == "GetBucketNotificationConfiguration":
             return self.account.told
         if operation == "GetObject":
             body = self.account.versions[params["Key"]][int(params["VersionId"].rpartition("#")[2])][0]
-            return {"Body": body, **({"TagCount": self.account.tags} if self.account.tags else {})}
+            return {"Body": body}
+        if operation == "GetObjectTagging":
+            return {"TagSet": [{"Key": "keep", "Value": "long"}] * self.account.tags}
         every = [
             each
             for key in self.account.versions
@@ -458,6 +460,7 @@ def test_what_has_no_version_left_comes_from_the_newest_complete_backup() -> Non
         "ExpectedSourceBucketOwner": "123456789012",
         "IfNoneMatch": "*",
         "CopySourceIfMatch": etag(GOOD),
+        "TaggingDirective": "REPLACE",  # a backup has no tags, and nobody may take any along
     }
     assert call.grants == (("s3:GetObject", f"arn:aws:s3:::{copy}"),)
     assert call.before["copied"] == etag(GOOD)
@@ -472,12 +475,11 @@ def test_a_version_that_can_be_read_is_newer_than_any_backup() -> None:
     assert fact["back"]["version"] == f"{KEY}#0"
 
 
-@pytest.mark.parametrize("what", ["no copy", "bad", "says nothing", "tags", "no run", "no bucket", "denied"])
+@pytest.mark.parametrize("what", ["no copy", "bad", "says nothing", "no run", "no bucket", "denied"])
 def test_a_backup_that_does_not_have_it_or_cannot_be_read_is_for_people(what: str) -> None:
     """An older run is not tried: what it holds may be long out of date."""
     body = {"bad": BAD, "says nothing": b'{"modifications": []}'}.get(what, GOOD)
     account = backed_up(*([] if what == "no copy" else [KEY]), body=body)
-    account.tags = int(what == "tags")
     if what in {"no run", "no bucket"}:
         account.runs = {"Complete": ()} if what == "no run" else None
     if what == "denied":
@@ -540,6 +542,11 @@ def test_a_version_with_tags_is_for_people() -> None:
     account = deleted()
     account.tags = 1
     assert "has tags" in diagnosed(account).cause
+    account.tags = 0
+    account.fails["tags"] = Denied("s3:GetObjectTagging", "AccessDenied")
+    found = diagnosed(account)
+    assert "whether its version has tags, which would be copied too, cannot be read (AccessDenied)" in found.cause
+    assert found.facts == {}
 
 
 @pytest.mark.parametrize("status, said", [(None, "versions are off"), ("Suspended", "versions are suspended")])
@@ -684,3 +691,13 @@ def test_whether_a_copy_was_made_shows_in_what_stands_there(make: Any) -> None:
     assert LOST.reconcile(eyes, call, NOW) is Outcome.UNKNOWN
     account.full = True
     assert LOST.reconcile(eyes, call, NOW) is Outcome.UNKNOWN
+
+
+def test_what_is_replaced_is_read_by_whoever_replaces_it_and_what_is_missing_is_not() -> None:
+    """S3 compares an IfMatch for nobody who may not read what stands there."""
+    [step] = LOST.plan(diagnosed(written_over())).steps
+    assert step.calls[0].params["IfMatch"]
+    assert ("s3:GetObject", f"{BUCKET}/{KEY}") in step.calls[0].grants
+    [step] = LOST.plan(diagnosed(deleted())).steps
+    assert "IfMatch" not in step.calls[0].params
+    assert "s3:GetObject" not in {action for action, _ in step.calls[0].grants}

@@ -445,3 +445,20 @@ def test_any_answer_is_judged(one: Any, other: Any) -> None:
         for answers in (dict.fromkeys(watched, one), dict.fromkeys(watched, odd)):
             seen = EventSourceBroken().detect(target, Readings(NOW, cast("Any", answers)))
             assert isinstance(seen, Healthy | Sick | Unknown)
+
+
+@pytest.mark.parametrize(
+    "event", ["s3:ObjectRemoved:*", "s3:ObjectCreated:CompleteMultipartUpload", "s3:ObjectCreated:Copy"]
+)
+def test_a_function_is_told_by_a_bucket_of_whatever_it_is_told(event: str) -> None:
+    """Which of S3's events it should hear of nobody has said."""
+    told = {"LambdaFunctionConfigurations": [{"LambdaFunctionArn": str(FUNCTION), "Events": [event]}]}
+    may = policy(allows("s3.amazonaws.com", "lambda:InvokeFunction", FUNCTION, CONTENT))
+    assert isinstance(function(CONTENT, bucket=told, allowed=may).look(), Healthy)
+
+
+def test_the_policy_of_an_alias_is_not_the_functions() -> None:
+    """Leave to call the alias stands in its own policy, which is not read: that is unknown, and no fault."""
+    eyes = function(RULE, allowed=None)
+    eyes.target = replace(eyes.target, alias="live")
+    assert isinstance(eyes.look(), Unknown)

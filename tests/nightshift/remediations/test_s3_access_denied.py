@@ -222,6 +222,9 @@ def test_a_deny_under_a_condition_may_be_why(condition: dict[str, Any], says: st
     [
         ({"Action": "*"}, "s3:PutObject, s3:GetObject, s3:ListBucket"),
         ({"Action": ["S3:put*", "s3:DeleteObject"]}, "s3:PutObject"),
+        ({"Action": "s3:*Object"}, "s3:PutObject, s3:GetObject"),
+        ({"Action": "s3:?etObject"}, "s3:GetObject"),
+        ({"Action": "S3:Put*t"}, "s3:PutObject"),
         ({"Action": None, "NotAction": ["s3:Get*", "s3:ListBucket"]}, "s3:PutObject"),
         ({"Action": "s3:DeleteObject"}, None),
         ({"Action": None}, None),

@@ -50,6 +50,7 @@ _ACTING = Config(
 
 _DENIED = frozenset(
     {
+        "403",  # of a HEAD, whose answer has no body that could say more
         "AccessDenied",
         "AccessDeniedException",
         "AuthorizationError",
@@ -73,6 +74,7 @@ _MISSING = frozenset(
         "LoadBalancerNotFound",
         "NoSuchBucket",
         "NoSuchKey",
+        "NoSuchVersion",
         "NotFound",
         "NotFoundException",
         "ObjectNotFoundException",

@@ -628,7 +628,10 @@ _IAM_NAMES = {
     ("s3", "GetPublicAccessBlock"): "GetBucketPublicAccessBlock",
     ("lambda", "Invoke"): "InvokeFunction",
 }
-_OF_VERSIONS = {("s3", "GetObject"): "GetObjectVersion"}
+_OF_VERSIONS = {
+    ("s3", "GetObject"): "GetObjectVersion",
+    ("s3", "GetObjectTagging"): "GetObjectVersionTagging",
+}
 """what it is called where a version is named"""
 _UNSCOPED = frozenset({"appsync:CreateApiCache", "appsync:DeleteApiCache"})
 """

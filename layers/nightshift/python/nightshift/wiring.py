@@ -19,7 +19,7 @@ from typing import Any
 from nightshift import strict_json
 from nightshift.model import Arn
 
-__all__ = ["SERVICES", "Asked", "Share", "Word", "relays", "says", "tells"]
+__all__ = ["SERVICES", "Asked", "Share", "Word", "like", "relays", "says", "tells"]
 
 SERVICES: Mapping[str, str] = {
     "events:rule": "events.amazonaws.com",
@@ -92,8 +92,8 @@ def _fits(statement: Mapping[str, Any], asked: Asked) -> bool | None:
     return _all(
         (
             _principal(statement, asked.service),
-            _named(statement, "Action", lambda each: _like(each.lower(), asked.action.lower())),
-            _named(statement, "Resource", lambda each: _like(each, asked.resource)),
+            _named(statement, "Action", lambda each: like(each.lower(), asked.action.lower())),
+            _named(statement, "Resource", lambda each: like(each, asked.resource)),
             _conditions(statement.get("Condition"), asked.known),
         )
     )
@@ -147,9 +147,9 @@ def _holds(operator: str, key: str, values: Iterable[object], known: Mapping[str
         case "bool" | "stringequalsignorecase":
             return has.lower() in [each.lower() for each in wanted]
         case "stringlike":
-            return any(_like(each, has) for each in wanted)
+            return any(like(each, has) for each in wanted)
         case "stringnotlike":
-            return not any(_like(each, has) for each in wanted)
+            return not any(like(each, has) for each in wanted)
         case "arnequals" | "arnlike":
             return any(_like_arn(each, has) for each in wanted)
         case "arnnotequals" | "arnnotlike":
@@ -160,10 +160,10 @@ def _holds(operator: str, key: str, values: Iterable[object], known: Mapping[str
 def _like_arn(pattern: str, arn: str) -> bool:
     """Part by part: a wildcard of IAM's does not reach over a colon, but in the last part."""
     parts = pattern.split(":", _PARTS - 1)
-    return len(parts) == _PARTS and all(map(_like, parts, arn.split(":", _PARTS - 1)))
+    return len(parts) == _PARTS and all(map(like, parts, arn.split(":", _PARTS - 1)))
 
 
-def _like(pattern: str, text: str) -> bool:
+def like(pattern: str, text: str) -> bool:
     """IAM's ``*`` and ``?``, and nothing else."""
     return fnmatchcase(text, pattern.replace("[", "[[]"))
 

@@ -96,6 +96,7 @@ class ArchiveObjectLost(Remediation):
         "s3:GetBucketVersioning",
         "s3:GetObject",  # of a backup, as the next
         "s3:GetObjectVersion",
+        "s3:GetObjectVersionTagging",
         "s3:ListBucket",
         "s3:ListBucketVersions",
     )
@@ -268,8 +269,8 @@ class ArchiveObjectLost(Remediation):
                 continue  # in an archive tier, say: then an older one, or a person
             if not isinstance(said := self._said(answer["Body"]), Archived) or not said.entries:
                 continue
-            if answer.get("TagCount"):
-                return _Found(lost.key, {}, {}, "its version has tags, which would be copied too", _BY_HAND)
+            if why := _tagged(read, here, lost.key, each["VersionId"]):
+                return _Found(lost.key, {}, {}, why, _BY_HAND)
             return _Found(lost.key, _stands(versions[0]), _stands(each))
         copied = self._copy_of(read, target, lost.key)
         if copied is not None:
@@ -304,7 +305,7 @@ class ArchiveObjectLost(Remediation):
         except (Denied, Missing, Rejected):
             return None
         said = self._said(answer["Body"])
-        if not isinstance(said, Archived) or not said.entries or answer.get("TagCount"):
+        if not isinstance(said, Archived) or not said.entries:
             return None
         stands = {"modified": f"{newest.at:%Y-%m-%d %H:%M:%S}", "etag": str(answer["ETag"])}
         return {**stands, "bucket": backup.bucket.name, "copy": where}
@@ -424,7 +425,8 @@ def _copy(bucket: Arn, facts: Mapping[str, Any], fact: Mapping[str, Any]) -> Cal
     keys = (*decrypting(facts["backup_key" if "copy" in back else "key"]), *encrypting(facts["key"]))
     if "copy" in back:  # of a backup, whose copies are never written over: but somebody might
         source = f"{back['bucket']}/{back['copy']}"
-        only, grant = {**only, "CopySourceIfMatch": back["etag"]}, ("s3:GetObject", f"{_in(bucket, source)}")
+        only |= {"CopySourceIfMatch": back["etag"], "TaggingDirective": "REPLACE"}  # no run has copied any tags
+        grant = ("s3:GetObject", f"{_in(bucket, source)}")
     return Call(
         "s3",
         "CopyObject",
@@ -437,9 +439,26 @@ def _copy(bucket: Arn, facts: Mapping[str, Any], fact: Mapping[str, Any]) -> Cal
             "ExpectedSourceBucketOwner": account,
             **only,
         },
-        grants=(grant, *keys),
+        # IfMatch reads what stands there
+        grants=(grant, *((("s3:GetObject", resource),) if now["etag"] else ()), *keys),
         before={**now, "copied": back["etag"]},
     )
+
+
+def _tagged(read: Reader, here: Mapping[str, str], key: str, version: str) -> str:
+    """
+    Why a version is not copied for its tags, which S3 would copy too; empty where it has none.
+
+    Asked for by itself: beside the object S3 tells their number only to whoever may read them, and nobody else that
+    it does not. To copy them needs leave to set tags, by which rules and permissions may go.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html (TagCount)
+    """
+    try:
+        tags = read("s3", "GetObjectTagging", Key=key, VersionId=version, **here)["TagSet"]
+    except (Denied, Missing, Rejected) as error:
+        return f"whether its version has tags, which would be copied too, cannot be read ({error.code})"
+    return "its version has tags, which would be copied too" if tags else ""
 
 
 def _in(bucket: Arn, source: str) -> str:

@@ -203,6 +203,10 @@ class EventSourceBroken(ReportOnly):
             look = f"aws lambda get-policy --function-name {name} {_READ_ONLY}"
             what = f"a Deny of its policy keeps {service} from calling it for {source.name}"
             found.faults.append(_Fault(what, (f"find the Deny, and ask whose it is: {look}",), _LAMBDA))
+        elif target.alias is not None and source.kind != "s3:bucket":  # a bucket has said whom it calls
+            found.blind.append(
+                f"{target.arn.name} is called by its alias {target.alias}, whose own policy is not read here"
+            )
         else:
             allow = (
                 f"aws lambda add-permission --function-name {name} --statement-id {_statement(source)} "
@@ -218,9 +222,9 @@ class EventSourceBroken(ReportOnly):
         if not isinstance(answer, Mapping):
             found.blind.append(_why(answer, f"{bucket} does not exist"))
             return False
-        if tells(answer, "LambdaFunction", function) is not Share.NONE:
-            return True
         named = [str(each.get("LambdaFunctionArn")) for each in answer.get("LambdaFunctionConfigurations", ())]
+        if str(function) in named:  # of whatever: which of S3's events it should hear of, nobody has said
+            return True
         if any(each.startswith(f"{function}:") for each in named):
             found.blind.append(f"{bucket.name} calls an alias of {function.name}, whose own policy is not read here")
             return False

@@ -42,6 +42,7 @@ from nightshift.model import (
     Unknown,
 )
 from nightshift.remediation import Reader, Readings, ReportOnly, Series, Unread
+from nightshift.wiring import like
 
 __all__ = ["S3AccessDenied"]
 
@@ -265,9 +266,8 @@ def _actions(statement: Mapping[str, Any]) -> list[str]:
 
 
 def _covers(pattern: str, action: str) -> bool:
-    """Whether an action pattern of IAM's, with ``*`` at its end, is about an action. Case does not matter."""
-    pattern, action = pattern.lower(), action.lower()
-    return action.startswith(pattern[:-1]) if pattern.endswith("*") else action == pattern
+    """Whether an action pattern of IAM's is about an action: wildcards stand anywhere, case does not matter."""
+    return like(pattern.lower(), action.lower())
 
 
 def _access(read: Reader, bucket: str, blind: list[str]) -> list[_Rule]:

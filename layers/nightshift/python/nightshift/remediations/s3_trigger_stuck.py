@@ -72,7 +72,7 @@ _ORPHAN = timedelta(hours=1)  # a trigger that stands for so long is more than l
 _NEAR = timedelta(minutes=5)  # how far a consumer's clock and S3's may be apart before an entry means nothing
 _LANDS = timedelta(seconds=60)  # how long a request whose answer was lost may still take effect
 _POLLS = 5  # minutes of metrics, in which a queue must have been empty (R1: three polls, a minute apart)
-_KEYS = 1000  # characters of keys in one plan: a session policy has 2,048, and names each
+_KEYS = 490  # characters of keys in one plan: a session policy has 2,048, and names each with its bucket (63 at most)
 _CHANGED = frozenset({"412", "ConditionalRequestConflict", "PreconditionFailed"})
 """how S3 says that an object is no longer the one that was meant"""
 
@@ -151,7 +151,10 @@ class S3TriggerStuck(Remediation, Words):
         "s3:DeleteObject",
         "sqs:SendMessage",
     )
-    delegates: ClassVar[tuple[str, ...]] = ("kms:Decrypt",)  # where the bucket's objects are encrypted with a key
+    delegates: ClassVar[tuple[str, ...]] = (
+        "kms:Decrypt",  # where the bucket's objects are encrypted with a key
+        "s3:ListBucket",  # without it S3 says of what is not there that it is denied (403, and not 404)
+    )
 
     cooldown: timedelta = Field(default=timedelta(minutes=5), description="between two applications to one bucket")
     patience: timedelta = Field(
@@ -429,7 +432,7 @@ class S3TriggerStuck(Remediation, Words):
             free=("Key",),
             times=len(deletes) + len(sends),
             before={"alone": facts["alone"], "prefix": facts["archive"]},
-            grants=decrypting(facts["key"]),
+            grants=(("s3:ListBucket", str(bucket)), *decrypting(facts["key"])),
         )
         gets = [_get(bucket, here, each, key=facts["key"]) for each in (*deletes, *sends)]
         if deletes:
