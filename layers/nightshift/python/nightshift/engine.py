@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any
 
 from nightshift import autoscaling, loans, surroundings
 from nightshift import decide as deciding
@@ -228,7 +229,7 @@ class Engine:
             return self._finish(claim, self._orphaned(claim))
         case = _Case(claim, target, remediation, self._reading(remediation), self._clock())
         observation = self._observe(case)
-        incident = _counted(claim.incident, observation, case.now)
+        incident = _counted(_sighted(claim.incident, observation, remediation), observation, case.now)
         self._relate(case, incident)
         try:
             after = self._stop_switch(case, incident)
@@ -245,7 +246,7 @@ class Engine:
         match decision:
             case Wait(until=until):
                 patient = incident.phase is Phase.LEASED and (incident.plan is None or incident.plan.until is None)
-                near = until if patient else _next_look(case.now, until)
+                near = min(until, case.now + GIVE_BACK_EVERY) if patient else _next_look(case.now, until)
                 return _Next(replace(incident, look_at=near))
             case Propose():
                 return self._propose(case, incident, seen)
@@ -753,6 +754,7 @@ class Engine:
             refusal=None,
             hold_until=None,
             look_at=case.claim.until,
+            scratch=_untried(incident) if first else incident.scratch,
         )
         event = Event(case.now, "intent", f"attempt {len(attempts)}, step {step.name}: {step.why or plan.summary}")
         refusal = self._incidents.intend(
@@ -826,6 +828,9 @@ class Engine:
         plan = incident.plan
         if intent is None or plan is None:  # nothing was intended: nothing to finish
             return _Next(replace(incident, phase=Phase.OPEN, intent=None, look_at=case.now + EVERY))
+        if intent.undo:  # what it had begun was being taken back: that is gone on with, and no call of the step's
+            incident = replace(incident, phase=Phase.SETTLING)
+            return self._stop(case, incident, "a step ended early, and a tick died while it was taken back")
         if case.now < intent.written_at + LATE:
             return _Next(replace(incident, look_at=intent.written_at + LATE))
         step = plan.steps[intent.step]
@@ -1027,10 +1032,8 @@ class Engine:
             return _Back(replace(incident, lent=False), (event,), superseded=True)
         if ours is None and incident.lent:
             return _Back(incident, (), over=False)
-        needed = self._needed(case, plan) if incident.lent else ""
-        if needed:
-            event = Event(now, "kept", f"what was lent stays out: {needed}")
-            return _Back(incident, (event,), over=False, needed=needed)
+        if incident.lent and (kept := self._kept(case, incident, plan)) is not None:
+            return kept
         incident = replace(
             incident,
             intent=Intent(len(incident.attempts), incident.step, plan.hash, now, case.claim.until, undo=True),
@@ -1052,6 +1055,17 @@ class Engine:
         stopped = isinstance(done.error, Stopped)
         passing = stopped or isinstance(done.error, Ambiguous | Unreadable) or kept_out(done.error)
         return _Back(incident, (event,), over=not incident.lent and not passing, counts=not stopped)
+
+    def _kept(self, case: _Case, incident: Incident, plan: Plan) -> _Back | None:
+        """What is lent and stays out for now, and why; None where it may go back."""
+        try:
+            why = needed = case.remediation.still_needed(case.reading, plan)
+        except AwsError as error:  # that nobody can tell now is a reason to leave it, and none to give up
+            why, needed = f"it cannot be told whether it is still needed: {error}", ""
+        if not why:
+            return None
+        event = Event(self._clock(), "kept", f"what was lent stays out: {why}")
+        return _Back(incident, (event,), over=False, needed=needed)
 
     def _believed(self, case: _Case, incident: Incident, recorded: Plan) -> Plan:
         """
@@ -1106,13 +1120,6 @@ class Engine:
         except AwsError:
             return None
 
-    def _needed(self, case: _Case, plan: Plan) -> str:
-        """Why what was lent must stay out; that nobody can tell is a reason, too."""
-        try:
-            return case.remediation.still_needed(case.reading, plan)
-        except AwsError as error:
-            return f"it cannot be told whether it is still needed: {error}"
-
     def _again(self, case: _Case, incident: Incident, retry: Retry) -> _Next:
         back = self._take_back(case, incident) if incident.lent else _Back(incident)
         if not back.over:
@@ -1128,6 +1135,9 @@ class Engine:
     def _close(self, case: _Case, incident: Incident, close: Close) -> _Next:
         now = self._clock()
         incident = self._ledger(case, incident)
+        if close.verdict is Verdict.FIXED and incident.lent and _undo_intent(incident) is not None:
+            why = f"{close.why}; but what was lent may have been taken back before"
+            close = Close(Verdict.RECOVERED, why, attempt=Verdict.UNVERIFIABLE)
         if close.verdict is Verdict.FIXED:
             close = self._compared(case, incident, close)
         if close.verdict in _WELL:
@@ -1142,8 +1152,12 @@ class Engine:
                 verdict=close.verdict,
                 why=close.why,
                 refusal=None,
+                scratch=_untried(incident),
                 lease_ends=ends,
-                look_at=max(ends, now) if plan.until is None else _next_look(now, ends),
+                look_at=_next_look(now, ends),
+                healthy_looks=0,
+                sick_looks=0,
+                unknown_looks=0,
             )
             event = Event(now, "leased", f"fixed; what was lent is out until {ends:%Y-%m-%d %H:%M} UTC")
             return _Next(leased, (event,))
@@ -1307,6 +1321,16 @@ def _counted(incident: Incident, seen: Observation, now: datetime) -> Incident:
             return replace(incident, healthy_looks=0, unknown_looks=incident.unknown_looks + 1, trend=())
 
 
+def _sighted(incident: Incident, seen: Observation, remediation: Remediation) -> Incident:
+    """An incident about what could not be seen becomes one about what is seen: with its finding, and its time."""
+    if not isinstance(seen, Sick) or not incident.scratch.get("blind"):
+        return incident
+    notes = {name: value for name, value in incident.scratch.items() if name != "blind"}
+    ends = max(incident.deadline, incident.opened_at + remediation.deadline)
+    finding = seen.finding
+    return replace(incident, finding=finding, severity=finding.severity, deadline=ends, scratch=notes)
+
+
 def _trend(incident: Incident, finding: Finding, now: datetime) -> tuple[Look, ...]:
     """What the newest looks measured. Two in one minute see the same metrics, so they are one."""
     if incident.phase not in {Phase.OPEN, Phase.AWAITING}:  # what is seen now may be our doing
@@ -1353,6 +1377,11 @@ def _hold(incident: Incident, refusal: Refusal, now: datetime, *events: Event) -
         look_at=now + EVERY,
     )
     return _Next(held, (*events, *_changed(incident.refusal, refusal, now)))
+
+
+def _untried(incident: Incident) -> dict[str, Any]:
+    """The notes of an incident as they are before the first try to give back."""
+    return {name: value for name, value in incident.scratch.items() if name != _TRIES}
 
 
 def _undo_intent(incident: Incident) -> Intent | None:
@@ -1466,9 +1495,12 @@ def _merged(before: tuple[CallRecord, ...], new: tuple[CallRecord, ...], *, sinc
                 continue
             same = (old.step, old.outcome, old.error) == (record.step, record.outcome, record.error)
             if same and old.tells_of(record):
-                merged[number] = replace(
-                    old, count=old.count + record.count, request_id=record.request_id or old.request_id
-                )
+                more = replace(old, count=old.count + record.count, request_id=record.request_id or old.request_id)
+                if any(old.step == each.step and each.tells_of(record) for each in merged[number + 1 :]):
+                    del merged[number]  # it came to something else in between: the last line says how it ended
+                    merged.append(more)
+                else:
+                    merged[number] = more
                 break
         else:
             merged.append(record)

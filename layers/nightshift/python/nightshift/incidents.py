@@ -180,17 +180,26 @@ class Incidents:
 
     # -- opening and finding -----------------------------------------------------------------------------------
 
-    def open(self, incident: Incident, event: Event) -> bool:
-        """Write a new incident, unless one is open on that target (or we are quiet about it): then False."""
+    def open(self, incident: Incident, event: Event, *, over: str = "") -> bool:
+        """
+        Write a new incident, unless one is open on that target, or we are quiet about it: then False.
+
+        ``over``: the incident that we were quiet about, and are no longer.
+        """
         pointer = _pointer_item(Pointer(incident.target, incident.remediation, "open", incident.opened_at, incident.id))
         items: list[dict[str, Any]] = [
             {"Put": {"Item": self._record(incident), "ConditionExpression": "attribute_not_exists(pk)"}},
             {
                 "Put": {
                     "Item": pointer,
-                    "ConditionExpression": "attribute_not_exists(pk) OR #s = :unknown",
+                    "ConditionExpression": "attribute_not_exists(pk) OR #s = :unknown "
+                    "OR (#s = :quiet AND incident = :over)",
                     "ExpressionAttributeNames": {"#s": "state"},
-                    "ExpressionAttributeValues": {":unknown": {"S": "unknown"}},
+                    "ExpressionAttributeValues": {
+                        ":unknown": {"S": "unknown"},
+                        ":quiet": {"S": "quiet"},
+                        ":over": {"S": over or "-"},
+                    },
                 }
             },
             {"Put": {"Item": _event_item(incident.id, 0, event)}},
@@ -671,7 +680,8 @@ class Incidents:
 
     def seen_healthy(self, incident: Incident) -> bool:
         """Whether sweeps have seen a closed incident's target healthy since: they are no longer quiet about it."""
-        return self._get(f"TARGET#{incident.target}", f"OPEN#{incident.remediation}") is None
+        pointer = self.pointer(incident.target, incident.remediation)
+        return pointer is None or pointer.state == "unknown"  # counted again as unreadable only once we were not quiet
 
     def events(self, incident_id: str) -> list[Event]:
         """The timeline, oldest first."""

@@ -169,19 +169,19 @@ class Sweep:
         for look in looks:
             if not isinstance(look.seen, Sick):
                 continue
-            pointer = pointers.get(_names(look))
+            pointer, over = pointers.get(_names(look)), ""
             if pointer is not None and pointer.state == "quiet":
                 if now - pointer.since < look.remediation.retold and not self._changed(look, look.seen, pointer):
                     self._still_sick(pointer)
                     continue
-                self._incidents.forget(pointer)
+                over = pointer.incident  # in one write: nobody must take it for healthy in between
             elif pointer is not None and pointer.state == "open":
                 continue
-            opened += self._open(look, look.seen.finding, now, look.remediation.deadline)
+            opened += self._open(look, look.seen.finding, now, look.remediation.deadline, over=over)
         return tuple(opened)
 
     def _open(
-        self, look: Look, finding: Finding, now: datetime, deadline: timedelta, *, blind: bool = False
+        self, look: Look, finding: Finding, now: datetime, deadline: timedelta, *, blind: bool = False, over: str = ""
     ) -> list[str]:
         target = str(look.target.arn)
         incident = Incident(
@@ -197,7 +197,7 @@ class Sweep:
             config_hash=self.policy.hash,
             scratch={"blind": True} if blind else {},
         )
-        written = self._incidents.open(incident, Event(now, "opened", finding.symptom))
+        written = self._incidents.open(incident, Event(now, "opened", finding.symptom), over=over)
         return [incident.id] if written else []
 
     def _blind(self, look: Look, pointer: Pointer | None, now: datetime) -> list[str]:

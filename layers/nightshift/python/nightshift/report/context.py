@@ -11,6 +11,7 @@ from typing import Protocol
 from nightshift.drift import Change, drift
 from nightshift.model import CallRecord, Incident, Mode, Outcome, Phase, Verdict
 from nightshift.report.safe import safe
+from nightshift.report.words import utc
 
 __all__ = [
     "Context",
@@ -86,6 +87,8 @@ def state(incident: Incident, context: Context) -> str:
             if incident.lease_ends is None:
                 return "DONE"
         return (incident.verdict or Verdict.BROKEN).value.upper()
+    if relapsed(incident):
+        return "SICK AGAIN, ON LEASE"
     if incident.phase is Phase.LEASED:
         return "STOPPED" if asked else "FIXED, ON LEASE"
     if asking(incident):
@@ -93,6 +96,14 @@ def state(incident: Incident, context: Context) -> str:
     if incident.phase in (Phase.OPEN, Phase.AWAITING):
         return "HELD" if incident.refusal is not None else "OPEN"
     return incident.phase.value.upper()
+
+
+def relapsed(incident: Incident) -> bool:
+    """Whether it is sick again, look after look, though what was lent for it is still out."""
+    return incident.phase is Phase.LEASED and incident.finding.request is None and incident.sick_looks >= _AGAIN
+
+
+_AGAIN = 3
 
 
 def asking(incident: Incident) -> bool:
@@ -119,9 +130,23 @@ def unknown_calls(incident: Incident) -> tuple[CallRecord, ...]:
 
 def given_back(incident: Incident) -> tuple[CallRecord, ...]:
     """Calls that took back what we had changed; none where any of it did not succeed in the end."""
-    back = (record for record in incident.calls if record.step.startswith("undo "))
+    since = _last_change(incident)
+    back = (
+        each for each in incident.calls if each.step.startswith("undo ") and (since is None or utc(each.at) >= since)
+    )
     last = {(record.action, record.resource, record.about): record for record in back}
     return tuple(last.values()) if all(record.outcome is Outcome.DONE for record in last.values()) else ()
+
+
+def _last_change(incident: Incident) -> datetime | None:
+    """When the newest attempt began that may have changed anything: what was taken back before is another loan."""
+    made = [
+        utc(each.at)
+        for each in incident.calls
+        if not each.step.startswith("undo ") and each.outcome is not Outcome.NOT_DONE
+    ]
+    began = (utc(each.started_at) for each in incident.attempts)
+    return max((at for at in began if made and at <= max(made)), default=None)
 
 
 def left_as_it_is(incident: Incident) -> bool:

@@ -21,6 +21,7 @@ from nightshift.report.context import (
     given_back,
     headline,
     observed_only,
+    relapsed,
     sentence,
     state,
 )
@@ -147,6 +148,8 @@ def _key(before: Incident | None, after: Incident, context: Context) -> str | No
         return f"closed:{(after.verdict or Verdict.BROKEN).value}"
     if after.refusal is not None and _tell_hold(before, after, after.refusal, context):
         return f"{_HELD}{safe(after.refusal.guard, 60)}"
+    if relapsed(after):
+        return "relapsed"
     if after.phase is Phase.LEASED:
         return "leased"
     if asking(after) and after.approval is not None:

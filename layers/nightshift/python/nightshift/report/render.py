@@ -24,6 +24,7 @@ from nightshift.report.context import (
     left_as_it_is,
     missing_permission,
     observed_only,
+    relapsed,
     sentence,
     state,
     unknown_calls,
@@ -144,6 +145,12 @@ def _response(incident: Incident, context: Context) -> str:
     return f": respond within {duration(context.respond_within)}, by {by}"
 
 
+_ON_LEASE = {
+    False: "Nightshift acted, and the target is healthy again. What it lent for that is still out.",
+    True: "Nightshift acted, and the target is sick again, though what it lent is still out. It needs a person.",
+}
+
+
 def _means(incident: Incident, context: Context) -> str:
     if observed_only(incident, context):
         return "Nightshift knows a cure, but here it only observes: nothing was changed."
@@ -157,7 +164,7 @@ def _means(incident: Incident, context: Context) -> str:
                 return "Somebody stopped Nightshift in the middle of the cure, and nobody let it go on."
             return _MEANS[incident.verdict or Verdict.BROKEN]
         case Phase.LEASED:
-            return "Nightshift acted, and the target is healthy again. What it lent for that is still out."
+            return _ON_LEASE[relapsed(incident)]
         case Phase.ACTING | Phase.SETTLING:
             return "Nightshift is on it: a cure is under way."
         case Phase.VERIFYING:
@@ -475,6 +482,8 @@ def _proof(incident: Incident, context: Context) -> str:
                 Verdict.UNVERIFIABLE: "Not possible: the target could not be read well enough to say.",
                 Verdict.REVERTED: "Failed: the target stayed sick, so the change was taken back.",
             }.get(incident.verdict or Verdict.BROKEN, "Not passed: the target was not seen healthy after the change.")
+        case Phase.LEASED if relapsed(incident):
+            return "Passed at first; since then the target has been seen sick, look after look."
         case Phase.LEASED:
             return "Passed: after the change the target was healthy, look after look."
         case Phase.VERIFYING if incident.verify_until is not None:

@@ -74,8 +74,8 @@ def resolved_notice(incident: Incident, *, context: Context, events: Iterable[Ti
     page.title(f"RESOLVED  after {lasted}: {headline(incident, context)}: {name_of(incident.target)}")
     page.blank()
     page.text(
-        "The target was seen healthy, look after look. Nightshift had let go of it, so it was not Nightshift's doing:"
-        " its verdict stays what it was. There are no more updates."
+        "The target was seen healthy, look after look. This incident had let go of it before: its verdict stays what it"
+        " was. There are no more updates."
     )
     _facts(page, incident, context)
     page.section("SINCE THE LAST NOTICE", f"of {clock(heard, context.now)}")
