@@ -50,7 +50,7 @@ demo: .venv-demo/.done  ## run Nightshift on the AWS account in the sandbox: not
 simulate: .venv/.done  ## many nights in which everything goes wrong, and whether every promise was kept (ARGS="...")
 ifeq ($(ARGS),)
 	@$(OFFLINE) $(BIN)/nightshift simulate --minutes 1
-	@$(OFFLINE) $(BIN)/nightshift simulate --lives --runs 208
+	@$(OFFLINE) $(BIN)/nightshift simulate --lives --runs 205
 	@$(OFFLINE) $(BIN)/pytest -n 2 -m simulated tests/simulation
 else
 	@$(OFFLINE) $(BIN)/nightshift simulate $(ARGS)

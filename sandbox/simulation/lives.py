@@ -648,5 +648,6 @@ LIVES: tuple[Life, ...] = (
     Life("restart that cannot be seen", _stalled(denials=_denied("ecs.DescribeServices", since=5.5, until=60), has={"deadline": "PT6M"}), (_ESCALATED,), (_RESTARTS,)),
     Life("role that cannot be assumed", _slow(denials=_denied("sts.AssumeRole", since=0, until=60)), (_ESCALATED,), (), (_LENDS,)),
     Life("loan that is denied", _slow(denials=_denied(_LENDS, since=0, until=60)), (_ESCALATED,), (), (_LENDS,)),
+    Life("maintenance, of which a half is denied", _work(_at(0.05, "autoscaled"), denials=_denied(_SCALES, since=0, until=60)), (_REVERTED,), (_LIMITS,), (_SCALES,)),
 )
 # fmt: on

@@ -16,6 +16,7 @@ from nightshift.model import Incident, Phase, Severity, Verdict
 
 from sandbox.deployment import Deployment
 from sandbox.fakes.autoscaling import Scalable
+from sandbox.faults import Kind
 from sandbox.scenes import NIGHT, failures
 from sandbox.services import Service
 from sandbox.systems.usage_metrics import UsageMetrics
@@ -213,6 +214,22 @@ def test_a_service_that_was_changed_before_it_was_stopped_is_asked_about_again()
         assert on.api.desired == 0
         on.until(Phase.CLOSED)
         assert on.api.desired == 3
+
+
+@pytest.mark.scenario("2.20", "ecs-maintenance")
+def test_what_ecs_refuses_leaves_autoscaling_as_it_was() -> None:
+    """Suspended for a service that nobody may stop, it goes on at once: what was refused needs no taking back."""
+    with night() as on:
+        on.autoscale(1, 4)
+        on.world.faults.add(Kind.DENIED, "ecs.UpdateService", times=None)
+        on.start(60)
+        on.until(Phase.CLOSED, 5)
+        assert on.incident.verdict is Verdict.REVERTED
+        assert "ecs:UpdateService" in on.incident.why
+        assert [on.scaling.suspended[name] for name in SUSPENDED] == [False] * 3
+        assert on.api.desired == 2
+        on.minutes(10)
+        assert on.nightshift.of("lease-not-restored") == []
 
 
 @pytest.mark.scenario("2.20", "ecs-maintenance")

@@ -1429,7 +1429,18 @@ def _undoing(incident: Incident) -> tuple[Call, ...]:
     """The calls that take back what is out: of every step made where it was lent, else of the step under way."""
     if incident.plan is None:
         return ()
-    return tuple(call for step in reversed(incident.plan.steps[_out(incident)]) for call in step.undo)
+    steps = reversed(incident.plan.steps[_out(incident)])
+    return tuple(call for step in steps for call in step.undo if not _never_made(incident, step, call))
+
+
+def _never_made(incident: Incident, step: Step, call: Call) -> bool:
+    """Whether what an undo call would take back was certainly not done: AWS refused it, and may refuse this, too."""
+    outcomes = {
+        record.outcome
+        for record in incident.calls
+        if record.at >= _began(incident) and record.step == step.name and record.tells_of(call)
+    }
+    return outcomes == {Outcome.NOT_DONE}
 
 
 def _out(incident: Incident) -> slice:
