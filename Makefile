@@ -45,7 +45,8 @@ help:  ## what can be made
 demo: .venv-demo/.done  ## run Nightshift on the AWS account in the sandbox: nothing leaves this machine
 	@$(OFFLINE) .venv-demo/bin/nightshift demo $(ARGS)
 
-# Begins no new seed after two minutes, and is over within three; only where something fails, making it short takes longer.
+# Begins no new seed after a minute, then plays each life once, and the stories that show the seeded bugs; only where
+# something fails, making it short takes longer.
 # Another bound: make simulate ARGS="--seed 1000 --minutes 60".
 simulate: .venv/.done  ## many nights in which everything goes wrong, and whether every promise was kept (ARGS="...")
 ifeq ($(ARGS),)

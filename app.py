@@ -59,10 +59,13 @@ def options_from(app: cdk.App) -> Options:
         raise ConfigError(
             f"{concurrency!r} ticks at once make no sense", remedy=f"Say a number from {TICKS[0]} to {TICKS[-1]}"
         )
+    reserve = str(context("reserve") or "true").lower()
+    if reserve not in {"true", "false"}:
+        raise ConfigError(f"reserve={reserve!r} says neither yes nor no", remedy="Say reserve=true or reserve=false")
     return Options(
         dependencies=dependencies,
         concurrency=int(concurrency),
-        reserve=str(context("reserve") or "true").lower() != "false",
+        reserve=reserve == "true",
         boundary=context("permissions_boundary"),
         runtime=lambda_.Runtime(context("runtime") or lambda_.Runtime.PYTHON_3_13.name, lambda_.RuntimeFamily.PYTHON),
         architecture=ARCHITECTURES[architecture],

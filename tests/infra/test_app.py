@@ -56,7 +56,9 @@ def test_settings_come_from_the_context(tmp_path: Path, layer: Path) -> None:
     assert (options.runtime.name, options.architecture.name) == ("python3.12", "x86_64")
 
 
-@pytest.mark.parametrize("context", [{"concurrency": "1"}, {"concurrency": "many"}, {"architecture": "mips"}])
+@pytest.mark.parametrize(
+    "context", [{"concurrency": "1"}, {"concurrency": "many"}, {"architecture": "mips"}, {"reserve": "maybe"}]
+)
 def test_settings_that_make_no_sense_are_refused(tmp_path: Path, layer: Path, context: dict[str, str]) -> None:
     """Lambda takes no queue with less than two at once, and knows two architectures."""
     with pytest.raises(ConfigError):

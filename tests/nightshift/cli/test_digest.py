@@ -45,10 +45,10 @@ def test_with_a_configuration_the_lists_are_there(desk: Desk) -> None:
 
 
 def test_another_span_is_refused(desk: Desk) -> None:
-    """By its name."""
+    """By its name, as wrong usage."""
     result = desk.on_table("digest", "hourly")
-    assert result.exit_code == 1
-    assert "there is no digest hourly. Say weekly or monthly" in result.stderr
+    assert result.exit_code == 2
+    assert "there is no digest hourly: say weekly or monthly" in " ".join(result.stderr.replace("│", " ").split())
 
 
 def test_a_timeline_is_markdown_and_nothing_else(desk: Desk) -> None:

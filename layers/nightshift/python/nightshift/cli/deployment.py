@@ -167,7 +167,7 @@ def identify(context: Context, where: Where, policy: Policy | None, *, kind: typ
 def path_of(config: str) -> Path:
     """Where the configuration is; a bare name means ``config/<name>.toml``, as for ``cdk deploy``."""
     path = Path(config)
-    return path if path.suffix else Path("config", f"{config}.toml")
+    return Path("config", f"{config}.toml") if not path.suffix and path.name == config else path
 
 
 def policy_of(context: Context, config: str) -> Policy:

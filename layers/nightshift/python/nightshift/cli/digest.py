@@ -8,7 +8,7 @@ import typer
 
 from nightshift.checklists import Every
 from nightshift.cli import pages
-from nightshift.cli.context import Declined, here
+from nightshift.cli.context import here
 from nightshift.cli.deployment import Looking, Where, find
 from nightshift.cli.options import AsJson, Config, Profile, Region, Stack, Table
 from nightshift.digests import collect, until_now
@@ -40,7 +40,7 @@ def digest(
     context = here(ctx, json=json)
     every = next((each for each in _SPANS if each.value == span), None)
     if every is None:
-        raise Declined(f"there is no digest {safe(span, 40)}", "Say weekly or monthly")
+        raise typer.BadParameter(f"there is no digest {safe(span, 40)}: say weekly or monthly")
     deployment = find(context, Where(config, stack, table, profile, region), kind=Looking)
     now = context.clock()
     found = collect(until_now(every, now), deployment.policy, deployment.aws, deployment.incidents, now=now)

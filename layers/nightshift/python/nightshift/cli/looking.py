@@ -348,7 +348,7 @@ def _policy_page(policy: Policy, config: str) -> list[Any]:
                 "bold green",
             ),
             f"{count(len(policy.groups), 'system')}, {count(len(policy.targets), 'target')}, "
-            f"{count(len(policy.remediations), 'remediation')}: {modes}",
+            f"{count(len(policy.remediations), 'remediation')}; of what they may do for a target, {modes}",
         ),
         pages.table("SYSTEM", "TARGET", "KIND", "REMEDIATION", "MODE", rows=rows),
         pages.pairs(*bounds),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -56,7 +57,8 @@ def chosen(policy: Policy, wanted: type[Cure], name: str, one: str, several: str
     takes = [target for target in policy.targets if cure.takes(target)]
     matches = [target for target in takes if name in (str(target.arn), target.arn.name)]
     if not matches:
-        names = [target.arn.name for target in takes]
+        shared = Counter(target.arn.name for target in takes)
+        names = [str(each.arn) if shared[each.arn.name] > 1 else each.arn.name for each in takes]
         raise Declined(f"{safe(name, 300)} is no {one} that {cure.name} takes", suggestion(name, names, "It takes"))
     if len(matches) > 1:
         raise Declined(
