@@ -751,6 +751,13 @@ def test_what_is_encrypted_with_a_key_is_read_with_it_and_no_other() -> None:
     assert {grant for each in planned(account)[1].calls for grant in each.grants} == {("s3:ListBucket", str(BUCKET))}
 
 
+def test_what_was_found_before_keys_were_asked_for_is_planned_all_the_same() -> None:
+    """A record that is open while Nightshift is deployed anew has no word of them."""
+    found = diagnosed(stuck(entry()))
+    before = {name: value for name, value in found.facts.items() if name != "key"}
+    assert STUCK.plan(replace(found, facts=before)) == STUCK.plan(found)
+
+
 def test_what_became_of_a_delete_shows() -> None:
     """Gone is done; as it was is not done, once it would have landed; written anew cannot be told."""
     account = stuck(entry())

@@ -230,11 +230,11 @@ class ArchiveBackupDue(Remediation):
             times=self.batch + _LISTS,
             grants=(
                 ("s3:GetObject", f"{bucket}/{archive}*"),
-                *decrypting(facts["key"]),
-                *encrypting(facts["backup_key"]),
+                *decrypting(facts.get("key", "")),
+                *encrypting(facts.get("backup_key", "")),
             ),
         )
-        put, key = {**there, "ContentType": "application/json"}, encrypting(facts["backup_key"])
+        put, key = {**there, "ContentType": "application/json"}, encrypting(facts.get("backup_key", ""))
         note = Call("s3", "PutObject", f"{under}manifests/*", params=put, free=("Key", "Body"), grants=key)
         mark = Call("s3", "PutObject", f"{under}complete/*", params=put, free=("Key", "Body"), grants=key)
         return Plan(

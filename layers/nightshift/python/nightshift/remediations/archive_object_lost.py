@@ -422,7 +422,7 @@ def _copy(bucket: Arn, facts: Mapping[str, Any], fact: Mapping[str, Any]) -> Cal
     only = {"IfMatch": now["etag"]} if now["etag"] else {"IfNoneMatch": "*"}
     resource = f"{bucket}/{key}"
     source, grant = f"{bucket.name}/{key}?versionId={back.get('version')}", ("s3:GetObjectVersion", resource)
-    keys = (*decrypting(facts["backup_key" if "copy" in back else "key"]), *encrypting(facts["key"]))
+    keys = (*decrypting(facts.get("backup_key" if "copy" in back else "key", "")), *encrypting(facts.get("key", "")))
     if "copy" in back:  # of a backup, whose copies are never written over: but somebody might
         source = f"{back['bucket']}/{back['copy']}"
         only |= {"CopySourceIfMatch": back["etag"], "TaggingDirective": "REPLACE"}  # no run has copied any tags

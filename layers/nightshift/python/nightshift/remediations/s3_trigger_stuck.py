@@ -432,9 +432,9 @@ class S3TriggerStuck(Remediation, Words):
             free=("Key",),
             times=len(deletes) + len(sends),
             before={"alone": facts["alone"], "prefix": facts["archive"]},
-            grants=(("s3:ListBucket", str(bucket)), *decrypting(facts["key"])),
+            grants=(("s3:ListBucket", str(bucket)), *decrypting(facts.get("key", ""))),
         )
-        gets = [_get(bucket, here, each, key=facts["key"]) for each in (*deletes, *sends)]
+        gets = [_get(bucket, here, each, key=facts.get("key", "")) for each in (*deletes, *sends)]
         if deletes:
             put = Call(
                 "s3",
