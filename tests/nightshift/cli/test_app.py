@@ -114,6 +114,15 @@ class TestEveryCommand:
         assert "AWS does not take these credentials (ExpiredToken)" in told["error"]["message"]
         assert "--profile" in result.stderr
 
+    def test_a_region_that_cannot_be_reached_is_said_with_what_to_look_at(
+        self, desk: Desk, words: tuple[str, ...]
+    ) -> None:
+        desk.cloud.fail("GetCallerIdentity", "EndpointConnectionError")
+        result = desk.run(*words, "--config", str(desk.config))
+        assert result.exit_code == 1
+        assert "AWS cannot be reached (EndpointConnectionError, sts:GetCallerIdentity)" in result.stderr
+        assert "Is there such a Region" in result.stderr
+
     def test_a_configuration_that_is_wrong_is_said_by_line(self, desk: Desk, words: tuple[str, ...]) -> None:
         desk.config.write_text("name = 1\n", encoding="utf-8")
         result = desk.run(*words, "--config", str(desk.config), "--json")

@@ -144,12 +144,15 @@ def problem_document(problem: ConfigError) -> dict[str, Any]:
     return {"path": problem.path, "line": problem.line, "problem": problem.problem, "remedy": problem.remedy}
 
 
+_UNREACHED = frozenset({"ConnectTimeoutError", "EndpointConnectionError"})
 _LOG_IN = "Log in (aws sso login, say), or name another --profile"
 
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, AwsError) and error.code in _NO_CREDENTIALS:
         return f"AWS does not take these credentials ({error.code}). {_LOG_IN}"
+    if isinstance(error, AwsError) and error.code in _UNREACHED:
+        return f"AWS cannot be reached ({error.code}, {error.action}). Is there such a Region, and a way to it?"
     if isinstance(error, BotoCoreError):
         return f"{_credentials(error)}. {_LOG_IN}"
     return safe(str(error), 2000, people=False)
