@@ -134,6 +134,22 @@ def test_an_alarm_names_a_database_or_a_domain_by_its_name(arn: str, dimension: 
         assert alarm_targets(heard(shapes.eventbridge(Told(metrics=metrics))).alarms, [target]) == named
 
 
+@pytest.mark.parametrize(
+    "arn, dimensions",
+    [
+        ("arn:aws:s3:::papers", {"BucketName": "papers", "FilterId": "EntireBucket"}),
+        (f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/a-b", {"CertificateArn": "arn:aws:acm:{}:{}:certificate/a-b"}),
+    ],
+)
+def test_an_alarm_names_a_bucket_or_a_certificate_by_its_dimension(arn: str, dimensions: dict[str, str]) -> None:
+    """Refused requests of a bucket, days until a certificate ends: what is registered is not somebody else's."""
+    target = Target(Arn.parse(arn), "system")
+    named = {name: value.format(REGION, ACCOUNT) for name, value in dimensions.items()}
+    assert alarm_targets(heard(shapes.eventbridge(Told(metrics=(Metric(named),)))).alarms, [target]) == (target,)
+    other = {name: f"{value}-other" for name, value in named.items()}
+    assert alarm_targets(heard(shapes.eventbridge(Told(metrics=(Metric(other),)))).alarms, [target]) == ()
+
+
 def test_an_alarm_of_a_table_is_not_one_of_its_indexes() -> None:
     """What is counted for an index names the index beside the table."""
     table, index = (

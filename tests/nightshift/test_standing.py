@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 from nightshift import standing
+from nightshift.model import Arn
 from nightshift.standing import Said
+
+from tests.nightshift.signals.cloud import ACCOUNT, REGION, Cloud
 
 CASES: list[tuple[Callable[[Mapping[str, Any]], Said], Mapping[str, Any], str, str]] = [
     (standing.function, {"State": "Active", "LastUpdateStatus": "Successful"}, "healthy", "active"),
@@ -29,6 +32,10 @@ CASES: list[tuple[Callable[[Mapping[str, Any]], Said], Mapping[str, Any], str, s
     (standing.database, {"DBClusters": [{"Status": "available"}]}, "healthy", "available"),
     (standing.database, {"DBClusters": [{"Status": "backing-up"}]}, "healthy", "backing-up"),
     (standing.database, {"DBClusters": [{"Status": "modifying"}]}, "unknown", "it is modifying"),
+    (standing.database, {"DBClusters": [{"Status": "storage-optimization"}]}, "healthy", "storage-optimization"),
+    (standing.database, {"DBClusters": [{"Status": "resetting-master-credentials"}]}, "unknown", "it is resetting"),
+    (standing.database, {"DBClusters": [{"Status": "update-iam-db-auth"}]}, "unknown", "it is update-iam-db-auth"),
+    (standing.database, {"DBClusters": [{"Status": "failing-over"}]}, "sick", "it is failing-over"),
     (standing.database, {"DBClusters": [{"Status": "stopped"}]}, "sick", "it is stopped"),
     (standing.database, {"DBClusters": []}, "unknown", "did not say"),
     (standing.machine, {"status": "ACTIVE"}, "healthy", "active"),
@@ -48,3 +55,20 @@ def test_a_state_is_judged_by_what_it_means(
     found, why = judge(answer)
     assert found == health
     assert said in why
+
+
+def test_a_state_machine_whose_definition_has_a_key_is_told_all_the_same() -> None:
+    """
+    Who may not decrypt the definition is told everything else, if that is all that is asked for.
+
+    Source: https://docs.aws.amazon.com/step-functions/latest/apireference/API_DescribeStateMachine.html
+    """
+    cloud = Cloud()
+    cloud.fail(
+        "DescribeStateMachine",
+        "KmsAccessDeniedException",
+        lambda params: params.get("includedData") != "METADATA_ONLY",
+    )
+    cloud.answers["DescribeStateMachine"] = lambda _: {"status": "ACTIVE"}
+    machine = Arn("aws", "states", REGION, ACCOUNT, "stateMachine:documents")
+    assert standing.standing(cloud.aws(), machine) == ("healthy", "active")

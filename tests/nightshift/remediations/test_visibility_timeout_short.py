@@ -398,6 +398,14 @@ def test_a_function_that_is_not_the_configured_one_is_not_judged(arn: str, consu
     assert (why.guard, why.retry_after) == ("consumer", None)
 
 
+def test_an_alias_that_is_the_configured_consumer_is_not_judged_by_the_function() -> None:
+    """What is read is the function's own timeout: that of the version behind the alias may be another one."""
+    live = Arn.parse(f"{FUNCTION}:live")
+    why = refused(Eyes(mappings=mapped(live)), Target(SOURCE, "group", consumer=live))
+    assert (why.guard, why.retry_after) == ("consumer", None)
+    assert why.reason.startswith(f"{live} consumes it")
+
+
 def test_a_function_that_fails_comes_first() -> None:
     """Its failing brings messages back; once it works, the timeout is looked at again."""
     why = refused(Eyes(mappings=mapped(), failed=0.6), TAKEN)

@@ -23,6 +23,19 @@ def test_a_function_is_its_configuration_and_its_concurrency(cloud: Cloud) -> No
     assert {params["FunctionName"] for name, params in cloud.calls} == {"etl"}
 
 
+def test_a_function_that_is_named_with_its_alias_is_read_by_itself(cloud: Cloud) -> None:
+    """
+    Leave to read is leave for the function itself, and AWS knows the concurrency of a function alone.
+
+    Source: https://docs.aws.amazon.com/lambda/latest/api/API_GetFunctionConcurrency.html
+    """
+    read = ResourceRead("lambda.function", f"{READ.key}:live")
+    cloud.answers["GetFunctionConfiguration"] = lambda _: {"Timeout": 3}
+    cloud.answers["GetFunctionConcurrency"] = lambda _: {}
+    assert gather(cloud.aws(), [read], now=NOW).resource(read) == {"Timeout": 3}
+    assert {params["FunctionName"] for name, params in cloud.calls} == {"etl"}
+
+
 def test_gone_is_none_and_denied_is_unread(cloud: Cloud) -> None:
     """With what to grant."""
     cloud.answers["GetFunctionConfiguration"] = lambda _: {}

@@ -252,6 +252,19 @@ def parse_work(body: str) -> Work:
     raise EventRejected("a work message that names neither an incident nor a target")
 
 
+_OF_NAME: Mapping[str, str] = {
+    "appsync:apis": "GraphQLAPIId",
+    "es:domain": "DomainName",
+    "lambda:function": "FunctionName",
+    "rds:cluster": "DBClusterIdentifier",
+    "s3:bucket": "BucketName",
+    "sqs:queue": "QueueName",
+}
+"""the dimension by which metrics name a thing, by its kind"""
+_OF_ARN: Mapping[str, str] = {"acm:certificate": "CertificateArn", "states:stateMachine": "StateMachineArn"}
+"""the same of those that they name by the whole ARN"""
+
+
 def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[Target, ...]:
     """
     The registered targets that the metrics of these alarms speak of, if they are in state ALARM.
@@ -266,15 +279,9 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
     loud = [alarm for alarm in alarms if alarm.state == "ALARM"]
     raised = [alarm.dimensions for alarm in loud]
     named = [dimensions for each in raised for dimensions in each]
-    functions = {each.get("FunctionName") for each in named}
+    said = {pair for each in named for pair in each.items()}
     arns = {alarm.arn for alarm in loud}
-    machines = {each.get("StateMachineArn") for each in named}
-    queues = {each.get("QueueName") for each in named}
-    clusters = {each.get("DBClusterIdentifier") for each in named}
-    domains = {each.get("DomainName") for each in named}
     rules = {(each.get("EventBusName", ""), each.get("RuleName")) for each in named}
-    apis = {each.get("GraphQLAPIId") for each in named}
-    pools = {each.get("UserPool") for each in named}
     tables = {(each.get("TableName"), each.get("GlobalSecondaryIndexName", "")) for each in named}
     services = {(each.get("ClusterName"), each.get("ServiceName")) for each in named}
     groups = {each["TargetGroup"] for each in named if "TargetGroup" in each}
@@ -282,9 +289,12 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
     balancers = {f"loadbalancer/{each['LoadBalancer']}" for found in whole for each in found if "LoadBalancer" in each}
 
     def spoken_of(target: Target) -> bool:
-        match target.arn.kind:
-            case "sqs:queue":
-                return target.arn.name in queues
+        kind = target.arn.kind
+        if kind in _OF_NAME:
+            return (_OF_NAME[kind], target.arn.name) in said
+        if kind in _OF_ARN:
+            return (_OF_ARN[kind], str(target.arn)) in said
+        match kind:
             case "ecs:service":
                 cluster, _, service = target.arn.resource.removeprefix("service/").partition("/")
                 return (
@@ -292,20 +302,11 @@ def alarm_targets(alarms: Iterable[Alarm], targets: Iterable[Target]) -> tuple[T
                     or (target.target_group is not None and target.target_group.resource in groups)
                     or (target.load_balancer is not None and target.load_balancer.resource in balancers)
                 )
-            case "lambda:function":
-                return target.arn.name in functions
-            case "states:stateMachine":
-                return str(target.arn) in machines
-            case "rds:cluster":
-                return target.arn.name in clusters
-            case "es:domain":
-                return target.arn.name in domains
             case "events:rule":
                 return split_rule_arn(target.arn) in rules
-            case "appsync:apis":
-                return target.arn.name in apis
             case "cognito-idp:userpool":
-                return target.arn.name in pools or (target.api is not None and target.api.name in apis)
+                opens = target.api is not None and ("GraphQLAPIId", target.api.name) in said
+                return opens or ("UserPool", target.arn.name) in said
             case "dynamodb:table":
                 _, table, *index = target.arn.resource.split("/", 3)
                 return (table, "".join(index[1:])) in tables

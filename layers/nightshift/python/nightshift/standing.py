@@ -94,11 +94,29 @@ def database(answer: Mapping[str, Any]) -> Said:
     """
     An Aurora cluster: nearest to the runbook's SELECT 1 that there is without its network and its password.
 
+    One whose storage is optimized is fully operational meanwhile, for a day or longer.
+
     Source: https://docs.aws.amazon.com/AmazonRDS/latest/AuroraUserGuide/accessing-monitoring.html
     """
     cluster: Mapping[str, Any] = next(iter(answer.get("DBClusters") or ()), {})
-    passing = {"creating", "maintenance", "modifying", "renaming", "upgrading", "starting", "rebooting"}
-    return _of(cluster, "Status", healthy={"available", "backing-up"}, unknown=passing)
+    return _of(cluster, "Status", healthy={"available", "backing-up", "storage-optimization"}, unknown=_PASSING)
+
+
+_PASSING = {
+    "creating",
+    "maintenance",
+    "migrating",
+    "modifying",
+    "preparing-data-migration",
+    "promoting",
+    "rebooting",
+    "renaming",
+    "resetting-master-credentials",
+    "starting",
+    "update-iam-db-auth",
+    "upgrading",
+}
+"""states of a cluster that somebody has asked for, and that end by themselves"""
 
 
 def machine(answer: Mapping[str, Any]) -> Said:
@@ -142,7 +160,7 @@ _KINDS: Mapping[str, Standing] = {
         "states:DescribeStateMachine",
         "stepfunctions",
         "DescribeStateMachine",
-        lambda arn: {"stateMachineArn": str(arn)},
+        lambda arn: {"stateMachineArn": str(arn), "includedData": "METADATA_ONLY"},  # its definition may have a key
         machine,
     ),
 }

@@ -221,8 +221,9 @@ class VisibilityTimeoutShort(Remediation):
         """How long AWS asks messages to be hidden whose consumer is a function. Refuses while that fails."""
         function = target.consumer
         others = sorted({str(each["FunctionArn"]) for each in mappings} - {str(function)})
-        if others or function is None:
-            reason = f"{others[0]} consumes it: name it, without a version or an alias, as its `consumer`"
+        if others or function is None or function.resource.count(":") != 1:  # of a version another timeout may hold
+            named = next(iter(others), str(function))
+            reason = f"{named} consumes it: name it, without a version or an alias, as its `consumer`"
             raise Refused("consumer", reason)
         timeout = states.function(read, function).get("Timeout")
         if not isinstance(timeout, int):

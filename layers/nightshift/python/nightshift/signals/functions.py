@@ -3,7 +3,8 @@ Lambda functions: how each is set up, and how many of it may run at once.
 
 ``lambda.function`` is the function's configuration by AWS's own field names, with ``ReservedConcurrentExecutions``
 where it has some of its own, and None where there is no such function. Its environment is not kept: it may hold
-secrets. AWS has no batch for it: two calls a function.
+secrets. AWS has no batch for it: two calls a function. A version or alias behind its name is left out: concurrency is
+the function's own, and IAM, asked about a qualified name, grants what the function's does not.
 
 ``lambda.alias`` is where an alias points: its ``FunctionVersion`` and ``RevisionId``, and ``Weights``, the shares of
 other versions while it is being moved. Its key is the function's ARN with the alias behind it.
@@ -51,7 +52,7 @@ def function_pieces(aws: Aws, reads: Located) -> Iterator[Piece[ResourceRead]]:
 
 
 def _function(aws: Aws, read: ResourceRead, arn: Arn) -> dict[ResourceRead, Answer]:
-    name = arn.resource.removeprefix("function:")
+    name = arn.resource.split(":")[1]
     try:
         found = aws.read("lambda", "GetFunctionConfiguration", FunctionName=name)
         limit = aws.read("lambda", "GetFunctionConcurrency", FunctionName=name)
