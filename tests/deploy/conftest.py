@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -86,6 +86,23 @@ def handler(event, context):
 """
 """the consumer: it fails while it is broken, and at what is no order always"""
 
+CALLER = """
+from botocore.exceptions import ClientError
+from botocore.session import get_session
+
+def handler(event, context):
+    dynamodb = get_session().create_client("dynamodb")
+    answers = []
+    for name, parameters in event:
+        try:
+            getattr(dynamodb, name)(**parameters)
+            answers.append("done")
+        except ClientError as error:
+            answers.append(error.response["Error"]["Code"])
+    return answers
+"""
+"""what calls DynamoDB under whatever role it has, and says how each call ended"""
+
 
 # -- the account -----------------------------------------------------------------------------------------------------
 
@@ -121,6 +138,13 @@ class Account:
         given = {"aws_access_key_id": "test", "aws_secret_access_key": "test"} | credentials
         session = boto3.Session(region_name=REGION, **given)
         return session.client(service, endpoint_url=self.url, verify=str(self.certificate))
+
+    def invoke(self, function: str, event: Any) -> Any:
+        """What a function answers to an event."""
+        answer = self.client("lambda").invoke(FunctionName=function, Payload=json.dumps(event))
+        payload = answer["Payload"].read()
+        assert "FunctionError" not in answer, payload
+        return json.loads(payload)
 
 
 @pytest.fixture(scope="session")
@@ -301,6 +325,27 @@ class Deployment:
     def incidents(self) -> Incidents:
         """The incident table, as the command line reads it."""
         return Incidents(Aws(REGION), self.outputs["Table"])
+
+    def function(self, name: str) -> dict[str, Any]:
+        """One of the functions, as Lambda describes it."""
+        functions: list[dict[str, Any]] = self.account.client("lambda").list_functions()["Functions"]
+        (found,) = (each for each in functions if f"Functions{name}" in each["FunctionName"])
+        return found
+
+    def answers(self, name: str, calls: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+        """How calls to DynamoDB end under the role of one of the functions: "done", or the error's code."""
+        functions = self.account.client("lambda")
+        caller = functions.create_function(
+            FunctionName=f"caller-{time.monotonic_ns()}",
+            Runtime="python3.11",
+            Handler="caller.handler",
+            Role=self.function(name)["Role"],
+            Code={"ZipFile": _zipped("caller.py", CALLER)},
+            Timeout=30,
+        )["FunctionName"]
+        said: list[str] = self.account.invoke(caller, calls)
+        functions.delete_function(FunctionName=caller)
+        return said
 
     def reports(self) -> list[str]:
         """What people were told, oldest first."""

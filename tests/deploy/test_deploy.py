@@ -48,6 +48,36 @@ def test_a_fresh_deployment_is_halted(deployment: Deployment) -> None:
     assert deployment.incidents.switch().state is None
 
 
+def test_no_function_can_write_the_kill_switch(deployment: Deployment) -> None:
+    """Not under its own role, and in no way; the controls: what else a tick and a sweep may write, they may."""
+    every = {"put_item", "update_item", "delete_item", "Put", "Update", "Delete"}
+    for who in ("Alarm", "Sweep", "Tick"):
+        assert _denied(deployment, who, "SWITCH") == every, who
+    assert _denied(deployment, "Tick", "BRAKE") == set()
+    assert _denied(deployment, "Sweep", "HEARTBEAT") == set()
+    assert _denied(deployment, "Sweep", "BRAKE") == {"update_item", "Update"}
+
+
+def _denied(deployment: Deployment, who: str, item: str) -> set[str]:
+    """Answer what a function's role may not do to an item, alone and in a transaction; no item meets the condition."""
+    never = {"TableName": deployment.outputs["Table"], "ConditionExpression": "attribute_exists(nothing)"}
+    key = {"pk": {"S": item}, "sk": {"S": "tried"}}
+    put, delete = {**never, "Item": key}, {**never, "Key": key}
+    update = {**delete, "UpdateExpression": "REMOVE nothing"}
+    beside = {"Put": {**never, "Item": {"pk": {"S": "HEARTBEAT"}, "sk": {"S": "beside"}}}}
+    calls = {"put_item": put, "update_item": update, "delete_item": delete}
+    tried: dict[str, tuple[str, dict[str, Any]]] = {name: (name, parameters) for name, parameters in calls.items()}
+    for name, parameters in (("Put", put), ("Update", update), ("Delete", delete)):
+        tried[name] = ("transact_write_items", {"TransactItems": [beside, {name: parameters}]})
+    said = dict(zip(tried, deployment.answers(who, list(tried.values())), strict=True))
+    assert set(said.values()) <= {
+        "AccessDeniedException",
+        "ConditionalCheckFailedException",
+        "TransactionCanceledException",
+    }, said
+    return {name for name, answer in said.items() if answer == "AccessDeniedException"}
+
+
 def test_nobody_else_can_take_a_write_role(account: Account, deployment: Deployment) -> None:
     """Somebody who may assume anything in the account may still not assume what only a tick may."""
     iam = account.client("iam")
@@ -147,11 +177,5 @@ def test_the_schedule_brings_it_to_its_end(deployment: Deployment, orders: Order
 
 def _wake(deployment: Deployment, event: dict[str, Any]) -> dict[str, Any]:
     """Give the alarm function an event, as EventBridge would."""
-    functions = deployment.account.client("lambda")
-    names = [function["FunctionName"] for function in functions.list_functions()["Functions"]]
-    (name,) = (name for name in names if "FunctionsAlarm" in name)
-    answer = functions.invoke(FunctionName=name, Payload=json.dumps(event))
-    payload = answer["Payload"].read()
-    assert "FunctionError" not in answer, payload
-    said: dict[str, Any] = json.loads(payload)
+    said: dict[str, Any] = deployment.account.invoke(deployment.function("Alarm")["FunctionName"], event)
     return said
