@@ -26,6 +26,8 @@ EXAMPLE = "example"
 TICKS = range(2, 101)
 """how many may run at once; 2 is the least that Lambda takes for a queue"""
 ARCHITECTURES = {"arm64": lambda_.Architecture.ARM_64, "x86_64": lambda_.Architecture.X86_64}
+OURS = ("python3.13", "arm64")
+"""what tools/build_layer.py builds the layer for: compiled code, which no other runtime or architecture can import"""
 
 
 def make_app(*, context: dict[str, Any] | None = None, outdir: str | None = None) -> cdk.App:
@@ -54,6 +56,12 @@ def options_from(app: cdk.App) -> Options:
     architecture = context("architecture") or "arm64"
     if architecture not in ARCHITECTURES:
         raise ConfigError(f"there is no architecture {architecture!r}", remedy=f"Choose {' or '.join(ARCHITECTURES)}")
+    runtime = context("runtime") or lambda_.Runtime.PYTHON_3_13.name
+    if not context("layer") and (runtime, architecture) != OURS:
+        raise ConfigError(
+            f"the layer that `make layer` builds is for {OURS[0]} on {OURS[1]}, not for {runtime} on {architecture}",
+            remedy="Build the packages of requirements/layer.txt for that, and say where: layer=DIR",
+        )
     concurrency = str(context("concurrency") or 5)
     if not concurrency.isdecimal() or int(concurrency) not in TICKS:
         raise ConfigError(
@@ -67,7 +75,7 @@ def options_from(app: cdk.App) -> Options:
         concurrency=int(concurrency),
         reserve=reserve == "true",
         boundary=context("permissions_boundary"),
-        runtime=lambda_.Runtime(context("runtime") or lambda_.Runtime.PYTHON_3_13.name, lambda_.RuntimeFamily.PYTHON),
+        runtime=lambda_.Runtime(runtime, lambda_.RuntimeFamily.PYTHON),
         architecture=ARCHITECTURES[architecture],
     )
 

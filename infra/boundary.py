@@ -76,13 +76,12 @@ def boundary(scope: Construct, policy: Policy) -> iam.ManagedPolicy:
 
 def document(policy: Policy, *, partition: str) -> dict[str, Any]:
     """The boundary as a policy document, without any reference. Raises ConfigError where it does not fit."""
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            *({"Effect": "Allow", **_json(each)} for each in _allowed(policy, partition)),
-            *_never(policy, partition),
-        ],
-    }
+    return _document(_allowed(policy, partition), policy, partition)
+
+
+def _document(allowed: Iterable[Any], policy: Policy, partition: str) -> dict[str, Any]:
+    statements_ = [{"Effect": "Allow", **_json(each)} for each in allowed]
+    return {"Version": "2012-10-17", "Statement": [*statements_, *_never(policy, partition)]}
 
 
 def _never(policy: Policy, partition: str) -> list[dict[str, Any]]:
@@ -119,8 +118,7 @@ def _allowed(policy: Policy, partition: str) -> list[Any]:
     grants = {*_own(place), *_of_targets(policy, place)}
     for many in (MANY, 0):
         found = list(statements(condense(grants, place, many=many)))
-        text = json.dumps([_json(each) for each in found] + sorted(NEVER) + _set(policy, place), separators=(",", ":"))
-        if len(text) <= LIMIT - _AROUND - len('{"Effect":"Allow"},') * len(found):
+        if len(json.dumps(_document(found, policy, partition), separators=(",", ":"))) <= LIMIT:
             return found
     raise ConfigError(
         f"the permissions boundary of {policy.name} does not fit into one policy of {LIMIT:,} characters",
@@ -128,8 +126,6 @@ def _allowed(policy: Policy, partition: str) -> list[Any]:
     )
 
 
-_AROUND = 200
-"""characters of the document besides its statements"""
 _DELETE, _SET = "s3:DeleteObject", "sqs:SetQueueAttributes"
 _ENDS = "application-autoscaling:DeregisterScalableTarget"
 _FEW = 10

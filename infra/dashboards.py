@@ -24,6 +24,12 @@ __all__ = ["SystemDashboard"]
 _ROW = 24
 """CloudWatch's columns"""
 _HEIGHT = 6
+_ALARMS = 100
+"""
+that one widget takes: with more CloudWatch takes no dashboard at all, and CloudFormation takes the stack back
+
+Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html
+"""
 _BUCKETS = 50
 """that one graph has room for: CloudWatch would draw 500 lines, and nobody could tell them apart"""
 
@@ -51,9 +57,11 @@ class SystemDashboard(Construct):
         if not about and not waiting and not stored and triggers is None:
             raise ValueError(f"{dashboard_name}: a dashboard of nothing. Name services, functions, queues or the like")
         rows: list[list[cloudwatch.IWidget]] = []
-        if about:
-            alarms = [alarm for each in about for alarm in each.all]
-            rows.append([cloudwatch.AlarmStatusWidget(title="Alarms", alarms=list(alarms), width=_ROW, height=4)])
+        alarms = [alarm for each in about for alarm in each.all]
+        for start in range(0, len(alarms), _ALARMS):
+            title = f"Alarms ({start // _ALARMS + 1})" if start else "Alarms"
+            some = alarms[start : start + _ALARMS]
+            rows.append([cloudwatch.AlarmStatusWidget(title=title, alarms=list(some), width=_ROW, height=4)])
         if triggers is not None:
             rows += _of_triggers(triggers)
         for each in about:

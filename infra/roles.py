@@ -61,8 +61,8 @@ _INLINE = 10_000
 """characters of policy that fit into a role itself; AWS's limit is 10,240 without white space"""
 _MANAGED = 6_000
 """characters that fit into one customer managed policy; AWS's limit is 6,144"""
-_FILLED_IN = 80
-"""characters of a bucket's ARN, whose name may have 63"""
+_FILLED_IN = 130
+"""characters of the longest ARN of ours, a log group's: in its name are the stack's, its own and what AWS adds"""
 _PIECE = 1_500
 """characters of a statement that stay together"""
 _ATTACHED = 10

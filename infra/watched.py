@@ -67,7 +67,7 @@ class Watched(Construct):
             SystemDashboard(
                 system,
                 "Dashboard",
-                dashboard_name=f"nightshift-{policy.name}-{group}",
+                dashboard_name=f"nightshift-{policy.name}-{policy.region}-{group}",  # they have no Region of their own
                 about=about,
                 waiting=[QueueMetrics(each.queue.name) for each in customers],
                 triggers=TriggerMetrics(_counters(policy)) if customers else None,

@@ -11,6 +11,8 @@ from nightshift import edge
 from nightshift.config import to_json
 from nightshift.environment import Environment
 from nightshift.errors import Unsent
+from nightshift.model import Plan, Step
+from nightshift.remediation import Actor
 from nightshift.service import Service, connect, from_environment, utc_now
 
 from functions import alarm, digest, sweep, tick
@@ -33,6 +35,11 @@ class Context:
     memory_limit_in_mb: int = 512
     invoked_function_arn: str = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:nightshift"
     aws_request_id: str = "52fdfc07-2182-454f-963f-5f0f9a621d72"
+    left: Callable[[], float] = lambda: 120
+
+    def get_remaining_time_in_millis(self) -> int:
+        """How long the invocation may still run."""
+        return round(self.left() * 1000)
 
 
 @pytest.fixture
@@ -168,6 +175,36 @@ def test_a_fenced_tick_is_no_failure(account: Account, service: Service) -> None
     account.wire.after.append(overtake)
     assert tick.handler(sqs_records(json.dumps({"incident": incident_id})), Context()) == {"batchItemFailures": []}
     assert account.wire.written == []
+
+
+def test_a_tick_knows_when_its_function_is_killed(account: Account, service: Service) -> None:
+    """
+    A step goes on for as long as the invocation lasts, whose time the messages before it have used too.
+
+    The claim is longer (a function's timeout < an incident's lease): who goes by that alone is killed half-way.
+    """
+    [incident_id] = service.sweep().opened
+    told: list[float] = []
+
+    class Asking(Toy):
+        def apply(self, act: Actor, plan: Plan, step: Step) -> None:
+            told.append(act.seconds_left())
+            super().apply(act, plan, step)
+
+    service.engine.policy = replace(service.policy, remediations={"toy": Asking()})
+    tick.handler(sqs_records(json.dumps({"incident": incident_id})), Context(left=lambda: 70))
+    assert told == [40], "30 seconds before its end nothing is begun any more: a call may take 23"
+
+
+def test_what_there_is_no_time_for_is_left_to_the_next_sweep(account: Account, service: Service) -> None:
+    """No tick is begun that would be killed half-way; its message is no failure, and its record not even claimed."""
+    [incident_id] = service.sweep().opened
+    late = Context(left=lambda: 59)
+    assert tick.handler(sqs_records(json.dumps({"incident": incident_id})), late) == {"batchItemFailures": []}
+    assert account.wire.written == []
+    assert list(service.sweep().due) == [incident_id]
+    tick.handler(sqs_records(json.dumps({"incident": incident_id})), Context())
+    assert account.wire.written == ["sqs:SetQueueAttributes"]
 
 
 def test_a_sweep_without_a_table_fails(account: Account, service: Service) -> None:

@@ -15,6 +15,7 @@ from nightshift.errors import ConfigError
 import app
 from infra.options import Options
 from tests.infra.conftest import TOML
+from tools import build_layer
 
 
 @pytest.fixture
@@ -54,6 +55,18 @@ def test_settings_come_from_the_context(tmp_path: Path, layer: Path) -> None:
     options = _options(tmp_path, {**context, "runtime": "python3.12", "architecture": "x86_64"})
     assert (options.concurrency, options.reserve, options.boundary) == (2, False, boundary)
     assert (options.runtime.name, options.architecture.name) == ("python3.12", "x86_64")
+
+
+@pytest.mark.parametrize("context", [{"architecture": "x86_64"}, {"runtime": "python3.12"}])
+def test_our_layer_is_for_one_runtime_and_architecture(
+    tmp_path: Path, layer: Path, monkeypatch: pytest.MonkeyPatch, context: dict[str, str]
+) -> None:
+    """It holds compiled code: with another one every function would be deployed, and fail at its first import."""
+    monkeypatch.setattr(app, "layer_directory", lambda: layer)
+    assert _options(tmp_path, {}).architecture.name == "arm64"
+    with pytest.raises(ConfigError, match="layer=DIR"):
+        _options(tmp_path, context)
+    assert (f"python{build_layer.PYTHON}", build_layer.PLATFORM.partition("-")[0]) == (app.OURS[0], "aarch64")
 
 
 @pytest.mark.parametrize(

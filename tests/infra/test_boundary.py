@@ -107,6 +107,36 @@ def test_it_fits_into_one_policy(count: int) -> None:
     assert _size(_many(count)) <= LIMIT
 
 
+@pytest.mark.parametrize("count", range(1, 14))
+def test_with_what_it_denies_it_fits_into_one_policy_too(count: int) -> None:
+    """What is denied everywhere but on buckets of triggers names each of them: that counts as what is allowed does."""
+    text = (
+        TOML[: TOML.index("[remediations")]
+        + '[remediations.s3-trigger-stuck]\nmode = "auto"\n[[systems]]\nname = "s"\n'
+    )
+    for number in range(count):
+        text += f"""
+[[systems.targets]]
+arn = "arn:aws:s3:::a-bucket-with-a-name-as-long-as-the-names-of-buckets-may-be-{number:02}"
+mode = "auto"
+[systems.targets.triggers]
+prefix = "changes/"
+archive = "archive/"
+[[systems.targets.triggers.customers]]
+name = "hts"
+queue = "arn:aws:sqs:eu-central-1:111122223333:q-{number}"
+dead_letters = "arn:aws:sqs:eu-central-1:111122223333:q-{number}-dlq"
+consumer = "arn:aws:ecs:eu-central-1:111122223333:service/apps/c{number}"
+"""
+    policy = parse_toml(text, path="t")
+    try:
+        size = _size(policy)
+    except ConfigError:
+        assert count > 7, "so many fit"
+    else:
+        assert size <= LIMIT
+
+
 def test_however_many_targets_there_are_only_this_account_and_region_are_in_it() -> None:
     """A pattern takes the place of names, never that of the account or the Region."""
     for statement in _allowed(_many(100)):

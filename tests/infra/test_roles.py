@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from infra.permissions import ANYWHERE, NEVER
 from infra.roles import INCIDENT
 from tests.infra.conftest import ACCOUNT, REGION, TOML, synthesize
 from tests.infra.reading import Template, allowed, may, named, of_type, role_of, statements
+from tools.iam.stack import Stack
 
 FUNCTIONS = ("SweepRole", "AlarmRole", "TickRole")
 DLQ = f"arn:aws:sqs:{REGION}:{ACCOUNT}:documents-dlq"
@@ -401,14 +403,41 @@ def test_many_targets_still_fit(tmp_path: Path) -> None:
 
 
 def _policies(template: Template) -> dict[str, list[int]]:
-    import json
-
     found: dict[str, list[int]] = {}
     for policy in of_type(template, "AWS::IAM::ManagedPolicy").values():
         text = json.dumps(policy["PolicyDocument"], separators=(",", ":"))
         size = len(re.sub(r'\{"Fn::Join":\["",\[\{[^}]*\},("[^"]*")\]\]\}', r"\1" + "b" * 76, text))
         found.setdefault(str(policy["Roles"]), []).append(size)
     return found
+
+
+@pytest.mark.parametrize("count", [12, 16, 25, 30])
+def test_what_stands_in_a_role_fits_with_the_longest_names_of_our_own_too(tmp_path: Path, count: int) -> None:
+    """AWS counts what CloudFormation fills in: 10,240 characters for all that stands in a role, without white space."""
+    levels = "".join(f'[notify.severities.SEV{n}]\nemails = ["s{n}@example.com"]\n' for n in range(1, 5))
+    levels += "".join(f'[[escalation]]\nemails = ["l{n}@example.com"]\nafter = "PT{n}0M"\n' for n in range(1, 6))
+    deployment, region = "a" * 25, "ap-southeast-2"
+    text = f'name = "{deployment}"\naccount = "{ACCOUNT}"\nregion = "{region}"\n[notify]\nemails = ["o@example.com"]\n'
+    text += f'{levels}[remediations.sqs-dlq-backlog]\nmode = "auto"\n[[systems]]\nname = "d"\n'
+    for number in range(count):
+        text += f"""
+[[systems.targets]]
+arn = "arn:aws:sqs:{region}:{ACCOUNT}:queue-number-{number:03}-dlq"
+mode = "auto"
+source = "arn:aws:sqs:{region}:{ACCOUNT}:queue-number-{number:03}"
+consumer = "arn:aws:ecs:{region}:{ACCOUNT}:service/apps/service-{number:03}"
+"""
+    template = synthesize(parse_toml(text, path="t"), tmp_path)
+    most = {"AWS::SQS::Queue": 80, "AWS::S3::Bucket": 63}
+    names = {
+        name: f"nightshift-{deployment}-{name}-ABCDEFGHIJKL"[: most.get(each["Type"], 255)]
+        for name, each in template["Resources"].items()
+    }
+    names |= dict.fromkeys(of_type(template, "AWS::KMS::Key"), "0" * 36)
+    stack = Stack(template, ACCOUNT, region, names=names)
+    for role, properties in of_type(template, "AWS::IAM::Role").items():
+        documents = [stack.resolved(each["PolicyDocument"]) for each in properties["Policies"]]
+        assert sum(len(json.dumps(each, separators=(",", ":"))) for each in documents) <= 10_240, role
 
 
 def test_too_many_targets_are_refused_rather_than_widened(tmp_path: Path) -> None:

@@ -71,11 +71,16 @@ def theirs(template: Template) -> dict[str, dict[str, Any]]:
 # -- what is made ----------------------------------------------------------------------------------------------------
 
 
-def test_alarms_are_made_for_the_targets_that_ask(made: Template, text: str, tmp_path: Path) -> None:
-    """For each of them, and a dashboard for their system; where nobody asks there are none."""
+def test_alarms_are_made_for_the_targets_that_ask(watched: Policy, made: Template, text: str, tmp_path: Path) -> None:
+    """
+    For each of them, and a dashboard for their system; where nobody asks there are none.
+
+    Its name has the Region: an account's dashboards are global, and a deployment of the same name in another Region
+    would take this one's page.
+    """
     assert len(theirs(made)) == 8 + 3 + 1
     [page] = of_type(made, "AWS::CloudWatch::Dashboard").values()
-    assert page["DashboardName"] == "nightshift-demo-ioanyt-delivery-prod"
+    assert page["DashboardName"] == f"nightshift-demo-{watched.region}-ioanyt-delivery-prod"
     without = synthesize(parse_toml(text.replace("alarms = true", ""), path="test.toml"), tmp_path)
     assert theirs(without) == of_type(without, "AWS::CloudWatch::Dashboard") == {}
 

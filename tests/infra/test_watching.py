@@ -343,6 +343,17 @@ def test_people_are_told_of_the_beginning_and_the_end(tmp_path: Path) -> None:
     assert all(alarm["AlarmActions"] == alarm["OKActions"] == [topic.topic_arn] for alarm in found)
 
 
+def test_no_widget_holds_more_alarms_than_cloudwatch_takes(tmp_path: Path) -> None:
+    """A hundred: with one more it takes no dashboard, and CloudFormation takes back the stack, Nightshift with it."""
+    stack = Theirs(tmp_path)
+    letters = [QueueAlarms(stack, f"Letters{n}", QueueMetrics(f"letters-{n}")) for n in range(101)]
+    SystemDashboard(stack, "Page", dashboard_name="many", about=letters)
+    template = stack.template()
+    counts = [len(each["properties"]["alarms"]) for each in widgets(template) if each["type"] == "alarm"]
+    assert counts == [100, 1]
+    assert sum(counts) == len(alarms(template))
+
+
 @pytest.mark.scenario("2.15", "alarms")
 def test_the_dashboard_shows_every_alarm_and_all_that_is_measured(theirs: Template) -> None:
     """Alarms first; then requests, errors by kind, latency, hosts, CPU and memory, tasks, dead letters."""

@@ -284,11 +284,11 @@ def test_the_stack_makes_them_for_the_targets_that_ask(tmp_path: Path) -> None:
         each["DashboardName"]: str(each["DashboardBody"])
         for each in of_type(template, "AWS::CloudWatch::Dashboard").values()
     }
-    assert pages.keys() == {"nightshift-pulse-etl", "nightshift-pulse-mail"}
-    assert '"Changes","TriggerCreationRate"' in pages["nightshift-pulse-mail"]
-    assert "customer-hts-changes" in pages["nightshift-pulse-mail"]
-    assert '"AWS/S3","BucketSizeBytes","BucketName","metadata-bucket"' in pages["nightshift-pulse-mail"]
-    assert "AWS/S3" not in pages["nightshift-pulse-etl"]
+    assert pages.keys() == {"nightshift-pulse-eu-west-1-etl", "nightshift-pulse-eu-west-1-mail"}
+    assert '"Changes","TriggerCreationRate"' in pages["nightshift-pulse-eu-west-1-mail"]
+    assert "customer-hts-changes" in pages["nightshift-pulse-eu-west-1-mail"]
+    assert '"AWS/S3","BucketSizeBytes","BucketName","metadata-bucket"' in pages["nightshift-pulse-eu-west-1-mail"]
+    assert "AWS/S3" not in pages["nightshift-pulse-eu-west-1-etl"]
 
 
 @pytest.mark.scenario("0.13", "alarms")

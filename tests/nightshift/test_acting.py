@@ -259,6 +259,21 @@ def test_nothing_is_begun_near_the_end_of_the_claim(bench: Bench) -> None:
     assert bench.written == []
 
 
+def test_nothing_is_begun_near_the_end_of_the_function_either(bench: Bench) -> None:
+    """Lambda kills a tick before its claim ends: a call that is under way then is one whose answer nobody hears."""
+    bench.claim = replace(bench.claim, killed=START + timedelta(seconds=120))
+
+    def slow(act: Actor) -> None:
+        assert act.seconds_left() == 90
+        bench.account.clock.pass_(timedelta(seconds=91))
+        assert act.seconds_left() < 0
+        act(SET)
+
+    done = bench.perform(slow, SET)
+    assert isinstance(done.error, Fenced)
+    assert bench.written == []
+
+
 # -- outcomes ----------------------------------------------------------------------------------------------------------
 
 

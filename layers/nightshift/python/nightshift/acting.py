@@ -29,7 +29,10 @@ POLICY_LIMIT = 2048
 SESSION = timedelta(minutes=15)
 """the shortest session STS gives"""
 _MARGIN = timedelta(seconds=30)  # more than the longest a call may take (aws._ACTING: 3 s to connect, 20 s to answer)
-"""a write is not begun closer than this to the end of our claim: it must be over before another tick may start"""
+"""
+a write is not begun closer than this to the end of our claim, or of the function's own time: it must be over before
+another tick may start, and its answer must be heard
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +194,7 @@ class _Hand:
         return self.clock()
 
     def seconds_left(self) -> float:
-        return (self.claim.until - _MARGIN - self.clock()).total_seconds()
+        return (self.claim.ends - _MARGIN - self.clock()).total_seconds()
 
     def __call__(self, call: Call, /, **free: Any) -> dict[str, Any]:
         self._check_declared(call, free)
@@ -226,7 +229,7 @@ class _Hand:
     def _check_allowed(self, call: Call) -> None:
         """Look again, last thing before a write, whether it is still allowed and the record still ours."""
         now = self.clock()
-        if now >= self.claim.until - _MARGIN:
+        if now >= self.claim.ends - _MARGIN:
             raise Fenced(self.incident.id)
         try:
             ours, switch = self.incidents.still_ours(self.claim, now)

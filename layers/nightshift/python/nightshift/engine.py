@@ -192,15 +192,19 @@ class Engine:
 
     # -- the tick ----------------------------------------------------------------------------------------------
 
-    def tick(self, incident_id: str) -> Incident | None:
+    def tick(self, incident_id: str, *, left: timedelta | None = None) -> Incident | None:
         """
         Do what is due for one incident; None where there was nothing to claim, or it is over and people were reminded.
 
+        ``left`` is how long whoever calls may still run, where that is known: nothing is begun shortly before its end.
         Raises StoreUnavailable, Unsent or Fenced: the record then stays as it was, and is taken up again.
         """
-        claim = self._incidents.claim(incident_id, self._clock())
+        now = self._clock()
+        claim = self._incidents.claim(incident_id, now)
         if claim is None:
             return None
+        if left is not None:
+            claim = replace(claim, killed=now + left)
         try:
             return self._work_on(claim)
         except Fenced:

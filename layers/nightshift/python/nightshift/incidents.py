@@ -101,12 +101,22 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A record that is ours until ``until``: ``epoch`` fences it, ``claims`` counts claims since the last save."""
+    """
+    A record that is ours until ``until``: ``epoch`` fences it, ``claims`` counts claims since the last save.
+
+    ``killed`` is when whoever works on it is ended by Lambda, where it is known: that may be sooner.
+    """
 
     incident: Incident
     epoch: int
     claims: int
     until: datetime
+    killed: datetime | None = None
+
+    @property
+    def ends(self) -> datetime:
+        """When all work on it must be over."""
+        return self.until if self.killed is None else min(self.until, self.killed)
 
 
 @dataclass(frozen=True, slots=True)
