@@ -1039,3 +1039,9 @@ def test_every_shipped_configuration_is_valid(path: Path) -> None:
     assert from_json(to_json(policy)) == policy
     validator = importlib.import_module("jsonschema").Draft202012Validator(json_schema())
     assert list(validator.iter_errors(tomllib.loads(path.read_text()))) == []
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_configuration_is_called_as_its_file(path: Path) -> None:
+    """Reports print commands with ``--config <name>``, and that means config/<name>.toml."""
+    assert load_toml(path).name == path.stem

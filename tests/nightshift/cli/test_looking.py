@@ -314,6 +314,18 @@ def test_a_bare_name_means_the_file_that_would_be_deployed(desk: Desk, monkeypat
     assert f"{Path('config', 'other.toml')}: cannot be read" in desk.run("validate", "other").stderr
 
 
+def test_a_file_that_is_not_called_as_its_deployment_is_told(desk: Desk) -> None:
+    """Reports print ``--config prod``: a person who types that finds no other file."""
+    prod = desk.config.with_name("prod.toml")
+    prod.write_text(desk.config.read_text(encoding="utf-8"), encoding="utf-8")
+    other = desk.config.with_name("other.toml")
+    other.write_text(desk.config.read_text(encoding="utf-8"), encoding="utf-8")
+    assert desk.run("validate", str(prod)).stderr == ""
+    result = desk.run("validate", str(other))
+    assert result.exit_code == 0
+    assert "config/prod.toml" in result.stderr
+
+
 # -- remediations ----------------------------------------------------------------------------------------------------
 
 

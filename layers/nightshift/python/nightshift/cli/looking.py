@@ -22,6 +22,7 @@ from nightshift.cli.deployment import (
     Where,
     find,
     identify,
+    path_of,
     policy_of,
 )
 from nightshift.cli.options import AsJson, Config, ConfigArgument, Profile, Stack, Table
@@ -300,6 +301,9 @@ def validate(
         context.tell({"schema": "nightshift.validate/1", "valid": False, "problems": problems})
         raise typer.Exit(1) from errors
     context.tell(_policy_document(policy), *_policy_page(policy, config))
+    if path_of(config).stem != policy.name:
+        name = policy.name
+        context.note(f"Reports print commands with --config {name}, which means config/{name}.toml: call this file so.")
 
 
 def _pairs(policy: Policy) -> list[tuple[Target, Remediation]]:
