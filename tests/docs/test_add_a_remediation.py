@@ -1,81 +1,86 @@
-"""The page on adding a remediation is executed: its code is the whole cost of a third one."""
+"""The page on adding a remediation is executed: its code runs as it stands there, and keeps the project's rules."""
 
-import importlib.util
+import ast
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from nightshift.remediations import REMEDIATIONS
+from nightshift import remediations
 
-from sandbox.deployment import Deployment
-from sandbox.scenes import NIGHT, Stage
-from sandbox.systems.document_management import DocumentManagement
-from sandbox.world import World
+from sandbox.scenes import Stage
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "add-a-remediation.md"
-BLOCKS = dict(re.findall(r"```python file=(\w+)\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL))
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "how-to" / "add-a-remediation.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+BLOCKS = dict(re.findall(r"```python file=(\w+)\n(.*?)```", TEXT, flags=re.DOTALL))
+NAME = "ecs_consumer_behind"
+FILES = {
+    "remediation": f"layers/nightshift/python/nightshift/remediations/{NAME}.py",
+    "test": f"tests/nightshift/remediations/test_{NAME}.py",
+}
+"""where the page says that its files stand"""
+LINKS = re.findall(r"\[([^\]]+)\]\(([^)\s#]+)(?:#[^)]*)?\)", TEXT)
 
-
-def load(name: str, code: str, folder: Path) -> ModuleType:
-    """Import a block of the page as the module that it says it is."""
-    path = folder / f"{name}.py"
-    path.write_text(code, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def behind(tmp_path: Path) -> Iterator[Stage]:
-    """The document management system, cared for by the page's remediation alone."""
-    module = load("ecs_consumer_behind", BLOCKS["remediation"], tmp_path)
-    scope = {"REMEDIATIONS": REMEDIATIONS, "EcsConsumerBehind": module.EcsConsumerBehind}
-    exec(BLOCKS["line"], scope)  # the page's own line
-    registry = scope["REMEDIATIONS"]
-    assert isinstance(registry, tuple)
-    with World(NIGHT) as world:
-        system = DocumentManagement(world)
-        system.offer(6)
-        world.run(timedelta(minutes=20))
-        toml = f"""
-            name = "docs"
-            account = "{world.account}"
-            region = "{world.region}"
-            [notify]
-            emails = ["oncall@example.com"]
-            [remediations.ecs-consumer-behind]
-            mode = "auto"
-            [[systems]]
-            name = "documents"
-            [[systems.targets]]
-            arn = "{system.service_arn}"
-            mode = "auto"
-            queue = "{system.queue_arn}"
-        """
-        with Deployment(world, toml, registry=registry) as nightshift:
-            nightshift.resume()
-            yield Stage(world, system, nightshift)
-    del sys.modules["ecs_consumer_behind"]
-
-
+SHOWN = ModuleType("page_tests")
+exec(compile(BLOCKS["test"], str(PAGE), "exec"), vars(SHOWN))  # it is our own page
+behind = vars(SHOWN)["behind"]  # the page's own fixture
 TESTS: list[str] = re.findall(r"^def (test_\w+)", BLOCKS["test"], flags=re.MULTILINE)
 
 
+@pytest.fixture
+def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the page says is done: its file is one of the package, and its lines are run at the end of the list."""
+    (tmp_path / f"{NAME}.py").write_text(BLOCKS["remediation"], encoding="utf-8")
+    monkeypatch.setattr(remediations, "__path__", [*remediations.__path__, str(tmp_path)])
+    scope = {"REMEDIATIONS": remediations.REMEDIATIONS}
+    exec(BLOCKS["list"], scope)
+    monkeypatch.setattr(remediations, "REMEDIATIONS", scope["REMEDIATIONS"])
+    yield
+    del sys.modules[f"{remediations.__name__}.{NAME}"]
+    delattr(remediations, NAME)
+
+
+@pytest.mark.usefixtures("added")
 @pytest.mark.parametrize("name", TESTS)
-def test_the_pages_own_tests_pass(name: str, behind: Stage, tmp_path: Path) -> None:
-    """Every test that the page shows is run against the remediation that the page shows."""
-    getattr(load("page_tests", BLOCKS["test"], tmp_path), name)(behind)
+def test_the_pages_own_tests_pass(name: str, behind: Stage) -> None:
+    """Every test that the page shows is run, with its own fixture, against the remediation that the page shows."""
+    getattr(SHOWN, name)(behind)
 
 
-def test_the_page_costs_one_file_one_line_and_one_test_file() -> None:
-    """The page holds exactly the three pieces of code that it promises."""
-    assert set(BLOCKS) == {"remediation", "line", "test"}
-    assert BLOCKS["line"].count("\n") == 1
+def test_the_page_holds_one_file_its_place_in_the_list_and_one_test_file() -> None:
+    """Nothing that its tests need stands anywhere else; each file is where the page says."""
+    assert set(BLOCKS) == {"remediation", "list", "test"}
+    assert [line for line in BLOCKS["list"].splitlines() if line] == [
+        f"from nightshift.remediations.{NAME} import EcsConsumerBehind",
+        "REMEDIATIONS = (*REMEDIATIONS, EcsConsumerBehind)",
+    ]
+    assert not [path for path in FILES.values() if f"`{path}`" not in TEXT]
+
+
+@pytest.mark.parametrize("command", [("check",), ("format", "--diff")], ids=lambda command: command[0])
+@pytest.mark.parametrize("block", FILES)
+def test_the_pages_code_passes_ruff(block: str, command: tuple[str, ...]) -> None:
+    """Whoever copies it has nothing to mend: it keeps the rules that hold where it stands."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "ruff", *command, "--no-cache", "--stdin-filename", FILES[block], "-"],
+        input=BLOCKS[block],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, f"{ran.stdout}{ran.stderr}"
+
+
+@pytest.mark.parametrize("text, target", sorted(set(LINKS)))
+def test_every_link_leads_somewhere(text: str, target: str) -> None:
+    """The file is there, and a test that is named is a test of that file."""
+    path = (PAGE.parent / target).resolve()
+    assert path.is_file()
+    if re.fullmatch(r"test_\w+", text):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert text in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
