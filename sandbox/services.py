@@ -37,6 +37,7 @@ class Pace:
     ready_ms: int = 20 * SECOND_MS  # from RUNNING to counting as healthy
     stop_ms: int = 20 * SECOND_MS  # from SIGTERM to STOPPED
     deregister_ms: int = 30 * SECOND_MS  # behind a load balancer, before SIGTERM
+    roll_back_ms: int = 5 * SECOND_MS  # from a request to stop a deployment to the beginning of its rollback
 
 
 @dataclass(eq=False, slots=True)
@@ -102,7 +103,8 @@ class Deployment:
     failed: int = 0
     outcome: str = "IN_PROGRESS"  # the service deployment's status
     finished_at: datetime | None = None
-    rollback_of: "Deployment | None" = None
+    rollback_of: "Deployment | None" = None  # whose service deployment it belongs to: it has none of its own
+    rollback: "Deployment | None" = None  # what this one was given up for
     replaced: tuple[str, ...] = ()  # the revisions that it replaced
 
     @property
@@ -277,24 +279,42 @@ class Service:
         self._tell()
 
     def roll_back(self, deployment: Deployment) -> bool:
-        """Give up a deployment for the last one that succeeded. False when there is none."""
-        target = next(
-            (
-                each
-                for each in reversed(self.history)
-                if each is not deployment and each.outcome in ("SUCCESSFUL", "ROLLBACK_SUCCESSFUL")
-            ),
-            None,
-        )
+        """
+        Give up a deployment for the last one that succeeded. False when there is none.
+
+        The tasks of the revision before are a deployment; as a service deployment it is still the one that is given up,
+        which now says so.
+
+        Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html
+        """
+        target = self._proven(deployment)
         if target is None:
             return False
-        self.deploy(back_to=target).rollback_of = deployment
+        deployment.rollback = self.deploy(back_to=target)
+        deployment.rollback.rollback_of, deployment.rollback.revision_arn = deployment, target.revision_arn
         deployment.outcome, deployment.finished_at = "ROLLBACK_IN_PROGRESS", None
         return True
 
+    def _proven(self, deployment: Deployment) -> Deployment | None:
+        """The last service deployment before one that succeeded."""
+        others = (each for each in reversed(self.history) if each is not deployment and each.rollback_of is None)
+        return next((each for each in others if each.outcome == "SUCCESSFUL"), None)
+
+    def _begin_back(self, deployment: Deployment) -> None:
+        """Begin the rollback that was asked for, unless somebody has deployed meanwhile, or it was complete before."""
+        if deployment.outcome != "ROLLBACK_REQUESTED":
+            return
+        if deployment is self.primary:
+            self.roll_back(deployment)
+        else:
+            self._close(deployment, "STOPPED", "A newer service deployment was started.")
+
     def stop_deployment(self, deployment: Deployment, *, roll_back: bool) -> None:
-        """What StopServiceDeployment does."""
-        if roll_back and self.roll_back(deployment):
+        """What StopServiceDeployment does: a rollback is asked for, and begins after that."""
+        if roll_back and self._proven(deployment) is not None:
+            agenda = self.place.agenda
+            deployment.outcome, deployment.updated_at = "ROLLBACK_REQUESTED", agenda.now
+            agenda.at_ms(agenda.ms + self.pace.roll_back_ms, lambda: self._begin_back(deployment), Order.PHYSICS)
             return
         self._close(deployment, "STOPPED", "Service deployment stopped by user.")
         deployment.rollout, deployment.reason = "FAILED", f"ECS deployment {deployment.id} was stopped."

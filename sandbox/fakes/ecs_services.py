@@ -345,7 +345,7 @@ class EcsServices:
 
     def _by_deployment(self, arn: str) -> tuple[Service, Deployment] | None:
         return next(
-            ((service, each) for service in self.all.values() for each in service.history if each.arn == arn), None
+            ((service, each) for service in self.all.values() for each in _own(service) if each.arn == arn), None
         )
 
     def _list_service_deployments(self, call: Call) -> Answer:
@@ -364,7 +364,7 @@ class EcsServices:
                 status=each.outcome,
                 statusReason=each.reason or None,
             )
-            for each in reversed(service.history)
+            for each in reversed(_own(service))
             if (not params.get("status") or each.outcome in params["status"])
             and _between(each.created_at, after, before)
         ]
@@ -402,6 +402,7 @@ class EcsServices:
                     },
                     status=each.outcome,
                     statusReason=each.reason or None,
+                    rollback=_rollback(each),
                     deploymentConfiguration={
                         "deploymentCircuitBreaker": {"enable": service.breaker, "rollback": service.breaker_rolls_back},
                         "maximumPercent": service.maximum_percent,
@@ -417,7 +418,7 @@ class EcsServices:
         return {"serviceDeployments": found, "failures": failures}
 
     def _describe_service_revisions(self, call: Call) -> Answer:
-        by_revision = {each.revision_arn: (service, each) for service in self.all.values() for each in service.history}
+        by_revision = {each.revision_arn: (service, each) for service in self.all.values() for each in _own(service)}
         found, failures = [], []
         for arn in call.params["serviceRevisionArns"]:
             if arn not in by_revision:
@@ -455,6 +456,18 @@ class EcsServices:
             )
         service.stop_deployment(deployment, roll_back=call.params.get("stopType", "ROLLBACK") == "ROLLBACK")
         return {"serviceDeploymentArn": arn}
+
+
+def _own(service: Service) -> list[Deployment]:
+    """The service deployments, oldest first: a rollback belongs to the one that it gives up."""
+    return [each for each in service.history if each.rollback_of is None]
+
+
+def _rollback(deployment: Deployment) -> Shown | None:
+    back = deployment.rollback
+    if back is None:
+        return None
+    return {"reason": deployment.reason, "startedAt": back.created_at, "serviceRevisionArn": back.revision_arn}
 
 
 def _between(moment: datetime, after: datetime | None, before: datetime | None) -> bool:

@@ -4,12 +4,16 @@ Gap filled: moto has no StartMessageMoveTask, ListMessageMoveTasks or CancelMess
 The rules are AWS's: only dead-letter queues of SQS queues, one active task per queue, 1 to 500 messages per
 second, a task handle only while the task runs, new ids and a new retention for what was moved, and what was
 moved stays moved after a cancel. A message that did not die in a queue has no way home: without a
-destination, the task fails on it.
+destination, the task fails on it. How many messages are to be moved is said only once a task was selected to start,
+which it is `selected_after` it was asked for.
+
+Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListMessageMoveTasksResultEntry.html
 """
 
 import base64
 import json
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from moto.sqs.models import Message, Queue
@@ -31,7 +35,7 @@ class MoveTask:
     source_arn: str
     destination_arn: str | None
     per_second: int | None
-    to_move: int
+    to_move: int | None  # None until it was selected to start
     started_ms: int
     status: str = "RUNNING"
     moved: int = 0
@@ -58,6 +62,7 @@ class MoveTasks:
 
     def __init__(self, agenda: Agenda, queues: Queues, seam: Seam) -> None:
         self.all: list[MoveTask] = []
+        self.selected_after = timedelta(0)
         self._agenda = agenda
         self._queues = queues
         seam.fake(
@@ -89,11 +94,14 @@ class MoveTasks:
             source_arn=source.queue_arn,
             destination_arn=destination,
             per_second=per_second,
-            to_move=len(self._queues.ready(source)),
+            to_move=None,
             started_ms=self._agenda.ms,
         )
         self.all.append(task)
-        self._next(task)
+        if self.selected_after:
+            self._agenda.at(self.selected_after, lambda: self._select(task), Order.PHYSICS)
+        else:
+            self._select(task)
         return {"TaskHandle": task.handle}
 
     def _list(self, call: Call) -> Answer:
@@ -124,6 +132,12 @@ class MoveTasks:
             message = f"The resource that you specified for the {parameter} parameter doesn't exist."
             raise AwsError("ResourceNotFoundException", message, 404)
         return self._queues.find(arn)
+
+    def _select(self, task: MoveTask) -> None:
+        """Begin with it: from now on it says how many messages it is to move."""
+        if self._queues.exists(task.source_arn):
+            task.to_move = len(self._queues.ready(self._queues.find(task.source_arn)))
+        self._next(task)
 
     def _next(self, task: MoveTask) -> None:
         self._agenda.at_ms(self._agenda.ms + SECOND_MS, lambda: self._second(task), Order.PHYSICS)

@@ -74,6 +74,19 @@ def test_a_handle_is_shown_only_while_the_task_runs(world: World, dead_letters: 
     assert caught.value.response["Error"]["Code"] == "AWS.SimpleQueueService.UnsupportedOperation"
 
 
+def test_how_many_are_to_be_moved_is_said_only_once_it_has_begun(
+    world: World, dead_letters: DocumentManagement
+) -> None:
+    """Until it was selected to start, a task runs and has no number."""
+    world.move_tasks.selected_after = MINUTE
+    start(world, dead_letters.dlq_arn)
+    [asked] = tasks(world, dead_letters.dlq_arn)
+    assert (asked["Status"], "ApproximateNumberOfMessagesToMove" in asked) == ("RUNNING", False)
+    world.run(2 * MINUTE)
+    [done] = tasks(world, dead_letters.dlq_arn)
+    assert (done["Status"], done["ApproximateNumberOfMessagesToMove"]) == ("COMPLETED", 10)
+
+
 def test_what_moved_stays_moved_after_a_cancel(world: World, dead_letters: DocumentManagement) -> None:
     """Cancelling stops the rest, and brings nothing back."""
     handle = start(world, dead_letters.dlq_arn, MaxNumberOfMessagesPerSecond=1)

@@ -147,7 +147,10 @@ def test_the_circuit_breaker_rolls_back(world: World, dms: DocumentManagement) -
     dms.finish_deployment()
     assert dms.service.primary.image == good
     briefs = world.client("ecs").list_service_deployments(cluster=CLUSTER, service=NAME)["serviceDeployments"]
-    assert [each["status"] for each in briefs] == ["SUCCESSFUL", "ROLLBACK_SUCCESSFUL", "SUCCESSFUL"]
+    assert [each["status"] for each in briefs] == ["ROLLBACK_SUCCESSFUL", "SUCCESSFUL"]  # within the same deployment
+    given_up, before = (each["serviceDeploymentArn"] for each in briefs)
+    [shown] = world.client("ecs").describe_service_deployments(serviceDeploymentArns=[given_up])["serviceDeployments"]
+    assert shown["rollback"]["serviceRevisionArn"] == briefs[1]["targetServiceRevisionArn"] != before
 
 
 def test_a_deployment_in_progress_can_be_rolled_back(world: World, dms: DocumentManagement) -> None:
@@ -158,6 +161,12 @@ def test_a_deployment_in_progress_can_be_rolled_back(world: World, dms: Document
     world.run(MINUTE)
     brief = ecs.list_service_deployments(cluster=CLUSTER, service=NAME, status=["IN_PROGRESS"])["serviceDeployments"][0]
     ecs.stop_service_deployment(serviceDeploymentArn=brief["serviceDeploymentArn"], stopType="ROLLBACK")
+    asked = ecs.describe_service_deployments(serviceDeploymentArns=[brief["serviceDeploymentArn"]])
+    assert (asked["serviceDeployments"][0]["status"], dms.service.primary.image == good) == (
+        "ROLLBACK_REQUESTED",
+        False,
+    )
+    world.run(MINUTE)
     dms.finish_deployment()
     shown = ecs.describe_service_deployments(serviceDeploymentArns=[brief["serviceDeploymentArn"]])
     assert (shown["serviceDeployments"][0]["status"], dms.service.primary.image) == ("ROLLBACK_SUCCESSFUL", good)

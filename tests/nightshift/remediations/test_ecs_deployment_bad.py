@@ -472,6 +472,15 @@ def test_there_must_be_something_good_to_go_back_to(releases: Any, guard: str, s
     assert says in no.reason
 
 
+@pytest.mark.parametrize("newest", [UNDER_WAY, BAD_RELEASE])
+def test_what_was_rolled_back_before_it_is_no_release_to_go_back_to(newest: Any) -> None:
+    """ECS went back from it within the same service deployment: what had run before it has run again since."""
+    rolled_back = release(8, GOOD_TD.replace(":7", ":8"), "sha256:" + "d" * 64, ago=47 * HOUR + 40 * MINUTE)
+    rolled_back[0]["status"] = "ROLLBACK_SUCCESSFUL"
+    diagnosis = diagnosed(account(newest, rolled_back, GOOD_RELEASE))
+    assert diagnosis.facts["back_to"] == GOOD_TD
+
+
 def test_a_release_of_which_ecs_does_not_say_when_it_was_complete_proves_nothing() -> None:
     """Zero minutes."""
     deployment, revision = GOOD_RELEASE
@@ -686,6 +695,18 @@ def test_a_rollback_settles_when_its_tasks_run(described: Any, progress: Progres
     assert says in why
 
 
+@pytest.mark.parametrize(
+    "status, progress",
+    [("ROLLBACK_REQUESTED", Progress.WAIT), ("ROLLBACK_IN_PROGRESS", Progress.WAIT), ("STOPPED", Progress.STOP)],
+)
+def test_a_rollback_that_ecs_has_been_asked_for_is_waited_for(status: str, progress: Progress) -> None:
+    """A stop is a request: the deployment that is given up is still the first one until its rollback starts."""
+    plan = planned(account(UNDER_WAY, GOOD_RELEASE))
+    answers = {"ecs:DescribeServiceDeployments": {"serviceDeployments": [{"status": status}]}}
+    eyes = Eyes(account(described=deployed(), **answers), EcsDeploymentBad)
+    assert CURE.progress(eyes, plan, plan.steps[0], {})[0] is progress
+
+
 def test_which_task_definition_ecs_rolls_back_to_is_its_own_business() -> None:
     """A stopped deployment: whatever the new one runs."""
     stop = planned(account(UNDER_WAY, GOOD_RELEASE))
@@ -768,3 +789,10 @@ def test_a_bad_release_that_is_deployed_again_is_no_restart(status: str) -> None
         )
     )
     assert found.facts["back_to"] == GOOD_TD
+
+
+def test_where_all_before_it_was_rolled_back_there_is_nothing_to_go_back_to() -> None:
+    """The first release of a service that ever came up is the bad one."""
+    gone = release(8, GOOD_TD, GOOD, ago=90 * MINUTE, status="ROLLBACK_SUCCESSFUL")
+    with pytest.raises(Refused, match="no release before it had succeeded"):
+        diagnosed(account(release(9, BAD_TD, BAD, ago=20 * MINUTE), gone))

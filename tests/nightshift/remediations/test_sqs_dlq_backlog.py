@@ -1442,6 +1442,20 @@ def test_how_a_move_in_order_goes_is_told_by_what_is_there(status: str, moved: i
     assert (ledger.moved, ledger.returned, ledger.balanced) == (moved, max(0, dead - (7 - moved)), True)
 
 
+def test_a_move_in_order_that_has_not_begun_brings_no_letter_back() -> None:
+    """SQS says how many are to be moved only once it has begun: until then all that is there is to be moved yet."""
+    account = ordered()
+    plan = moving(account)
+    scratch = gone(account, plan)
+    account.tasks = [task()]
+    del account.tasks[0]["ApproximateNumberOfMessagesToMove"]
+    account.now = NOW + 2 * MINUTE
+    found, why, ledger = CURE.progress(Eyes(account, SqsDlqBacklog), plan, plan.steps[0], scratch)
+    assert (found, why) == (Progress.WAIT, "0 letters moved")
+    assert ledger is not None
+    assert (ledger.moved, ledger.returned, ledger.balanced) == (0, 0, True)
+
+
 def test_a_move_in_order_that_does_not_show_is_waited_for() -> None:
     """SQS lists it late, or it was never begun."""
     account = ordered()

@@ -64,6 +64,7 @@ _HISTORY = 20  # deployments that are looked at, newest first: as many revisions
 _SUCCESSFUL = "SUCCESSFUL"
 _YOUNG = timedelta(minutes=5)  # metrics come late, and windows must lie after a deployment as a whole
 _UNHEALTHY = 3  # minutes in a row with an unhealthy target that are no accident
+_GONE_BACK = "ROLLBACK_SUCCESSFUL"
 _UNDER_WAY = ("PENDING", "IN_PROGRESS")
 _GOING_BACK = ("ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS", "STOP_REQUESTED")
 """what ECS calls its deployments: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html"""
@@ -280,7 +281,7 @@ class EcsDeploymentBad(Remediation):
             cause=f"the release of {newest.began:%H:%M} UTC is bad ({now})",
             evidence=(
                 finding.symptom,
-                f"before it {was} had run for {_hours(good.ran(history))} hours",
+                f"before it {was} had run for {_hours(good.ran(_kept(history)))} hours",
                 f"what differs: task definition {was} -> {now}, images {good.digests} -> {newest.digests}",
                 "the release may have changed data: a rollback does not undo that",
                 "whoever deploys from code will bring the release back with the next deployment",
@@ -297,10 +298,11 @@ class EcsDeploymentBad(Remediation):
         """
         The newest release before this one that succeeded and ran something else. Refuses where it has proved nothing.
 
-        Refuses for a restart, which brought nothing new, and for what is itself a return: nobody goes back twice.
+        Refuses for a restart, which brought nothing new, and for what is itself a return: nobody goes back twice. From
+        what was rolled back ECS has returned within the same service deployment: what ran before it runs again.
         """
-        newest, *older = history
-        if older[0].content == newest.content and older[0].status == _SUCCESSFUL:
+        newest, *older = history = _kept(history)
+        if older and older[0].content == newest.content and older[0].status == _SUCCESSFUL:
             raise Refused("release", "it started what had run before: a restart, and nothing to go back from")
         if any(each.content == newest.content for each in older if each.status == _SUCCESSFUL):
             raise Refused("rollback", "what was deployed last had run before: it is itself a way back")
@@ -390,8 +392,7 @@ class EcsDeploymentBad(Remediation):
         return Outcome.DONE if ours else Outcome.UNKNOWN
 
     def _was_stopped(self, read: Reader, call: Call, since: datetime) -> Outcome:
-        answer = read("ecs", "DescribeServiceDeployments", serviceDeploymentArns=[call.resource])
-        status = next((str(each.get("status")) for each in answer.get("serviceDeployments", ())), "")
+        status = _status(read, call)
         if status in _UNDER_WAY or status == "SUCCESSFUL":
             return Outcome.NOT_DONE if read.now() >= since + restarts.LANDS else Outcome.UNKNOWN
         return Outcome.DONE if status.startswith("ROLLBACK") else Outcome.UNKNOWN
@@ -401,8 +402,16 @@ class EcsDeploymentBad(Remediation):
     def progress(
         self, read: Reader, plan: Plan, step: Step, scratch: Mapping[str, Any]
     ) -> tuple[Progress, str, Ledger | None]:
+        """
+        A stop is a request, and the rollback starts after it: until then the deployment that is given up stays first.
+
+        Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stop-service-deployment.html
+        """
         call = step.calls[0]
         service = states.service(read, Arn.parse(plan.target))
+        there = (states.primary(service) or {}).get("id") == call.before["deployment"]
+        if there and call.operation == "StopServiceDeployment" and (status := _status(read, call)) in _GOING_BACK:
+            return Progress.WAIT, f"ECS has not begun to roll back: {status}", None
         return (*self._went(service, call, read.now()), None)
 
     def _went(self, service: Mapping[str, Any], call: Call, now: datetime) -> tuple[Progress, str]:
@@ -569,10 +578,21 @@ def _unhealthy(series: Series, began: datetime) -> _Effect:
 # -- what ECS says, in our words -------------------------------------------------------------------------------------
 
 
+def _kept(history: Sequence[_Release]) -> list[_Release]:
+    """What was deployed and not rolled back."""
+    return [each for each in history if each.status != _GONE_BACK]
+
+
+def _status(read: Reader, call: Call) -> str:
+    """How the service deployment is that a call stops; empty where ECS does not say."""
+    answer = read("ecs", "DescribeServiceDeployments", serviceDeploymentArns=[call.resource])
+    return next((str(each.get("status")) for each in answer.get("serviceDeployments", ())), "")
+
+
 def _check_not_going_back(status: str) -> None:
     if status in _GOING_BACK:
         raise Refused("rollback", f"the deployment is being rolled back already ({status})", retry_after=2 * _MINUTE)
-    if status == "ROLLBACK_SUCCESSFUL":
+    if status == _GONE_BACK:
         raise Refused("rollback", "the deployment has been rolled back already: the cause is another one")
     if status not in {*_UNDER_WAY, "SUCCESSFUL", "STOPPED"}:
         raise Refused("rollback", f"the last deployment is {status}: only a person can tell what is running")

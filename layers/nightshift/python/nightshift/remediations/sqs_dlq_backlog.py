@@ -470,7 +470,8 @@ class SqsDlqBacklog(DeadLetters):
         if task.status == "CANCELLED":
             return Progress.STOP, f"somebody cancelled the move after {task.moved} letters"
         if task.status != "COMPLETED":
-            return Progress.WAIT, f"{task.moved} of about {task.to_move} letters moved"
+            of = "" if task.to_move is None else f" of about {task.to_move}"
+            return Progress.WAIT, f"{task.moved}{of} letters moved"
         if state.on_their_way and state.now < task.last_sent + state.window:
             return Progress.WAIT, f"all moved; {state.waiting} messages are not finished"
         return _end(state, f"{task.moved} letters moved, {back} came back", {})
@@ -527,12 +528,16 @@ def _moved_by_task(state: _State, scratch: Mapping[str, Any], *, started: bool) 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """One move of a whole queue, as SQS lists it."""
+    """
+    One move of a whole queue, as SQS lists it. How many it is to move SQS says only once it has begun: None before.
+
+    Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ListMessageMoveTasksResultEntry.html
+    """
 
     status: str
     started_at: datetime
     moved: int
-    to_move: int
+    to_move: int | None
     failure: str
     handle: str
     per_second: int
@@ -540,11 +545,12 @@ class _Task:
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> _Task:
         """An entry of ListMessageMoveTasks."""
+        to_move = entry.get("ApproximateNumberOfMessagesToMove")
         return cls(
             status=str(entry.get("Status", "")),
             started_at=datetime.fromtimestamp(int(entry.get("StartedTimestamp", 0)) / 1000, UTC),
             moved=int(entry.get("ApproximateNumberOfMessagesMoved", 0)),
-            to_move=int(entry.get("ApproximateNumberOfMessagesToMove", 0)),
+            to_move=None if to_move is None else int(to_move),
             failure=str(entry.get("FailureReason", "no reason was given")),
             handle=str(entry.get("TaskHandle", "")),
             per_second=int(entry.get("MaxNumberOfMessagesPerSecond", 1)),
@@ -591,10 +597,12 @@ class _State:
         """
         About how many letters died since: counted where all could be seen, else estimated from those that were.
 
-        Of letters with an order none is looked at: there it is what is there besides those that are to be moved yet.
+        Of letters with an order none is looked at: there it is what is there besides those that are to be moved yet,
+        which is all of it while SQS does not say how many these are.
         """
         if self.ordered:
-            return max(0, self.dead - max((task.to_move - task.moved for task in self.tasks[:1]), default=self.dead))
+            left = (self.dead if task.to_move is None else task.to_move - task.moved for task in self.tasks[:1])
+            return max(0, self.dead - max(left, default=self.dead))
         fresh = sum(letter.sent_since(since) for letter in self.letters)
         return fresh if self.dead <= len(self.letters) else round(fresh / max(1, len(self.letters)) * self.dead)
 
