@@ -635,6 +635,36 @@ def test_an_approval_is_used_once(account: Account) -> None:
     assert len(account.mails()) == 2
 
 
+@pytest.mark.parametrize("name", [CURE, "sts:AssumeRole"])
+def test_a_yes_that_came_to_nothing_is_asked_for_again_aloud(account: Account, name: str) -> None:
+    """Turned away at the door, the yes is used up: people hear the same question a second time."""
+    here = night(account, Toy(mode=Mode.APPROVE))
+    here.look()
+    answer(account, here.incident, "approved")
+    account.wire.fail(name, "ThrottlingException")
+    here.minutes(5)
+    assert (here.incident.phase, account.wire.written) == (Phase.AWAITING, [])
+    assert [mail.split()[0] for mail in account.mails()] == ["APPROVE?", "APPROVE?"]
+    here.minutes(5)
+    assert account.mails() == []
+
+
+def test_the_same_plan_is_asked_for_aloud_before_each_attempt(account: Account) -> None:
+    """Somebody has undone the first cure: the second attempt is the same plan, and another question."""
+    here = night(account, Toy(mode=Mode.APPROVE, patience=MINUTE, cooldown=MINUTE))
+    here.look()
+    first = here.incident.approval
+    answer(account, here.incident, "approved")
+    here.look()
+    account.set(here.target, DelaySeconds="5")
+    here.minutes(6)
+    second = here.incident.approval
+    assert first is not None
+    assert second is not None
+    assert (second.plan_hash, second.answer) == (first.plan_hash, "")
+    assert [mail.split()[0] for mail in account.mails()] == ["APPROVE?", "APPROVE?"]
+
+
 def test_no_means_no(account: Account) -> None:
     """Denied: closed as refused, with the person's reason, and nothing done."""
     here = night(account, Toy(mode=Mode.APPROVE))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -187,6 +187,33 @@ def test_a_letter_goes_home_as_it_was_and_its_copy_stays(apart: Desk) -> None:
     )
 
 
+@pytest.mark.parametrize("body", ["ü" * 500_000, '"' * 1_040_000])
+def test_the_largest_letter_goes_home_as_it_was(apart: Desk, body: str) -> None:
+    """SQS takes 1 MiB, and escaped it is more: neither hides where it belongs, nor what it is."""
+    put(apart, body=letter(body=body))
+    assert json.loads(typed(apart, "show", KEY, "--json").stdout)["home"] == HOME
+    assert typed(apart, "restore", KEY, "--why", "the parser is mended", "--yes").exit_code == 0
+    assert [message["Body"] == body for message in arrived(apart)] == [True]
+
+
+def test_a_letter_that_changes_while_it_is_read_is_not_put_together_of_two(apart: Desk) -> None:
+    """What is read in parts is one object, or it is said."""
+    put(apart, body=letter(body="a" * 1_040_000, messageId="m" * 20_000))
+    reads: list[object] = []
+
+    def fault(params: Mapping[str, Any]) -> str | None:
+        if params["Key"] == KEY:
+            reads.append(params)
+            if len(reads) == 2:
+                put(apart, body=letter(body="b" * 1_040_000, messageId="m" * 20_000))
+        return None
+
+    apart.cloud.faults["GetObject"] = fault
+    result = typed(apart, "restore", KEY, "--why", "x", "--yes")
+    assert (result.exit_code, arrived(apart)) == (1, [])
+    assert "it was stored anew while it was read" in result.stderr
+
+
 def test_a_second_time_must_be_asked_for(apart: Desk) -> None:
     """The first is named, and nothing is sent; with --again it is, for whoever wants it twice."""
     put(apart)
@@ -331,6 +358,17 @@ def test_a_trigger_is_put_back_where_none_stands(apart: Desk) -> None:
     assert s3.get_object(Bucket="metadata", Key="customers/hts/CHG-1.json")["Body"].read() == b"newer"
 
 
+@pytest.mark.parametrize("size, arrives", [(1_500_000, True), (12_000_000, False)])
+def test_a_trigger_is_put_back_whole_or_not_at_all(apart: Desk, size: int, arrives: bool) -> None:
+    """One read gives the first 1 MiB of an object; half a trigger is none."""
+    put(apart, TRIGGER, b"x" * size)
+    assert typed(apart, "restore", TRIGGER, "--why", "x", "--yes").exit_code == (0 if arrives else 1)
+    s3 = apart.cloud.session.client("s3")
+    found = s3.list_objects_v2(Bucket="metadata").get("Contents", [])
+    assert [each["Size"] for each in found] == [size] * arrives
+    assert len(objects(apart)) == 1 + arrives  # the mark
+
+
 def test_an_incident_that_is_gone_does_not_hold_it_up(apart: Desk) -> None:
     """It is done, and said that no timeline tells of it."""
     put(apart)
@@ -366,6 +404,30 @@ def test_what_is_dropped_for_ever_leaves_no_version(apart: Desk) -> None:
     put(apart, f"{KEY}.json")
     done = answer(apart, "discard", KEY, "--why", "personal data", "--yes", "--forever")
     assert (versions(apart), done["versions"]) == ([f"{KEY}.json"], 2)
+
+
+@pytest.mark.parametrize("operation", ["ListObjectVersions", "DeleteObject"])
+def test_what_was_dropped_half_way_can_be_dropped_for_ever(apart: Desk, operation: str) -> None:
+    """Whoever may not delete versions, and is then allowed to, is not told that there is nothing."""
+    put(apart)
+    put(apart, f"{KEY}.json")
+    words = ("discard", KEY, "--why", "personal data", "--yes", "--forever")
+    apart.cloud.fail(operation, "AccessDenied", lambda params: operation != "DeleteObject" or "VersionId" in params)
+    assert typed(apart, *words).exit_code == 1
+    apart.cloud.faults.clear()
+    assert versions(apart) == [KEY, f"{KEY}.json"]
+    done = answer(apart, *words)
+    assert (versions(apart), done["versions"], done["target"]) == ([f"{KEY}.json"], 1, DLQ)
+    assert typed(apart, *words).exit_code == 1
+
+
+def test_what_was_dropped_for_a_while_can_be_dropped_for_ever(apart: Desk) -> None:
+    """Only with --forever: without it there is nothing to drop."""
+    put(apart)
+    assert typed(apart, "discard", KEY, "--why", "x", "--yes").exit_code == 0
+    assert "there is no" in typed(apart, "discard", KEY, "--why", "x", "--yes").stderr
+    assert answer(apart, "discard", KEY, "--why", "personal data", "--yes", "--forever")["versions"] == 1
+    assert versions(apart) == []
 
 
 def test_it_is_dropped_only_as_it_was_shown(apart: Desk) -> None:

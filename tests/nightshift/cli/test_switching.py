@@ -56,6 +56,21 @@ def test_pausing_never_loosens(desk: Desk, before: SwitchState | None) -> None:
     assert desk.wrote() == set()
 
 
+def test_pausing_does_not_loosen_what_somebody_halts_meanwhile(desk: Desk) -> None:
+    """Two people stop it at once: the stricter one counts, whoever is later."""
+    desk.store.set_switch(SwitchState.ON, reason="go", by="bob", now=NOW)
+
+    def fault(params: object) -> None:
+        desk.cloud.faults.pop("PutItem")
+        desk.store.set_switch(SwitchState.HALTED, reason="it deletes tasks", by="eve", now=NOW)
+
+    desk.cloud.faults["PutItem"] = fault
+    result = desk.on_table("pause", "--why", "careful")
+    assert (desk.store.switch().state, desk.store.switch().by) == (SwitchState.HALTED, "eve")
+    assert result.exit_code == 1
+    assert "stricter than paused (it deletes tasks)" in result.stderr
+
+
 @pytest.mark.parametrize("command", ["pause", "resume"])
 @pytest.mark.parametrize("words", [(), ("--why", " ")])
 def test_a_switch_needs_a_reason(desk: Desk, command: str, words: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from nightshift.cli import telling
 from nightshift.model import Approval, Attempt, Finding, Phase, Refusal, Verdict
 
 from tests.nightshift.cli.desk import ID, ME, NOW, QUEUE, TOML, Desk, purge
@@ -220,8 +221,37 @@ def test_what_could_not_be_given_back_stays_in_the_list(desk: Desk) -> None:
     assert "what nobody knows of 1 of them" in shown
 
 
+def test_what_was_left_out_stays_in_the_list_for_ever(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many incidents are newer: nobody else will give it back."""
+    monkeypatch.setattr(telling, "_MOST", 1)
+    ended: dict[str, Any] = {"phase": Phase.CLOSED, "verdict": Verdict.ESCALATED, "why": "no", "closed_at": NOW}
+    lent(desk, approval=None, **ended)
+    desk.record(id="20261120T0306-00000002", remediation="other", opened_at=NOW, **ended)
+    assert [each["incident"] for each in desk.answer("leases")["leases"]] == [ID]
+
+
 def test_what_is_not_judged_yet_has_no_end(desk: Desk) -> None:
     """Its lease begins when it has helped."""
     lent(desk, phase=Phase.VERIFYING, lease_ends=None)
     assert desk.answer("leases")["leases"][0]["until"] is None
     assert "until it is judged" in " ".join(desk.on_table("leases").stdout.split())
+
+
+# -- what cannot be read -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [("incidents",), ("incidents", "--open"), ("leases",), ("status",)], ids=" ".join)
+def test_a_record_that_cannot_be_read_keeps_nobody_from_the_others(desk: Desk, words: tuple[str, ...]) -> None:
+    """Written by another version, say: it is counted aloud, and the others are told."""
+    lent(desk)
+    broken = desk.record(id="20261120T0306-00000002", remediation="other")
+    desk.cloud.session.client("dynamodb").update_item(
+        TableName=desk.table,
+        Key={"pk": {"S": f"INCIDENT#{broken.id}"}, "sk": {"S": "INCIDENT"}},
+        UpdateExpression="SET body = :body",
+        ExpressionAttributeValues={":body": {"S": "{}"}},
+    )
+    result = desk.on_table(*words)
+    assert result.exit_code == 0, result.output
+    assert ID in result.stdout
+    assert "1 record cannot be read, and is not in this." in result.stderr

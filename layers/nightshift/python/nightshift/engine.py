@@ -76,6 +76,7 @@ from nightshift.notify import Notifier
 from nightshift.reading import Reading
 from nightshift.remediation import Progress, Remediation, Unread
 from nightshift.report import GIVE_BACK, Context, Notice, given_back, hold_in_storm, transition, unanswered
+from nightshift.report.notices import asking_key
 from nightshift.report.updates import resolved_notice, update_notice
 from nightshift.signals import gather
 
@@ -731,7 +732,13 @@ class Engine:
         expires = min(case.now + self.policy.limits.approval_expiry, max(incident.deadline, case.now + EVERY))
         question = Approval(plan.hash, asked_at=case.now, expires_at=expires)
         incident = replace(
-            incident, phase=Phase.AWAITING, approval=question, refusal=None, hold_until=None, look_at=case.now + EVERY
+            incident,
+            phase=Phase.AWAITING,
+            approval=question,
+            refusal=None,
+            hold_until=None,
+            look_at=case.now + EVERY,
+            notices=tuple(key for key in incident.notices if key != asking_key(plan.hash)),  # asked aloud, once more
         )
         return _Next(incident, (Event(case.now, "asked", f"asked for approval of plan {plan.hash}: {plan.summary}"),))
 

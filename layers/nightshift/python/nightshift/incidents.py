@@ -259,17 +259,25 @@ class Incidents:
         )
         return [_id_of(item["pk"]["S"]) for item in items]
 
-    def recent(self, *, limit: int = 100) -> list[Incident]:
-        """Incidents, open and closed, newest first: a scan, for a person at a terminal."""
-        found = [
-            _load(item)
-            for item in self._pages(
-                "Scan",
-                "Items",
-                FilterExpression="sk = :sk",
-                ExpressionAttributeValues={":sk": {"S": "INCIDENT"}},
-            )
-        ]
+    def recent(self, *, limit: int | None = 100, unreadable: list[str] | None = None) -> list[Incident]:
+        """
+        Incidents, open and closed, newest first: a scan, for a person at a terminal. All of them without ``limit``.
+
+        ``unreadable`` takes the ids of those that cannot be read; without it one of them is StoreUnavailable.
+        """
+        found: list[Incident] = []
+        for item in self._pages(
+            "Scan",
+            "Items",
+            FilterExpression="sk = :sk",
+            ExpressionAttributeValues={":sk": {"S": "INCIDENT"}},
+        ):
+            try:
+                found.append(_load(item))
+            except StoreUnavailable:
+                if unreadable is None:
+                    raise
+                unreadable.append(_id_of(item["pk"]["S"]))
         return sorted(found, key=lambda incident: incident.opened_at, reverse=True)[:limit]
 
     def ended(self, since: datetime, until: datetime, *, limit: int) -> list[str]:
@@ -287,16 +295,17 @@ class Incidents:
         )
         return [_id_of(item["pk"]["S"]) for item in items]
 
-    def records(self, ids: Sequence[str]) -> Iterator[Incident | None]:
+    def records(self, ids: Sequence[str], *, consistent: bool = False) -> Iterator[Incident | None]:
         """
         The records of these ids, a hundred a call, one after the other; None for one that cannot be read.
 
-        What is not there (any more) is left out.
+        What is not there (any more) is left out. ``consistent``: as they stand now, whatever was just written.
         """
         for start in range(0, len(ids), _AT_ONCE):
             wanted = [_key(f"INCIDENT#{each}", "INCIDENT") for each in ids[start : start + _AT_ONCE]]
             while wanted:
-                answer = self._call("BatchGetItem", RequestItems={self._table: {"Keys": wanted}})
+                request = {"Keys": wanted, **({"ConsistentRead": True} if consistent else {})}
+                answer = self._call("BatchGetItem", RequestItems={self._table: request})
                 found = answer["Responses"].get(self._table, [])
                 left = (answer.get("UnprocessedKeys") or {}).get(self._table, {}).get("Keys", [])
                 if left and not found:
@@ -726,19 +735,30 @@ class Incidents:
         """The kill switch, consistently read, never cached."""
         return _switch(self._get("SWITCH", "SWITCH"))
 
-    def set_switch(self, state: SwitchState, *, reason: str, by: str, now: datetime) -> None:
-        """Set the kill switch. Only people do (the command line): no function and no stack writes it."""
-        self._call(
-            "PutItem",
-            TableName=self._table,
-            Item={
+    def set_switch(self, state: SwitchState, *, reason: str, by: str, now: datetime, tighten: bool = False) -> bool:
+        """
+        Set the kill switch. Only people do (the command line): no function and no stack writes it.
+
+        ``tighten``: only where it is on or paused; False, with nothing written, where it is stricter by now.
+        """
+        put: dict[str, Any] = {
+            "TableName": self._table,
+            "Item": {
                 **_key("SWITCH", "SWITCH"),
                 "state": {"S": state.value},
                 "reason": {"S": reason},
                 "by": {"S": by},
                 "at": _time(now),
             },
-        )
+        }
+        if tighten:
+            put["ConditionExpression"] = "#s = :on OR #s = :paused"
+            put["ExpressionAttributeNames"] = {"#s": "state"}
+            put["ExpressionAttributeValues"] = {
+                ":on": {"S": SwitchState.ON.value},
+                ":paused": {"S": SwitchState.PAUSED.value},
+            }
+        return self._conditional("PutItem", **put)
 
     def brake(self) -> Brake:
         """The storm brake, consistently read."""

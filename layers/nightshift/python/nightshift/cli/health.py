@@ -96,7 +96,7 @@ def _incidents(context: Context, where: Where, targets: Sequence[Target]) -> tup
     arns = {str(target.arn) for target in targets}
     try:
         store = find(context, where, kind=Looking).incidents
-        return [each for each in open_now(store, _MOST) if each.target in arns], ""
+        return [each for each in open_now(context, store, _MOST) if each.target in arns], ""
     except (AwsError, Declined, StoreUnavailable) as error:
         return None, safe(error.problem if isinstance(error, Declined) else str(error), 400, people=False)
 

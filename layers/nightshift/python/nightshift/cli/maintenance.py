@@ -105,7 +105,7 @@ def end(
     why = reason(why) if why else ""
     deployment = find(context, Where(config, stack, table, profile, region))
     store = deployment.incidents
-    found = _asked(store)
+    found = _asked(context, store)
     matches = [each for each in found if target in (each.target, name_of(each.target))]
     if not matches:
         names = [name_of(each.target) for each in found]
@@ -143,7 +143,7 @@ def list_(
     """List what is stopped for work on it, or is about to be: who asked for it, why, since when and until when."""
     context = here(ctx, json=json)
     deployment = find(context, Where(config, stack, table, profile, region))
-    found = _asked(deployment.incidents)
+    found = _asked(context, deployment.incidents)
     document = {"schema": "nightshift.maintenances/1", "maintenance": [_document(each) for each in found]}
     if not found:
         context.tell(document, "Nothing is stopped for maintenance.")
@@ -189,9 +189,9 @@ def _when(text: str, now: datetime) -> datetime:
 # -- what is said ----------------------------------------------------------------------------------------------------
 
 
-def _asked(store: Incidents) -> list[Incident]:
+def _asked(context: Context, store: Incidents) -> list[Incident]:
     """What is open of it: a backup that people have asked for is none."""
-    return [each for each in open_now(store, _MOST) if each.remediation == EcsMaintenance.name]
+    return [each for each in open_now(context, store, _MOST) if each.remediation == EcsMaintenance.name]
 
 
 def _stands(incident: Incident) -> str:

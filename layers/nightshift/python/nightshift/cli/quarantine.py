@@ -23,7 +23,7 @@ from typing import Annotated, Any
 import typer
 
 from nightshift import strict_json
-from nightshift.aws import Aws
+from nightshift.aws import LONGEST_BODY, Aws
 from nightshift.cli import pages
 from nightshift.cli.context import Context, Declined, here
 from nightshift.cli.deployment import Deployment, Looking, Where, find
@@ -100,14 +100,15 @@ class _Store:
         """The newest version of every object under a prefix, in order."""
         return self.aws.pages("s3", "ListObjectsV2", "Contents", limit=100 * _SHOWN, Prefix=prefix, **self.where)
 
-    def load(self, key: str) -> _Item:
-        """One object, whole. Raises Declined where it is none of these, or is not there."""
+    def load(self, key: str, version: str = "") -> _Item:
+        """One object, whole, as it is or as a version was. Raises Declined where it is none of these, or not there."""
         kind = _kind(key)
+        which = {"VersionId": version} if version else {}
         try:
-            found = self.aws.read("s3", "GetObject", Key=key, **self.where)
+            found = self.aws.read("s3", "GetObject", Key=key, **which, **self.where)
         except Missing as error:
             raise Declined(f"there is no {safe(key, 1100)} in {self.bucket}", _LOOK) from error
-        text = found["Body"].decode("utf-8", "replace")
+        text = self.whole(key, found, version).decode("utf-8", "replace")
         more = _of_letter(text) if kind == "letter" else _of_trigger(key, text)
         return _Item(
             key=key,
@@ -118,6 +119,30 @@ class _Store:
             version=str(found.get("VersionId", "")),
             **more,
         )
+
+    def whole(self, key: str, found: Mapping[str, Any], version: str = "") -> bytes:
+        """
+        The whole body of an object, of which one read gives its beginning only: a letter of 1 MiB is longer as JSON.
+
+        Raises Declined where the object is another one meanwhile, or is longer than any letter.
+        """
+        body, size = bytes(found["Body"]), int(found["ContentLength"])
+        same = {"IfMatch": found["ETag"], **({"VersionId": version} if version else {}), **self.where}
+        while len(body) < min(size, _LONGEST):
+            part = f"bytes={len(body)}-{min(size, len(body) + LONGEST_BODY) - 1}"
+            try:
+                more = self.aws.read("s3", "GetObject", Key=key, Range=part, **same)
+            except (Missing, Rejected) as error:
+                raise Declined("it was stored anew while it was read", "Try again") from error
+            if not more["Body"]:
+                break
+            body += more["Body"]
+        return body
+
+    def versions(self, key: str, *kinds: str) -> list[Mapping[str, Any]]:
+        """The versions or delete markers of this very key, the newest first."""
+        answer = self.aws.read("s3", "ListObjectVersions", Prefix=key, MaxKeys=_VERSIONS, **self.where)
+        return [each for name in kinds for each in answer.get(name, ()) if each["Key"] == key]
 
     def note_of(self, key: str) -> Mapping[str, Any] | None:
         """Who gave an object back, when and where to; None where nobody did."""
@@ -462,7 +487,10 @@ def _give(store: _Store, item: _Item, home: str) -> None:
         store.aws.write_once("sqs", "SendMessage", QueueUrl=url, MessageBody=item.body, **more)
         return
     bucket, _, key = home.removeprefix("s3://").partition("/")
-    body = store.aws.read("s3", "GetObject", Key=item.key, IfMatch=item.etag, **store.where)["Body"]
+    found = store.aws.read("s3", "GetObject", Key=item.key, IfMatch=item.etag, **store.where)
+    body = store.whole(item.key, found)
+    if len(body) != item.size:
+        raise Rejected("s3:PutObject", "TooLong", f"it has {item.size:,} bytes")
     store.aws.write_once(
         "s3",
         "PutObject",
@@ -518,24 +546,20 @@ def discard(
     """
     Drop one object that was set apart, if it is still the one that was shown.
 
-    The bucket keeps the version for 90 days, and so it can be brought back; with --forever no version is left.
+    The bucket keeps the version for 90 days, and so it can be brought back; with --forever no version is left, also of
+    what was dropped before.
     """
     context = here(ctx, json=json)
     why = _asked(context, why, yes=yes)
     store = _open(context, Where(config, stack, table, profile, region), bucket)
-    item = store.load(key)
+    before = _dropped(store, key) if forever else ""
+    item = store.load(key, before)
     if not yes:
         context.out.print(_page(item, store.note_of(key)))
         how = "for ever, with every version of it" if forever else "(its version is kept for 90 days)"
         typer.confirm(f"Drop this {item.kind} {how}, as {store.deployment.caller.arn}?", abort=True)
-    try:
-        store.aws.write_once("s3", "DeleteObject", Key=key, IfMatch=item.etag, **store.where)
-    except Rejected as error:
-        if error.code in _TAKEN:
-            raise Declined(
-                "it is not any more what was shown", "Look at it again: nightshift quarantine show"
-            ) from error
-        raise
+    if not before:
+        _drop(store, item)
     versions = _drop_versions(store, key) if forever else 0
     kept = f"{versions} versions of it are gone for ever" if forever else f"version {item.version or 'null'} is kept"
     said = f"dropped by {store.deployment.caller.arn}: {why} ({kept})"
@@ -552,12 +576,28 @@ def discard(
     _say_untold(context, item, told=told)
 
 
+def _dropped(store: _Store, key: str) -> str:
+    """The newest version of what stands there no more, by us or by a command that came half-way; else empty."""
+    _kind(key)
+    found = store.versions(key, "Versions")
+    return str(found[0]["VersionId"]) if found and not any(each.get("IsLatest") for each in found) else ""
+
+
+def _drop(store: _Store, item: _Item) -> None:
+    """Raises Declined where another object stands there by now."""
+    try:
+        store.aws.write_once("s3", "DeleteObject", Key=item.key, IfMatch=item.etag, **store.where)
+    except Rejected as error:
+        if error.code in _TAKEN:
+            raise Declined(
+                "it is not any more what was shown", "Look at it again: nightshift quarantine show"
+            ) from error
+        raise
+
+
 def _drop_versions(store: _Store, key: str) -> int:
-    """Delete every version and delete marker of this very key: how many versions there were."""
-    answer = store.aws.read("s3", "ListObjectVersions", Prefix=key, MaxKeys=_VERSIONS, **store.where)
-    versions, markers = (
-        [each for each in answer.get(name, ()) if each["Key"] == key] for name in ("Versions", "DeleteMarkers")
-    )
+    """Delete every version and delete marker of this very key, these last: how many versions there were."""
+    versions, markers = (store.versions(key, name) for name in ("Versions", "DeleteMarkers"))
     for each in (*versions, *markers):
         store.aws.write_once("s3", "DeleteObject", Key=key, VersionId=each["VersionId"], **store.where)
     return len(versions)

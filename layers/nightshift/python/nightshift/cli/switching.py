@@ -45,7 +45,7 @@ def status(
     store, now = deployment.incidents, context.clock()
     switch, brake, beat = store.switch(), store.brake(), store.heartbeat()
     open_ids = sorted(store.open_ids(), reverse=True)
-    stopped = [each for each in open_now(store, _MOST) if each.remediation == EcsMaintenance.name]
+    stopped = [each for each in open_now(context, store, _MOST) if each.remediation == EcsMaintenance.name]
     age = now - beat[0] if beat else None
     stale = age is None or age > STALE
     document = {
@@ -122,11 +122,7 @@ def pause(
     wanted = SwitchState.HALTED if hard else SwitchState.PAUSED
     before = deployment.incidents.switch()
     if wanted is SwitchState.PAUSED and before.state in (None, SwitchState.HALTED):
-        state = "halted" if before.state else "not on"
-        raise Declined(
-            f"it is {state} already, which is stricter than paused ({safe(before.reason, 400)})",
-            'Nothing is written to any target. To write that down with your reason: nightshift pause --hard --why "…"',
-        )
+        raise _stricter(before)
     _set(context, deployment, before, wanted, why)
 
 
@@ -156,9 +152,19 @@ def reason(why: str) -> str:
     return why
 
 
+def _stricter(switch: Switch) -> Declined:
+    state = "halted" if switch.state else "not on"
+    return Declined(
+        f"it is {state} already, which is stricter than paused ({safe(switch.reason, 400)})",
+        'Nothing is written to any target. To write that down with your reason: nightshift pause --hard --why "…"',
+    )
+
+
 def _set(context: Context, deployment: Deployment, before: Switch, wanted: SwitchState, why: str) -> None:
-    deployment.incidents.set_switch(wanted, reason=why, by=deployment.caller.arn, now=context.clock())
-    now_is = deployment.incidents.switch()
+    store, by, now = deployment.incidents, deployment.caller.arn, context.clock()
+    if not store.set_switch(wanted, reason=why, by=by, now=now, tighten=wanted is SwitchState.PAUSED):
+        raise _stricter(store.switch())  # somebody has halted it meanwhile
+    now_is = store.switch()
     document = {
         "schema": "nightshift.switch/1",
         "deployment": deployment.name,

@@ -20,7 +20,7 @@ from nightshift.model import Incident, Mode, Verdict
 from nightshift.report import Context as ReportContext
 from nightshift.report import render, safe, to_json
 from nightshift.report.timeline import timeline_to_json
-from nightshift.report.words import moment, money, name_of
+from nightshift.report.words import count, moment, money, name_of
 
 __all__ = ["incidents", "leases", "load", "open_now", "row_document", "show", "timeline"]
 
@@ -43,7 +43,8 @@ def incidents(
     """List incidents, newest first: what was wrong, where it stands, how it ended."""
     context = here(ctx, json=json)
     deployment = find(context, Where(config, stack, table, profile, region))
-    found = open_now(deployment.incidents, limit) if only_open else deployment.incidents.recent(limit=limit)
+    store = deployment.incidents
+    found = open_now(context, store, limit) if only_open else _all(context, store)[:limit]
     now = context.clock()
     document = {"schema": "nightshift.incidents/1", "incidents": [row_document(context, each) for each in found]}
     rows = [
@@ -66,14 +67,30 @@ def incidents(
     context.tell(document, pages.table(*columns, rows=rows))
 
 
-def open_now(store: Incidents, limit: int) -> list[Incident]:
+def open_now(context: Context, store: Incidents, limit: int) -> list[Incident]:
     """
     What is open, newest first.
 
-    By the index, which may lag: each record is read again, and one that was closed since is left out.
+    By the index, which may lag: each record is read again, and one that was closed since is left out. One that cannot
+    be read keeps nobody from the others.
     """
-    found = [incident for each in store.open_ids() if (incident := store.get(each)) is not None and incident.open]
+    records = list(store.records(tuple(dict.fromkeys(store.open_ids())), consistent=True))
+    found = [each for each in records if each is not None and each.open]
+    _say_unreadable(context, len(records) - sum(each is not None for each in records))
     return sorted(found, key=lambda incident: incident.opened_at, reverse=True)[:limit]
+
+
+def _all(context: Context, store: Incidents) -> list[Incident]:
+    """Every record that can be read, newest first."""
+    unreadable: list[str] = []
+    found = store.recent(limit=None, unreadable=unreadable)
+    _say_unreadable(context, len(unreadable))
+    return found
+
+
+def _say_unreadable(context: Context, much: int) -> None:
+    if much:
+        context.note(f"{count(much, 'record')} cannot be read, and {'is' if much == 1 else 'are'} not in this.")
 
 
 def row_document(context: Context, each: Incident) -> dict[str, Any]:
@@ -165,8 +182,8 @@ def leases(
     """
     context = here(ctx, json=json)
     deployment = find(context, Where(config, stack, table, profile, region))
-    closed = (each for each in deployment.incidents.recent(limit=_MOST) if not each.open)
-    out = [each for each in (*open_now(deployment.incidents, _MOST), *closed) if each.lent and each.plan is not None]
+    out = [each for each in _all(context, deployment.incidents) if each.lent and each.plan is not None]
+    out.sort(key=lambda each: not each.open)
     now = context.clock()
     found = [_lease_document(each, now) for each in out]
     document: dict[str, Any] = {"schema": "nightshift.leases/1", "leases": found}

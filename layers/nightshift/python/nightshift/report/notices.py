@@ -34,6 +34,7 @@ __all__ = [
     "LASTING",
     "QUIET_GUARDS",
     "Notice",
+    "asking_key",
     "blind_notice",
     "hold_in_storm",
     "short",
@@ -153,10 +154,15 @@ def _key(before: Incident | None, after: Incident, context: Context) -> str | No
     if after.phase is Phase.LEASED:
         return "leased"
     if asking(after) and after.approval is not None:
-        return f"asking:{safe(after.approval.plan_hash, 40)}"
+        return asking_key(after.approval.plan_hash)
     if observed_only(after, context):
         return "would-act"
     return None
+
+
+def asking_key(plan_hash: str) -> str:
+    """By what a question is known. It is asked aloud once: whoever asks it anew forgets that it was."""
+    return f"asking:{safe(plan_hash, 40)}"
 
 
 def _tell_hold(before: Incident | None, after: Incident, refusal: Refusal, context: Context) -> bool:
