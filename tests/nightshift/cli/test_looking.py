@@ -245,6 +245,7 @@ def test_whoever_only_looks_cannot_write_whatever_code_asks_for(desk: Desk) -> N
     assert Incidents(looking_only, desk.table).switch().state is None
     nowhere: Aws = NotDeployed(REGION, session=desk.cloud.session, run=Serial())
     assert Incidents(nowhere, "").switch().state is None
+    assert Incidents(nowhere, "").counters("scope", ["a", "b"]) == {"a": 0, "b": 0}
     with pytest.raises(Undeclared):
         nowhere.own("dynamodb", "Query")
 

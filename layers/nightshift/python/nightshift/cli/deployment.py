@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _READS = ("Get", "Query", "Scan", "BatchGet")
+_EMPTY: Mapping[str, Mapping[str, Any]] = {"GetItem": {}, "BatchGetItem": {"Responses": {}}}
+"""what is in a table that is not there"""
 
 
 class NoStack(Declined):
@@ -67,11 +69,11 @@ class NotDeployed(Looking):
     """The same, where there is no incident table yet: nothing is open, nothing was ever switched on."""
 
     def own(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
-        """What an empty table says. Raises Undeclared for anything but one item."""
+        """What an empty table says. Raises Undeclared for anything but items by their keys."""
         del params
-        if (service, operation) != ("dynamodb", "GetItem"):
+        if service != "dynamodb" or operation not in _EMPTY:
             raise Undeclared(f"there is no table yet for {service}:{operation}")
-        return {}
+        return dict(_EMPTY[operation])
 
 
 @dataclass(frozen=True, slots=True)
