@@ -15,7 +15,7 @@ from sandbox.simulation.run import play
 from sandbox.simulation.story import UPKEEP, Scene, Story
 
 NOTICED = {
-    "claim-without-condition": 233,
+    "claim-without-condition": 276,
     "short-lease": 276,
     "unused-expression-name": 1,
     "effect-before-intent": 31,
