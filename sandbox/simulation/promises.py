@@ -1193,7 +1193,7 @@ def report_is_trail(case: Case) -> Iterator[str]:
             elif record.outcome is Outcome.UNKNOWN:
                 unknown[key] += record.count
         made = Counter((_action(call), _arn(case, call)) for call in case.by_incident.get(incident.id, ()))
-        died = any(case.invocation(call).dead for call in case.by_incident.get(incident.id, ()))
+        died = any(_cut_short(case.invocation(call)) for call in case.by_incident.get(incident.id, ()))
         for key in {*told, *made, *unknown}:
             name, resource = key
             ours = _taken_for_ours(case, incident, name, resource) + _never_there(incident, name)
@@ -1205,6 +1205,16 @@ def report_is_trail(case: Case) -> Iterator[str]:
                     f"{incident.id} says {name} on {resource} x{told[key]} (+{unknown[key]} unknown), "
                     f"the trail says x{made[key]}"
                 )
+
+
+def _cut_short(running: Running) -> bool:
+    """Whether an invocation died, or ended half-way because its own time was over: it begins nothing near its end."""
+    over = running.ended_ms is not None and running.ended_ms >= running.deadline_ms - _NO_TIME_MS
+    return bool(running.dead) or over
+
+
+_NO_TIME_MS = 30_000
+"""acting._MARGIN: no write is begun closer to the end of a function's time"""
 
 
 def _taken_for_ours(case: Case, incident: Incident, name: str, resource: str) -> int:

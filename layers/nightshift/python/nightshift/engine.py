@@ -785,7 +785,7 @@ class Engine:
             return self._held(case, before, refusal, continuing=not first)
         done = self._acting.perform(case.remediation, case.claim, incident, plan, step)
         incident = _recorded(incident, done)
-        if done.records and not isinstance(done.error, Fenced):  # what was done is written down before anything else
+        if done.records:  # what was done is written down before anything else, also where our time is over
             self._incidents.checkpoint(case.claim, incident)
         return self._acted(case, incident, step, done, first=first)
 
@@ -1052,11 +1052,11 @@ class Engine:
         self._incidents.checkpoint(case.claim, incident)
         undo = Step(name, (), timedelta(0), undo=calls)
         done = self._acting.undo(case.remediation, case.claim, incident, plan, undo)
-        if isinstance(done.error, Fenced):
-            raise done.error
         incident = _recorded(incident, done)
         if done.records:
             self._incidents.checkpoint(case.claim, incident)
+        if isinstance(done.error, Fenced):
+            raise done.error
         if not isinstance(done.error, Ambiguous):
             incident = replace(incident, intent=None)
         text = f"undo of step {name}: " + ("done" if done.error is None else str(done.error))
