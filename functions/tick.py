@@ -52,7 +52,7 @@ def _tick(incident_id: str, left: timedelta) -> None:
             return
         try:
             incident = service.engine.tick(incident_id, left=left)
-        except Fenced:  # another tick has it now, and will do what is to be done
+        except Fenced:  # another tick has it now, or its own time is over: the next one does what is to be done
             edge.logger.warning("fenced")
             edge.count("Fenced")
             return

@@ -22,6 +22,7 @@ import re
 from contextvars import ContextVar
 from typing import Any
 
+# The emulator lives in an environment of its own (.venv-ministack), which mypy does not see: hence the ignores.
 from ministack import app  # type: ignore[import-not-found]
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime  # type: ignore[import-not-found]
 from ministack.services import dynamodb, sqs, sts  # type: ignore[import-not-found]

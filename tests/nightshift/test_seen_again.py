@@ -13,15 +13,10 @@ from nightshift.incidents import Incidents
 from nightshift.model import Phase, Severity, Verdict
 
 from tests.nightshift.test_engine import HOUR, night
+from tests.nightshift.test_giving_back import remind
 from tests.support.toy import MINUTE, Account, Night, Toy
 
 TOLD = {Severity.SEV3: SeverityTable(respond_within=30 * MINUTE, update_every=HOUR)}
-
-
-def remind(account: Account, here: Night) -> None:
-    """What is due to be told again."""
-    for due, _ in account.incidents.reminders(account.clock()):
-        here.engine.tick(due)
 
 
 def blinded(account: Account, toy: Toy) -> tuple[Night, list[bool]]:

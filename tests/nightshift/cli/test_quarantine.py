@@ -430,6 +430,16 @@ def test_what_was_dropped_for_a_while_can_be_dropped_for_ever(apart: Desk) -> No
     assert versions(apart) == []
 
 
+def test_what_is_stored_anew_while_one_drops_its_past_for_ever_stays(apart: Desk) -> None:
+    """The yes was to what had been dropped, and not to the letter that came back to its name meanwhile."""
+    put(apart)
+    assert typed(apart, "discard", KEY, "--why", "x", "--yes").exit_code == 0
+    right_before(apart, "GetObject", lambda: put(apart, body=letter(body="another")))
+    assert answer(apart, "discard", KEY, "--why", "personal data", "--yes", "--forever")["versions"] == 1
+    assert objects(apart) == [KEY]
+    assert versions(apart) == [KEY]
+
+
 def test_it_is_dropped_only_as_it_was_shown(apart: Desk) -> None:
     """What was stored anew while the person read is not what they said yes to."""
     put(apart)

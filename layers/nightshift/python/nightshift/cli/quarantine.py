@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -77,6 +77,10 @@ class _Item:
     home: str = ""
     body: str = ""
     message: Mapping[str, Any] = field(default_factory=dict)
+
+
+_Versions: TypeAlias = tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]
+"""versions and delete markers of one key"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +143,13 @@ class _Store:
             body += more["Body"]
         return body
 
-    def versions(self, key: str, *kinds: str) -> list[Mapping[str, Any]]:
-        """The versions or delete markers of this very key, the newest first."""
+    def versions(self, key: str) -> _Versions:
+        """The versions and the delete markers of this very key, the newest of each first."""
         answer = self.aws.read("s3", "ListObjectVersions", Prefix=key, MaxKeys=_VERSIONS, **self.where)
-        return [each for name in kinds for each in answer.get(name, ()) if each["Key"] == key]
+        versions, markers = (
+            [each for each in answer.get(name, ()) if each["Key"] == key] for name in ("Versions", "DeleteMarkers")
+        )
+        return versions, markers
 
     def note_of(self, key: str) -> Mapping[str, Any] | None:
         """Who gave an object back, when and where to; None where nobody did."""
@@ -552,15 +559,15 @@ def discard(
     context = here(ctx, json=json)
     why = _asked(context, why, yes=yes)
     store = _open(context, Where(config, stack, table, profile, region), bucket)
-    before = _dropped(store, key) if forever else ""
-    item = store.load(key, before)
+    before = _dropped(store, key) if forever else None
+    item = store.load(key, str(before[0][0]["VersionId"]) if before is not None else "")
     if not yes:
         context.out.print(_page(item, store.note_of(key)))
         how = "for ever, with every version of it" if forever else "(its version is kept for 90 days)"
         typer.confirm(f"Drop this {item.kind} {how}, as {store.deployment.caller.arn}?", abort=True)
-    if not before:
+    if before is None:
         _drop(store, item)
-    versions = _drop_versions(store, key) if forever else 0
+    versions = _drop_versions(store, key, before or store.versions(key)) if forever else 0
     kept = f"{versions} versions of it are gone for ever" if forever else f"version {item.version or 'null'} is kept"
     said = f"dropped by {store.deployment.caller.arn}: {why} ({kept})"
     told = _remark(store, item, Event(context.clock(), "discarded", f"{item.kind} {_short(key)} was {said}"))
@@ -576,11 +583,11 @@ def discard(
     _say_untold(context, item, told=told)
 
 
-def _dropped(store: _Store, key: str) -> str:
-    """The newest version of what stands there no more, by us or by a command that came half-way; else empty."""
+def _dropped(store: _Store, key: str) -> _Versions | None:
+    """What is left of what stands there no more, by us or by a command that came half-way; else None."""
     _kind(key)
-    found = store.versions(key, "Versions")
-    return str(found[0]["VersionId"]) if found and not any(each.get("IsLatest") for each in found) else ""
+    versions, markers = store.versions(key)
+    return (versions, markers) if versions and not any(each.get("IsLatest") for each in versions) else None
 
 
 def _drop(store: _Store, item: _Item) -> None:
@@ -595,9 +602,14 @@ def _drop(store: _Store, item: _Item) -> None:
         raise
 
 
-def _drop_versions(store: _Store, key: str) -> int:
-    """Delete every version and delete marker of this very key, these last: how many versions there were."""
-    versions, markers = (store.versions(key, name) for name in ("Versions", "DeleteMarkers"))
+def _drop_versions(store: _Store, key: str, these: _Versions) -> int:
+    """
+    Delete these versions and delete markers of this very key, markers last: how many versions there were.
+
+    Of what was dropped before they are those that there were when it was shown: a letter that is stored anew under
+    its name while the person reads is another one.
+    """
+    versions, markers = these
     for each in (*versions, *markers):
         store.aws.write_once("s3", "DeleteObject", Key=key, VersionId=each["VersionId"], **store.where)
     return len(versions)
